@@ -1,0 +1,5 @@
+"""Run segcli as ``python -m segcli``."""
+
+from segcli.cli import main
+
+main(prog_name="segcli")

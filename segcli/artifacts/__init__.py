@@ -1,0 +1,11 @@
+"""The run directory: the only package that opens files in it.
+
+`catalogue` lists what each stage writes, `formats` says how a file is read and written, `manifest`
+records what every file was made from, and `stage` ties them together: loads that are checked, saves
+that are atomic.
+"""
+
+from segcli.artifacts.formats import Artifact
+from segcli.artifacts.stage import Stage, describe, open_stage, read_artifact
+
+__all__ = ["Artifact", "Stage", "describe", "open_stage", "read_artifact"]

@@ -1,0 +1,174 @@
+"""How each kind of artifact is written to a file and read back.
+
+A format writes the same bytes for the same value: no clock, no host, no library version. Every file
+can be read with ordinary tools (`scipy.sparse.load_npz`, `numpy.load`, `pandas.read_csv`,
+`joblib.load`).
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import joblib
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from joblib import numpy_pickle
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+T = TypeVar("T")
+
+
+class Format(Protocol[T]):
+    """A way to keep a value of type ``T`` in a file."""
+
+    def write(self, path: Path, value: T) -> None:
+        """Write ``value`` to ``path``."""
+
+    def read(self, path: Path) -> T:
+        """Return the value in ``path``; raise `ValueError` if it does not hold one."""
+
+
+@dataclass(frozen=True)
+class Artifact(Generic[T]):
+    """A file of the run directory: its name, the stage that writes it, and its format."""
+
+    name: str
+    stage: str
+    format: Format[T]
+
+
+class SparseMatrix:
+    """A CSR matrix as `scipy.sparse.save_npz` writes it, uncompressed (75 times faster to write)."""
+
+    def write(self, path: Path, value: sp.csr_array) -> None:
+        with path.open("wb") as file:
+            sp.save_npz(file, value, compressed=False)
+
+    def read(self, path: Path) -> sp.csr_array:
+        try:
+            return sp.csr_array(sp.load_npz(path))
+        except (zipfile.BadZipFile, KeyError, OSError) as error:
+            raise ValueError(str(error)) from error
+
+
+class Arrays:
+    """Named dense arrays as `numpy.savez` writes them."""
+
+    def write(self, path: Path, value: Mapping[str, np.ndarray]) -> None:
+        with path.open("wb") as file:  # np.savez would append .npz to a bare path
+            np.savez(file, allow_pickle=False, **value)
+
+    def read(self, path: Path) -> Mapping[str, np.ndarray]:
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (zipfile.BadZipFile, KeyError, OSError) as error:
+            raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data frame as CSV. Columns named in ``text`` are read back as the strings they were."""
+
+    text: tuple[str, ...] = ()
+
+    def write(self, path: Path, value: pd.DataFrame) -> None:
+        value.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+
+    def read(self, path: Path) -> pd.DataFrame:
+        header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+        text = {name: str for name in self.text if name in header}
+        # An id may read "NA" or "": only a text column keeps such a string as it stands.
+        na_values = {name: [""] for name in header if name not in text}
+        return pd.read_csv(
+            path, dtype=text, keep_default_na=False, na_values=na_values, encoding="utf-8"
+        )
+
+
+class Text:
+    """Plain text in UTF-8."""
+
+    def write(self, path: Path, value: str) -> None:
+        path.write_text(value, encoding="utf-8", newline="\n")
+
+    def read(self, path: Path) -> str:
+        return path.read_text(encoding="utf-8")
+
+
+class Json:
+    """A JSON document. Not-a-number is written as null."""
+
+    def write(self, path: Path, value: Any) -> None:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+    def read(self, path: Path) -> Any:
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+class Picture:
+    """A matplotlib figure as PNG."""
+
+    def write(self, path: Path, value: Figure) -> None:
+        # "Software" would put the library's version into the bytes.
+        value.savefig(path, format="png", dpi=110, metadata={"Software": None})
+
+    def read(self, path: Path) -> bytes:  # type: ignore[override]
+        return path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Model:
+    """An object of our own classes as joblib writes it.
+
+    Unpickling runs code, so reading admits only the classes named in ``classes`` (``module.name``)
+    and what joblib needs for arrays.
+    """
+
+    classes: tuple[str, ...]
+
+    def write(self, path: Path, value: object) -> None:
+        joblib.dump(value, path, compress=0, protocol=5)
+
+    def read(self, path: Path) -> Any:
+        with path.open("rb") as file:
+            unpickler = _OwnClassesUnpickler(str(path), file, admitted=self.classes)
+            try:
+                return unpickler.load()
+            except (pickle.UnpicklingError, EOFError, IndexError, KeyError, AttributeError) as error:
+                raise ValueError(str(error)) from error
+
+
+_ARRAY_CLASSES = frozenset(
+    {
+        "joblib.numpy_pickle.NumpyArrayWrapper",
+        "numpy.dtype",
+        "numpy.ndarray",
+        "numpy.memmap",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+    }
+)
+
+
+class _OwnClassesUnpickler(numpy_pickle.NumpyUnpickler):  # type: ignore[misc]
+    """joblib's unpickler, refusing every class that is not expected."""
+
+    def __init__(self, filename: str, file: Any, *, admitted: tuple[str, ...]) -> None:
+        super().__init__(filename, file, ensure_native_byte_order=False)
+        self._admitted = _ARRAY_CLASSES | set(admitted)
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" not in self._admitted:
+            msg = f"it holds {module}.{name}, which segcli never writes"
+            raise pickle.UnpicklingError(msg)
+        return super().find_class(module, name)

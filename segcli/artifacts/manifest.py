@@ -1,0 +1,136 @@
+"""What every file in the run directory was made from: ``manifest.json``.
+
+A stage's record holds its parameters, seed, library versions, and the SHA-256 of every file it read
+and wrote. No clock, no host name, no absolute path: equal runs give equal manifests. A stage is stale
+when a file that it read has been written anew, with other bytes, since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from segcli.errors import RunDirectoryError
+
+NAME = "manifest.json"
+FORMAT = 1
+_LIBRARIES = ("segcli", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "joblib")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One stage's entry: what it was asked, what it read, what it wrote."""
+
+    parameters: Mapping[str, Any]
+    seed: int | None
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reads: Mapping[str, str] = field(default_factory=dict)
+    writes: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The records of all the stages that have run, by stage."""
+
+    stages: Mapping[str, Record]
+
+    def writer(self, name: str) -> str | None:
+        """Return the stage that wrote the file ``name``, or None."""
+        return next((s for s, record in self.stages.items() if name in record.writes), None)
+
+    def with_record(self, stage: str, record: Record) -> Manifest:
+        """Return a manifest in which ``record`` stands for ``stage``."""
+        return Manifest({**self.stages, stage: record})
+
+    def outdated(self, stage: str) -> tuple[str, str] | None:
+        """Return the first stage to run again before ``stage`` can be believed, and the changed file.
+
+        None means that ``stage`` was made from files as they are recorded now. The search goes
+        upstream first: mending the answer's stage, then asking again, leads back here.
+        """
+        for name, digest in self.stages[stage].reads.items():
+            writer = self.writer(name)
+            if writer is None or writer == stage:
+                continue
+            upstream = self.outdated(writer)
+            if upstream is not None:
+                return upstream
+            if self.stages[writer].writes[name] != digest:
+                return stage, name
+        return None
+
+
+def read(run_dir: Path) -> Manifest:
+    """Return the run directory's manifest; an empty one where there is none.
+
+    Raises
+    ------
+    RunDirectoryError
+        If the file is not a manifest that this version can read.
+    """
+    path = run_dir / NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Manifest({})
+    except ValueError as error:
+        msg = f"{path} is damaged ({error}). Run the stages again, from: segcli ingest"
+        raise RunDirectoryError(msg) from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else None
+        msg = f"{path} has format {found}; this segcli reads format {FORMAT}. Use a new run directory."
+        raise RunDirectoryError(msg)
+    try:
+        return Manifest({name: Record(**record) for name, record in document["stages"].items()})
+    except (KeyError, TypeError, AttributeError) as error:
+        msg = f"{path} is damaged ({error}). Run the stages again, from: segcli ingest"
+        raise RunDirectoryError(msg) from error
+
+
+def write(path: Path, manifest: Manifest, order: tuple[str, ...]) -> None:
+    """Write ``manifest`` to ``path``, its stages in the order of the pipeline."""
+    stages = {name: asdict(manifest.stages[name]) for name in order if name in manifest.stages}
+    document = {"format": FORMAT, "stages": stages}
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions on which a result may depend."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
+
+
+def command(stage: str, run_dir: Path, record: Record | None) -> str:
+    """Return the command line that runs ``stage`` again, as it was run the last time."""
+    return shlex.join(["segcli", *_words(stage, run_dir, record)])
+
+
+def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
+    yield stage
+    if stage == "ingest":
+        names = record.inputs if record is not None else {}
+        yield str(names["interactions"]["name"]) if "interactions" in names else "INTERACTIONS"
+    yield str(run_dir)
+    if record is None:
+        return
+    for name, value in record.parameters.items():
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            yield option
+        elif value is not None and value is not False:
+            yield from (option, str(value))
+    if record.seed:
+        yield from ("--seed", str(record.seed))

@@ -1,0 +1,318 @@
+"""Run one stage in a run directory: checked loads, atomic saves, one manifest record.
+
+A save goes to a hidden folder of the run directory. On a clean exit that folder, with the new
+manifest in it, is renamed to ``.commit`` — the one instant at which the new artifacts become the
+truth — and its files are moved into place. A stage that dies earlier leaves the previous artifacts
+whole; one that dies later is finished by the next command that opens the directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from segcli.artifacts import catalogue, manifest
+from segcli.artifacts.formats import Artifact
+from segcli.errors import ResourceError, RunDirectoryError
+
+T = TypeVar("T")
+
+_PENDING = ".pending"
+_COMMIT = ".commit"
+
+
+@dataclass
+class Stage:
+    """An open stage: load what it needs, save what it makes. Made by :func:`open_stage`."""
+
+    name: str
+    run_dir: Path
+    records: manifest.Manifest
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reads: dict[str, str] = field(default_factory=dict)
+    writes: dict[str, str] = field(default_factory=dict)
+
+    def load(self, artifact: Artifact[T]) -> T:
+        """Return an artifact that an earlier stage wrote, and note its digest.
+
+        Raises
+        ------
+        RunDirectoryError
+            If it is missing, altered or stale; the message names the command to run.
+        """
+        digest = check(self.run_dir, self.records, artifact)
+        self.reads[artifact.name] = digest
+        return _read(self.run_dir, self.records, artifact)
+
+    def has(self, artifact: Artifact[Any]) -> bool:
+        """Return whether an artifact that this stage can do without is there, and fresh."""
+        try:
+            check(self.run_dir, self.records, artifact)
+        except RunDirectoryError:
+            return False
+        return True
+
+    def record_of(self, stage: str) -> manifest.Record:
+        """Return the record of an earlier stage, which must have run."""
+        return self.records.stages[stage]
+
+    def save(self, artifact: Artifact[T], value: T) -> None:
+        """Write an artifact; it takes its place when the stage ends well."""
+        if artifact.stage != self.name:
+            msg = f"{artifact.name} belongs to {artifact.stage}, not to {self.name}"
+            raise ValueError(msg)
+        pending = self.run_dir / _PENDING
+        pending.mkdir(exist_ok=True)
+        path = pending / artifact.name
+        artifact.format.write(path, value)
+        self.writes[artifact.name] = manifest.digest(path)
+
+    def note_input(self, role: str, path: Path) -> None:
+        """Note the digest of a file of the user's that this stage reads."""
+        self.inputs[role] = {"name": path.name, "sha256": manifest.digest(path)}
+
+
+@contextmanager
+def open_stage(
+    run_dir: Path, name: str, parameters: Mapping[str, Any], *, seed: int | None = None
+) -> Iterator[Stage]:
+    """Open a stage; commit what it saved if the block ends well, and nothing otherwise.
+
+    Raises
+    ------
+    RunDirectoryError
+        If the directory is absent (for a stage other than ``ingest``), is a file, cannot be
+        written, is in use by another segcli, or holds a file of the user's under an artifact's name.
+    ResourceError
+        If the disk is full.
+    """
+    made = _enter(run_dir, create=name == "ingest")
+    try:
+        with _locked(run_dir), _disk_errors(run_dir):
+            recover(run_dir)
+            stage = Stage(name, run_dir, manifest.read(run_dir))
+            _refuse_foreign_files(stage)
+            try:
+                yield stage
+                record = manifest.Record(
+                    parameters=dict(parameters),
+                    seed=seed,
+                    inputs=stage.inputs,
+                    reads=stage.reads,
+                    writes=stage.writes,
+                    versions=manifest.versions(),
+                )
+                _commit(run_dir, stage.records.with_record(name, record))
+            finally:
+                shutil.rmtree(run_dir / _PENDING, ignore_errors=True)
+    finally:
+        for folder in made:  # only what this stage made, and only while it is empty
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def read_artifact(run_dir: str | Path, artifact: Artifact[T]) -> T:
+    """Return one artifact of a run directory, checked against the manifest.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it is missing, altered or stale; the message names the command to run.
+    """
+    folder = Path(run_dir)
+    _enter(folder, create=False)
+    records = manifest.read(folder)
+    check(folder, records, artifact)
+    return _read(folder, records, artifact)
+
+
+def check(run_dir: Path, records: manifest.Manifest, artifact: Artifact[Any]) -> str:
+    """Return the digest of an artifact that is present, unaltered and fresh; refuse it otherwise."""
+    path = run_dir / artifact.name
+    record = records.stages.get(artifact.stage)
+    again = manifest.command(artifact.stage, run_dir, record)
+    if record is None or artifact.name not in record.writes:
+        msg = f"{path} is missing: {artifact.stage} has not run here. Run: {again}"
+        raise RunDirectoryError(msg)
+    outdated = records.outdated(artifact.stage)
+    if outdated is not None:
+        stale, changed = outdated
+        rerun = manifest.command(stale, run_dir, records.stages[stale])
+        msg = f"{path} is stale: {changed} has changed since {stale} ran. Run: {rerun}"
+        raise RunDirectoryError(msg)
+    if not path.is_file():
+        msg = f"{path} is missing: it was removed after {artifact.stage} wrote it. Run: {again}"
+        raise RunDirectoryError(msg)
+    digest = manifest.digest(path)
+    if digest != record.writes[artifact.name]:
+        msg = f"{path} was altered or cut short after {artifact.stage} wrote it. Run: {again}"
+        raise RunDirectoryError(msg)
+    return digest
+
+
+@dataclass(frozen=True)
+class StageState:
+    """What `segcli status` says of one stage.
+
+    ``state`` is ``fresh``, ``stale``, ``altered`` or ``not run``; ``reason`` says why it is not fresh,
+    and ``command`` what to run.
+    """
+
+    stage: str
+    state: str
+    reason: str | None
+    command: str
+    parameters: Mapping[str, Any]
+    seed: int | None
+    writes: tuple[str, ...]
+
+
+def describe(run_dir: Path) -> list[StageState]:
+    """Return the state of each stage of a run directory, in the order of the pipeline."""
+    _enter(run_dir, create=False)
+    if os.access(run_dir, os.W_OK):
+        with _locked(run_dir):
+            recover(run_dir)
+    records = manifest.read(run_dir)
+    return [_state(run_dir, records, stage) for stage in catalogue.STAGES]
+
+
+def _state(run_dir: Path, records: manifest.Manifest, stage: str) -> StageState:
+    record = records.stages.get(stage)
+    again = manifest.command(stage, run_dir, record)
+    if record is None:
+        return StageState(stage, "not run", None, again, {}, None, ())
+    state, reason = "fresh", None
+    outdated = records.outdated(stage)
+    changed = [n for n, d in record.writes.items() if not _is(run_dir / n, d)]
+    if outdated is not None:
+        state, reason = "stale", f"{outdated[1]} has changed since {outdated[0]} ran"
+    elif changed:
+        state, reason = "altered", f"{changed[0]} was altered or removed"
+    return StageState(
+        stage, state, reason, again, record.parameters, record.seed, tuple(record.writes)
+    )
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and manifest.digest(path) == digest
+
+
+def _read(run_dir: Path, records: manifest.Manifest, artifact: Artifact[T]) -> T:
+    path = run_dir / artifact.name
+    try:
+        return artifact.format.read(path)
+    except ValueError as error:
+        again = manifest.command(artifact.stage, run_dir, records.stages.get(artifact.stage))
+        msg = f"{path} cannot be read: {error}. Run: {again}"
+        raise RunDirectoryError(msg) from error
+
+
+def _enter(run_dir: Path, *, create: bool) -> list[Path]:
+    """Check that the run directory is one; return the folders that had to be made, deepest first."""
+    if run_dir.is_dir():
+        return []
+    if run_dir.exists():
+        msg = f"{run_dir} is a file, not a run directory. Name a folder, new or made by segcli ingest."
+        raise RunDirectoryError(msg)
+    if not create:
+        msg = f"{run_dir} does not exist. Run: segcli ingest INTERACTIONS {run_dir}"
+        raise RunDirectoryError(msg)
+    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+    try:
+        run_dir.mkdir(parents=True)
+    except OSError as error:
+        msg = f"{run_dir} cannot be made: {error.strerror}. Name a folder that you can write to."
+        raise RunDirectoryError(msg) from error
+    return made
+
+
+@contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Hold the run directory for this process; no file is left behind."""
+    if not os.access(run_dir, os.W_OK | os.X_OK):
+        msg = f"{run_dir} cannot be written to. Change its permissions or name another folder."
+        raise RunDirectoryError(msg)
+    if sys.platform == "win32":  # no advisory locks on folders there
+        yield
+        return
+    import fcntl  # noqa: PLC0415 (absent on Windows)
+
+    handle = os.open(run_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"{run_dir} is in use by another segcli command. Wait for it to end."
+            raise RunDirectoryError(msg) from error
+        except OSError:  # a file system without locks: go on as without
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _disk_errors(run_dir: Path) -> Iterator[None]:
+    """Turn the errors of a full or failing disk into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            msg = f"{run_dir} cannot take more: {error.strerror}. Nothing was changed; make room."
+            raise ResourceError(msg) from error
+        raise
+
+
+def _refuse_foreign_files(stage: Stage) -> None:
+    """Refuse to write over a file that segcli did not write."""
+    for artifact in vars(catalogue).values():
+        if not isinstance(artifact, Artifact) or artifact.stage != stage.name:
+            continue
+        path = stage.run_dir / artifact.name
+        if path.exists() and stage.records.writer(artifact.name) is None:
+            msg = (
+                f"{path} is in the way: segcli did not write it. "
+                "Move it, or use another run directory."
+            )
+            raise RunDirectoryError(msg)
+
+
+def _commit(run_dir: Path, records: manifest.Manifest) -> None:
+    pending = run_dir / _PENDING
+    pending.mkdir(exist_ok=True)
+    manifest.write(pending / manifest.NAME, records, catalogue.STAGES)
+    for path in pending.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    os.rename(pending, run_dir / _COMMIT)
+    recover(run_dir)
+
+
+def recover(run_dir: Path) -> None:
+    """Finish a commit that was interrupted, and drop what an interrupted stage left.
+
+    Safe to repeat: each file is moved in one step, the manifest last.
+    """
+    shutil.rmtree(run_dir / _PENDING, ignore_errors=True)
+    commit = run_dir / _COMMIT
+    if not commit.is_dir():
+        return
+    if (commit / manifest.NAME).exists():
+        before, after = manifest.read(run_dir), manifest.read(commit)
+        for stage, record in after.stages.items():
+            old = before.stages.get(stage)
+            for name in set(old.writes) - set(record.writes) if old is not None else ():
+                (run_dir / name).unlink(missing_ok=True)
+        for path in sorted(commit.iterdir()):
+            if path.name != manifest.NAME:
+                path.replace(run_dir / path.name)
+        (commit / manifest.NAME).replace(run_dir / manifest.NAME)
+    commit.rmdir()

@@ -1,0 +1,313 @@
+"""The command line: words, options, messages. Each command loads its stage only when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from segcli import __version__, progress
+from segcli.terminal import Group, ProgressBar, Summary, show, show_table
+
+if TYPE_CHECKING:
+    from segcli.engine import Engine
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WEIGHTINGS = ("raw", "tfidf")
+RUN = click.argument("run_dir", metavar="RUN", type=click.Path(path_type=Path))
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="segcli")
+def main() -> None:
+    """Turn (customer, item, value) triplets into customer segments.
+
+    The stages run in this order; each reads and writes files in the run directory RUN, so that you can
+    stop after each, look at a plot, and choose.
+
+    \b
+    Example:
+      segcli ingest ratings.csv run/
+      segcli explore-pca run/
+      segcli explore-k run/ --n-components 10
+      segcli cluster run/ --n-components 10 --n-clusters 25
+      segcli validate run/
+      segcli report run/
+    """
+
+
+def as_json(command: F) -> F:
+    """Add ``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the summary as one JSON object."
+    )(command)
+
+
+def seed(command: F) -> F:
+    """Add ``--seed``."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seeds every random choice. The same seed and data give the same files.",
+    )(command)
+
+
+def engine(command: F) -> F:
+    """Add the options that say who does the work."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        default=None,
+        help="Threads to work with. They change the time, never the result.  [default: all cores]",
+    )(command)
+
+
+def n_components(command: F) -> F:
+    """Add ``--n-components``."""
+    return click.option(
+        "--n-components",
+        type=click.IntRange(min=1),
+        required=True,
+        help="How many of the principal components to use.",
+    )(command)
+
+
+@main.command()
+@click.argument("interactions", type=click.Path(path_type=Path))
+@RUN
+@click.option("--customer", metavar="C", help="Column of the customer: a name, or a position from 1.")
+@click.option("--item", metavar="C", help="Column of the item.")
+@click.option("--value", metavar="C", help="Column of the value; 'none': each row counts 1.")
+@click.option("--timestamp", metavar="C", help="Column of the time, for --duplicates last.")
+@click.option(
+    "--items",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A table with the items' names.",
+)
+@click.option("--items-id", metavar="C", help="Column of the item in the table of names.")
+@click.option("--items-name", metavar="C", help="Column of the name in the table of names.")
+@click.option(
+    "--delimiter", help="What separates columns: ',' 'tab' ';' '|' '::'.  [default: found out]"
+)
+@click.option(
+    "--header/--no-header", default=None, help="Is the first row a header?  [default: found out]"
+)
+@click.option("--encoding", help="Text encoding, such as utf-8 or latin-1.  [default: found out]")
+@click.option(
+    "--duplicates",
+    type=click.Choice(["sum", "last", "mean", "max"]),
+    default="sum",
+    show_default=True,
+    help="What to make of several rows of one customer and item.",
+)
+@click.option(
+    "--negative",
+    type=click.Choice(["reject", "keep", "net"]),
+    default="reject",
+    show_default=True,
+    help="Negative values: reject the rows; keep them (for likes and dislikes); or net them against "
+    "the other rows of the pair (for refunds), dropping pairs that end at 0 or below.",
+)
+@click.option("--strict", is_flag=True, help="Refuse the file if any row cannot be used.")
+@as_json
+def ingest(interactions: Path, run_dir: Path, *, as_json: bool, **options: Any) -> None:
+    """Read interactions into a sparse customers × items matrix.
+
+    INTERACTIONS is delimited text (optionally gzipped) or Parquet, a row per interaction: customer,
+    item, value and perhaps a time. Rows that cannot be used go to rejects.csv with their reason.
+
+    \b
+    Example:
+      segcli ingest u.data run/ --items u.item
+      segcli ingest retail.csv.gz run/ --customer CustomerID --item StockCode --value Quantity
+    """
+    from segcli.stages import ingest as stage
+
+    _run(stage.run, run_dir, as_json, interactions=interactions, **options)
+
+
+@main.command("explore-pca")
+@RUN
+@click.option(
+    "--max-components",
+    type=click.IntRange(min=1),
+    default=None,
+    help="How many components to compute.  [default: 50, or as many as there are]",
+)
+@click.option(
+    "--weighting",
+    type=click.Choice(WEIGHTINGS),
+    default="tfidf",
+    show_default=True,
+    help="What to do to the values first. raw: nothing (the recipe of 2015).",
+)
+@engine
+@seed
+@as_json
+def explore_pca(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+    """Find the principal components and how much variance they hold.
+
+    Writes explained_variance.csv and a plot to choose the number of components from.
+
+    \b
+    Example:
+      segcli explore-pca run/
+      segcli explore-pca run/ --weighting raw --max-components 100
+    """
+    from segcli.stages import explore_pca as stage
+
+    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+
+
+@main.command("explore-k")
+@RUN
+@n_components
+@click.option("--k-min", type=click.IntRange(min=1), default=2, show_default=True, help="First k.")
+@click.option(
+    "--k-max",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Last k.  [default: 50, or as many as there are customers]",
+)
+@click.option("--k-step", type=click.IntRange(min=1), default=1, show_default=True, help="Step of k.")
+@engine
+@seed
+@as_json
+def explore_k(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+    """Measure k-means for each k, on the components and on the full matrix.
+
+    Writes k_scores.csv and a plot to choose the number of segments from.
+
+    \b
+    Example:
+      segcli explore-k run/ --n-components 10
+      segcli explore-k run/ --n-components 10 --k-min 5 --k-max 30 --k-step 5
+    """
+    if options["k_max"] is not None and options["k_min"] > options["k_max"]:
+        msg = f"--k-min {options['k_min']} is larger than --k-max {options['k_max']}."
+        raise click.UsageError(msg)
+    from segcli.stages import explore_k as stage
+
+    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+
+
+@main.command()
+@RUN
+@n_components
+@click.option(
+    "--n-clusters", type=click.IntRange(min=1), required=True, help="How many segments to make."
+)
+@engine
+@seed
+@as_json
+def cluster(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+    """Put every customer into one of k segments.
+
+    Writes segments.csv (customer, segment, distance) and the model that labels new customers.
+
+    \b
+    Example:
+      segcli cluster run/ --n-components 10 --n-clusters 25
+    """
+    from segcli.stages import cluster as stage
+
+    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+
+
+@main.command()
+@RUN
+@engine
+@seed
+@as_json
+def validate(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+    """Ask whether the segments can be told from what customers did.
+
+    Trains naive Bayes on the full unweighted matrix; writes confusion matrices and validation.json.
+
+    \b
+    Example:
+      segcli validate run/
+    """
+    from segcli.stages import validate as stage
+
+    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+
+
+@main.command()
+@RUN
+@click.option(
+    "--top",
+    "n_top",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How many items to list for each segment.",
+)
+@engine
+@as_json
+def report(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+    """Describe the segments: report.html, report.txt and tables.
+
+    \b
+    Example:
+      segcli report run/ --top 20
+    """
+    from segcli.stages import report as stage
+
+    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+
+
+@main.command()
+@RUN
+@as_json
+def status(run_dir: Path, *, as_json: bool) -> None:
+    """Show which stages have run, with which choices, and which are stale.
+
+    \b
+    Example:
+      segcli status run/
+    """
+    import json
+    from dataclasses import asdict
+
+    from segcli.artifacts import describe
+
+    states = describe(run_dir)
+    if as_json:
+        click.echo(json.dumps({"stages": [asdict(state) for state in states]}))
+        return
+    rows = [("stage", "state", "choices")]
+    for state in states:
+        choices = {k: v for k, v in state.parameters.items() if v is not None and v is not False}
+        if state.seed is not None:
+            choices["seed"] = state.seed
+        rows.append((state.stage, state.state, ", ".join(f"{k} {v}" for k, v in choices.items())))
+    show_table(rows)
+    todo = next((state for state in states if state.state not in {"fresh", "not run"}), None)
+    if todo is not None:
+        click.echo(f"{todo.stage} is {todo.state}: {todo.reason}. Run: {todo.command}")
+
+
+def _engine(threads: int | None) -> Engine:
+    from segcli.engine import LocalEngine
+
+    return LocalEngine(threads)
+
+
+def _run(stage: Callable[..., Summary], run_dir: Path, as_json: bool, **options: Any) -> None:
+    """Run a stage and print its summary; show how far it has come meanwhile."""
+    from segcli.engine import single_threaded_blas
+
+    bar = ProgressBar()
+    try:
+        with progress.listening(bar), single_threaded_blas():
+            summary = stage(run_dir=run_dir, **options)
+    finally:
+        bar.clear()
+    show(summary, run_dir, as_json=as_json)

@@ -1,0 +1,125 @@
+"""The default engine: this process, its threads, blocks that are views of one matrix in memory.
+
+The rows are cut by content alone and BLAS is held to one thread, so the number of threads changes no
+bit of a result. Threads pay because scipy's sparse kernels and BLAS release the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
+
+from segcli.engine.blocks import Arrays, Block, Blocks, Matrix
+
+BLOCK_ENTRIES = 1 << 18
+"""Stored entries per block, at least: small enough to stay in the cache, large enough to hide the call."""
+
+ENTRIES_PER_COLUMN = 16
+"""A block function may return an array per column: this many entries per column keep that cheap."""
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS to one thread: its sums would depend on how many, and blocks keep all cores busy."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Map over blocks on ``n_threads`` threads (all cores if None)."""
+
+    n_threads: int | None = None
+    block_entries: int = BLOCK_ENTRIES
+
+    def blocks(self, matrix: Matrix) -> Blocks:
+        """Return ``matrix`` as blocks of ``block_entries`` stored entries or somewhat more."""
+        entries = max(self.block_entries, ENTRIES_PER_COLUMN * matrix.shape[1])
+        return LocalBlocks(matrix, _bounds(matrix, entries), self.n_threads or _n_cores())
+
+
+@dataclass(frozen=True)
+class LocalBlocks:
+    """Row blocks of a matrix in this process's memory."""
+
+    matrix: Matrix
+    bounds: tuple[int, ...]
+    n_threads: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_customers, n_columns)."""
+        return self.matrix.shape  # type: ignore[return-value]
+
+    def map_sum(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
+        """Return the sums of the blocks' arrays, added in row order."""
+        results = self._map(function, args)
+        sums = tuple(np.array(part) for part in next(results))
+        for arrays in results:
+            for total, part in zip(sums, arrays, strict=True):
+                np.add(total, part, out=total)
+        return sums
+
+    def map_rows(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
+        """Return the blocks' arrays, stacked in row order."""
+        parts = list(self._map(function, args))
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+    def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
+        """Return the transformed matrix, computed now and kept."""
+        parts = list(self._map(function, args))
+        whole: Matrix
+        if sp.issparse(parts[0]):
+            whole = sp.csr_array(sp.vstack(parts, format="csr"))
+        else:
+            whole = np.concatenate(parts)
+        return LocalBlocks(whole, self.bounds, self.n_threads)
+
+    def take(self, rows: np.ndarray) -> Matrix:
+        """Return the rows at the given positions."""
+        return self.matrix[rows]
+
+    def _map(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Iterator[Any]:
+        def call(start: int, stop: int) -> Any:
+            return function(Block(start, stop, self.matrix[start:stop]), *args)
+
+        spans = list(zip(self.bounds, self.bounds[1:], strict=False))
+        if self.n_threads == 1 or len(spans) == 1:
+            yield from (call(*span) for span in spans)
+            return
+        with ThreadPoolExecutor(self.n_threads) as pool:
+            # Keep only a few results ahead of the one being added: memory stays flat.
+            todo = iter(spans)
+            ahead = [pool.submit(call, *s) for s in islice(todo, 2 * self.n_threads)]
+            while ahead:
+                yield ahead.pop(0).result()
+                ahead.extend(pool.submit(call, *s) for s in islice(todo, 1))
+
+
+def _n_cores() -> int:
+    """Return the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _bounds(matrix: Matrix, block_entries: int) -> tuple[int, ...]:
+    """Return row positions that cut the matrix into blocks of about equal numbers of entries."""
+    n_rows = matrix.shape[0]
+    if isinstance(matrix, np.ndarray):
+        ends = np.arange(n_rows + 1, dtype=np.int64) * matrix.shape[1]
+    else:
+        ends = np.asarray(matrix.indptr, dtype=np.int64)
+    n_blocks = max(1, -(-int(ends[-1]) // block_entries))
+    targets = np.linspace(0, ends[-1], n_blocks + 1)[1:-1]
+    cuts = np.searchsorted(ends, targets)
+    return tuple(np.unique(np.concatenate([[0], cuts, [n_rows]])).tolist())

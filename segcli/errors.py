@@ -1,0 +1,36 @@
+"""The errors that a user can cause and mend.
+
+::
+
+    SegcliError                 exit status 1, one line on stderr, no traceback
+    ├── InputError              a file the user handed in cannot be read as asked
+    ├── RunDirectoryError       an artifact is missing, altered or stale; the directory cannot be used
+    ├── ChoiceError             a choice (k, components, weighting) that these data cannot take
+    └── ResourceError           the disk is full, the memory too small, a needed program is absent
+
+A message says what is wrong, with the value and the place, and then what to do. A wrong command line
+is click's ``UsageError`` (exit status 2). Doubt about a good result is not an error: it is a field of
+the result.
+"""
+
+from __future__ import annotations
+
+
+class SegcliError(Exception):
+    """Something the user can mend."""
+
+
+class InputError(SegcliError):
+    """A file the user handed in cannot be read as asked."""
+
+
+class RunDirectoryError(SegcliError):
+    """The run directory, or an artifact in it, cannot be used."""
+
+
+class ChoiceError(SegcliError):
+    """A choice that these data cannot take."""
+
+
+class ResourceError(SegcliError):
+    """The machine cannot do what was asked."""

@@ -1,0 +1,7 @@
+"""The user's files: found out how they are written, and read without dropping a row in silence.
+
+`streams` opens bytes (packed or not) as UTF-8, `dialect` finds delimiter, header and encoding,
+`tables` reads delimited text and Parquet as batches of columns with row numbers, `columns` says
+which column is which, `values` turns text into numbers, `rejects` keeps the rows that cannot be
+used, `pairs` merges repeated pairs; `triplets` and `item_names` read the two kinds of file whole.
+"""

@@ -1,0 +1,174 @@
+"""Which column of a table is which: as the user says, or by well-known names, or by position."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from segcli.errors import InputError
+
+_ITEM = (
+    "item", "itemid", "product", "productid", "stockcode", "sku", "movie", "movieid", "artist",
+    "artistid", "song", "songid", "track", "trackid", "book", "bookid", "isbn", "asin", "article",
+    "articleid", "game", "gameid", "page", "pageid", "url",
+)  # fmt: skip
+#: Names without case, spaces and punctuation, by what they stand for; the first found wins.
+KNOWN: Mapping[str, tuple[str, ...]] = {
+    "customer": (
+        "customer", "customerid", "user", "userid", "client", "clientid", "visitor", "visitorid",
+        "member", "memberid", "reader", "listener",
+    ),
+    "item": _ITEM,
+    "value": (
+        "value", "rating", "stars", "count", "quantity", "plays", "playcount", "weight", "amount",
+        "score",
+    ),
+    "timestamp": ("timestamp", "time", "datetime", "date", "invoicedate"),
+    "id": ("id", *_ITEM),
+    "name": ("name", "title", "itemname", "productname", "description"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a column is for, and how the user may say which one it is.
+
+    Attributes
+    ----------
+    name : a key of `KNOWN`
+    stated : a column's name or 1-based position, or None
+    option : the option that states it
+    position : the 1-based position it has where nothing else is known, or None
+    needed : whether the table is of no use without it
+    """
+
+    name: str
+    stated: str | None
+    option: str
+    position: int | None
+    needed: bool = True
+
+
+def plain(name: str) -> str:
+    """Return a column's name without case, spaces and punctuation."""
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def choose_columns(
+    file: str, names: Sequence[str] | None, n_columns: int, roles: Sequence[Role]
+) -> dict[str, int | None]:
+    """Return the 0-based column of each role, None for one that the table does not have.
+
+    Parameters
+    ----------
+    file : the file's name, for messages
+    names : the header's names, or None without a header
+    n_columns : the number of columns
+    roles : what is looked for, in the order in which columns are given out
+
+    Raises
+    ------
+    InputError
+        If a stated column is not there, or one that is needed cannot be told.
+    """
+    chosen: dict[str, int | None] = {}
+    for role in roles:
+        if role.stated is not None:
+            chosen[role.name] = _stated(file, names, n_columns, role)
+    _refuse_twice(file, roles, chosen)
+    if names is not None:
+        _choose_known(names, roles, chosen)
+        _refuse_unknown(file, names, n_columns, roles, chosen)
+    for role in roles:
+        if role.name not in chosen:
+            chosen[role.name] = _free_position(file, n_columns, role, chosen)
+    return chosen
+
+
+def _stated(file: str, names: Sequence[str] | None, n_columns: int, role: Role) -> int:
+    wanted = role.stated or ""
+    found = [i for i, name in enumerate(names or ()) if name == wanted or name.strip() == wanted]
+    if len(found) > 1:
+        msg = f"{file} has {len(found)} columns '{wanted}'. Give {role.option} a position, from 1."
+        raise InputError(msg)
+    if found:
+        return found[0]
+    if wanted.isascii() and wanted.isdigit():
+        if 1 <= int(wanted) <= n_columns:
+            return int(wanted) - 1
+        msg = f"{file} has {n_columns} columns; {role.option} {wanted} is none of 1 to {n_columns}."
+        raise InputError(msg)
+    if names is None:
+        msg = (
+            f"{file} has no header, so no column '{wanted}'. "
+            f"Give {role.option} a position, 1 to {n_columns}, or say --header."
+        )
+        raise InputError(msg)
+    msg = f"{file} has no column '{wanted}'. It has: {_listed(names)}. Name it with {role.option}."
+    raise InputError(msg)
+
+
+def _refuse_twice(file: str, roles: Sequence[Role], chosen: Mapping[str, int | None]) -> None:
+    options: dict[int | None, str] = {}
+    for role in roles:
+        column = chosen.get(role.name)
+        if column is None:
+            continue
+        if column in options:
+            msg = (
+                f"{file}: {options[column]} and {role.option} name the same column, {role.stated}."
+            )
+            raise InputError(msg)
+        options[column] = role.option
+
+
+def _choose_known(
+    names: Sequence[str], roles: Sequence[Role], chosen: dict[str, int | None]
+) -> None:
+    plain_names = [plain(name) for name in names]
+    for role in roles:
+        if role.name in chosen:
+            continue
+        for known in KNOWN[role.name]:
+            if known in plain_names and plain_names.index(known) not in chosen.values():
+                chosen[role.name] = plain_names.index(known)
+                break
+
+
+def _refuse_unknown(
+    file: str,
+    names: Sequence[str],
+    n_columns: int,
+    roles: Sequence[Role],
+    chosen: Mapping[str, int | None],
+) -> None:
+    """Refuse to guess two or more columns of a table with a header."""
+    unknown = [r for r in roles if r.name not in chosen and r.position and r.position <= n_columns]
+    if len(unknown) < 2:
+        return
+    what = ", which the ".join(role.name for role in unknown)
+    options = ", ".join(role.option for role in unknown)
+    msg = f"{file}: which column is the {what}? It has: {_listed(names)}. Name them with {options}."
+    raise InputError(msg)
+
+
+def _free_position(
+    file: str, n_columns: int, role: Role, chosen: Mapping[str, int | None]
+) -> int | None:
+    position = role.position
+    if position is not None and position <= n_columns and position - 1 not in chosen.values():
+        return position - 1
+    if not role.needed:
+        return None
+    if n_columns < 2:
+        msg = (
+            f"{file} has one column; it needs two or more. State what separates them: --delimiter."
+        )
+        raise InputError(msg)
+    msg = f"{file}: which column is the {role.name}? Name it with {role.option}."
+    raise InputError(msg)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")

@@ -1,0 +1,285 @@
+"""How a delimited text file is written: found out from its bytes, unless it is stated.
+
+Encoding and quoting are decided on the whole file, streaming; delimiter and header on its
+first rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from segcli.errors import ChoiceError, InputError
+from segcli.inputs import streams
+from segcli.inputs.columns import KNOWN, plain
+from segcli.inputs.values import is_number
+
+_NAMES = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " ", "colons": "::"}
+_TRIED = ("\t", "::", ";", "|", ",")
+_SAMPLE_BYTES = 1 << 18
+_SAMPLE_ROWS = 200
+_LONGEST_FIELD = 1 << 25
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a delimited text file is written.
+
+    Attributes
+    ----------
+    encoding : a Python codec's name
+    delimiter : as it stands in the file: one character, or ``::``
+    header : whether the first row names the columns
+    quoted : whether ``"`` encloses fields; if not, it is a character like any other
+    separator : the one byte that stands for the delimiter when the file is parsed
+    skip : the number of blank lines before the first row
+    sample : the first rows, the header included
+    """
+
+    encoding: str
+    delimiter: str
+    header: bool
+    quoted: bool
+    separator: bytes
+    skip: int
+    sample: tuple[tuple[str, ...], ...]
+
+    @property
+    def delimiter_name(self) -> str:
+        """The delimiter in a word, as ``--delimiter`` takes it."""
+        return next((n for n, d in _NAMES.items() if d == self.delimiter), self.delimiter)
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The header's names, or None."""
+        return self.sample[0] if self.header else None
+
+    def pieces(self, path: Path, what: str | None = None) -> Iterator[bytes]:
+        """Yield the file as UTF-8 with `separator` between fields."""
+        text = streams.pieces(path, self.encoding, what)
+        if len(self.delimiter) == 1:
+            return text
+        return _replaced(text, self.delimiter.encode(), self.separator)
+
+
+def delimiter_from(word: str) -> str:
+    r"""Return the delimiter that a user wrote as a name (``tab``), an escape (``\t``) or itself.
+
+    Raises
+    ------
+    ChoiceError
+        If it is not one ASCII character that can separate fields, nor ``::``.
+    """
+    delimiter = _NAMES.get(word.lower(), "\t" if word == r"\t" else word)
+    usable = len(delimiter) == 1 and delimiter.isascii() and not delimiter.isalnum()
+    if delimiter != "::" and (not usable or delimiter in '"\r\n\0.-+'):
+        msg = (
+            f"{word!r} cannot separate fields. --delimiter takes one character, '::', "
+            "or a word: comma, tab, semicolon, pipe, space."
+        )
+        raise ChoiceError(msg)
+    return delimiter
+
+
+def find_dialect(
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
+    named: Iterable[str] = (),
+) -> Dialect:
+    """Return how a file is written; what is stated is taken as it stands.
+
+    Parameters
+    ----------
+    path : a delimited text file, packed or not
+    delimiter, header, encoding : as stated by the user, or None
+    named : columns that the user asked for; if the first row holds one, it is a header
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, has no rows, or no delimiter can be found.
+    """
+    found = streams.find_encoding(path, encoding)
+    head = _head(path, found)
+    if not head.strip():
+        msg = f"{path} holds nothing but blank lines."
+        raise InputError(msg)
+    separator = delimiter_from(delimiter) if delimiter is not None else _find_delimiter(path, head)
+    stand_in, quoted = _scan(path, found, separator)
+    sample = _rows(head, separator, quoted)
+    if header is None:
+        header = _has_header(sample, set(named))
+    blank = re.match(r"(?:[ \t]*(?:\r\n|\r|\n))*", head)
+    skip = len(re.findall(r"\r\n|\r|\n", blank.group())) if blank else 0
+    return Dialect(found, separator, header, quoted, stand_in, skip, sample)
+
+
+def _head(path: Path, encoding: str) -> str:
+    """Return the first whole lines of a file."""
+    stream = streams.Stream(streams.pieces(path, encoding))
+    try:
+        head = stream.read(_SAMPLE_BYTES)
+        more = bool(stream.read(1))
+    finally:
+        stream.close()
+    if more:
+        cut = max(head.rfind(b"\n"), head.rfind(b"\r"))
+        head = head[: cut + 1] if cut >= 0 else head
+    return head.decode("utf-8", errors="ignore")
+
+
+def _rows(head: str, delimiter: str, quoted: bool) -> tuple[tuple[str, ...], ...]:
+    """Return the first rows of a sample that are not blank."""
+    text = head.replace("::", "\x1f") if delimiter == "::" else head
+    csv.field_size_limit(max(csv.field_size_limit(), _SAMPLE_BYTES))
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter="\x1f" if delimiter == "::" else delimiter,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+    )
+    rows: list[tuple[str, ...]] = []
+    for row in reader:
+        if len(rows) == _SAMPLE_ROWS:
+            break
+        if row and not (len(row) == 1 and not row[0].strip()):
+            rows.append(tuple(row))
+    return tuple(rows)
+
+
+def _find_delimiter(path: Path, head: str) -> str:
+    """Return the delimiter that splits most rows into equally many fields, the more the better."""
+    scores = {d: _regularity(_rows(head, d, quoted=True)) for d in _TRIED}
+    best = max(share for share, *_ in scores.values())
+    if best < 0.5:
+        scores = {" ": _regularity(_rows(head, " ", quoted=True))}
+        best = scores[" "][0]
+    if best < 0.5:
+        first = _shortened(next(line for line in head.splitlines() if line.strip()))
+        msg = (
+            f"{path}: no delimiter splits its rows into two or more columns; the first is "
+            f"{first!r}. Name it with --delimiter."
+        )
+        raise InputError(msg)
+    near = {d: rest for d, (share, *rest) in scores.items() if share >= best - 0.1}
+    return max(near, key=lambda d: near[d])  # the first tried wins a tie
+
+
+def _regularity(rows: tuple[tuple[str, ...], ...]) -> tuple[float, int, int]:
+    """Return how well a delimiter splits rows: the more of each, the better.
+
+    The share of rows with the commonest number of fields above one, that number, and how many fields
+    are numbers.
+    """
+    counts = Counter(len(row) for row in rows if len(row) > 1)
+    if not counts:
+        return 0.0, 0, 0
+    fields, times = max(counts.items(), key=lambda pair: (pair[1], pair[0]))
+    numbers = sum(is_number(field) for row in rows for field in row)
+    return times / len(rows), fields, numbers
+
+
+def _has_header(sample: tuple[tuple[str, ...], ...], named: set[str]) -> bool:
+    """Return whether a file's first row names its columns.
+
+    It does if it holds a name that the user asked for, a well-known name, or text above numbers.
+    """
+    first, rest = sample[0], sample[1:]
+    if {name for name in named if not name.isdigit()} & set(first):
+        return True
+    if any(is_number(field) for field in first):
+        return False
+    known = {name for names in KNOWN.values() for name in names}
+    for column, field in enumerate(first):
+        below = [row[column] for row in rest if len(row) > column and row[column].strip()]
+        if plain(field) in known and field not in below:
+            return True
+        if field.strip() and below and all(is_number(value) for value in below):
+            return True
+    return False
+
+
+def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, bool]:
+    """Return the byte to parse with, and whether quotes enclose fields, from the whole file.
+
+    A comma or a semicolon goes with quotes unless no quoted field is well formed. Elsewhere a quote
+    is literal unless every field that starts with one ends with one: names may begin with a quote.
+    """
+    separator = delimiter.encode()
+    if len(delimiter) > 1:
+        unused = set(b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06")
+        for piece in streams.pieces(path, encoding):
+            unused -= set(piece)
+        if not unused:
+            msg = (
+                f"{path} uses control characters; '::' cannot be told apart. Use another delimiter."
+            )
+            raise InputError(msg)
+        separator = bytes([max(unused)])
+    text = streams.pieces(path, encoding)
+    source = _replaced(text, delimiter.encode(), separator) if len(delimiter) > 1 else text
+    opened, whole, unclosed = _count_quoted(source, separator)
+    if delimiter not in ",;":
+        return separator, opened == whole > 0 and not unclosed
+    if opened and not whole:
+        return separator, False
+    if unclosed:
+        msg = f"{path}: a quote is opened and never closed, at {unclosed!r}. Close it or remove it."
+        raise InputError(msg)
+    return separator, opened > 0
+
+
+def _count_quoted(source: Iterator[bytes], separator: bytes) -> tuple[int, int, str]:
+    """Return the fields that start with a quote, those that also end with one, and an open end."""
+    edge = re.escape(separator) + rb"\r\n"
+    # Each pattern starts with a quote, so that `re` can jump from one to the next.
+    body = rb'[^"]*+(?:""[^"]*+)*+'
+    field = re.compile(rb'"(?<=[' + edge + rb']")' + body + rb'(?:"([' + edge + rb"]))?")
+    opened = whole = 0
+    rest = b"\n"
+    for piece in source:
+        chunk = rest + piece
+        if b'"' not in chunk:
+            rest = chunk[-1:]
+            continue
+        cut = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        for match in field.finditer(chunk):
+            if match.start() >= cut:
+                break
+            if match.end() >= len(chunk) - 1 and len(chunk) - match.start() < _LONGEST_FIELD:
+                cut = match.start()  # it may go on in the next piece
+                break
+            cut = max(cut, match.end())
+            opened += 1
+            whole += match.group(1) is not None
+        rest = chunk[max(cut - 1, 0) :]
+    for match in field.finditer(rest + b"\n"):
+        opened += 1
+        whole += match.group(1) is not None
+        if match.end() == len(rest) + 1 and match.group(1) is None:
+            text = rest[match.start() :].split(b"\n", 1)[0].decode("utf-8", errors="replace")
+            return opened, whole, _shortened(text)
+    return opened, whole, ""
+
+
+def _replaced(source: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
+    """Yield pieces with ``old`` replaced, also where it spans two of them."""
+    rest = b""
+    for piece in source:
+        chunk = rest + piece
+        # An odd run of colons at the end: its last may begin a delimiter.
+        keep = (len(chunk) - len(chunk.rstrip(old[:1]))) % len(old)
+        rest = chunk[len(chunk) - keep :]
+        yield chunk[: len(chunk) - keep].replace(old, new)
+    yield rest
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,271 @@
+"""Open a file of the user's as bytes of UTF-8, whatever it was packed and encoded with.
+
+Every way in which a file can fail to be text ends here in one `InputError`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from segcli.errors import InputError
+from segcli.progress import report
+
+PIECE = 1 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_UTF8_BOM = codecs.BOM_UTF8
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_C1 = re.compile(rb"[\x80-\x9f]")
+_LOOKS = (
+    (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"%PDF", "a PDF document"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x7fELF", "a program"),
+)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that is not a file with something in it.
+
+    Raises
+    ------
+    InputError
+        If it does not exist, is a folder or a device, is empty, or may not be read.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        msg = f"{path} does not exist. Check the name and the folder."
+        raise InputError(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}."
+        raise InputError(msg) from error
+    if stat.S_ISDIR(status.st_mode):
+        msg = f"{path} is a folder. Name the file in it that holds the rows."
+        raise InputError(msg)
+    if not stat.S_ISREG(status.st_mode):
+        msg = (
+            f"{path} is not a regular file, and it is read more than once. Save it to a file first."
+        )
+        raise InputError(msg)
+    if status.st_size == 0:
+        msg = f"{path} is empty. It needs rows of customer, item and, if there is one, value."
+        raise InputError(msg)
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file is Parquet, by its first bytes or its name."""
+    with _failures(path), path.open("rb") as file:
+        return file.read(4) == b"PAR1" or path.suffix.lower() == ".parquet"
+
+
+def find_encoding(path: Path, stated: str | None) -> str:
+    """Return the encoding that reads the whole file: ``stated``, or what its bytes allow.
+
+    A byte order mark decides. Otherwise a file is UTF-8 if all of it is; if not, Windows-1252 where
+    it uses the bytes that latin-1 leaves to control characters, and latin-1 where it does not.
+
+    Raises
+    ------
+    InputError
+        If the file is binary, cannot be unpacked, or ``stated`` is not the name of an encoding.
+    """
+    if stated is not None:
+        return _known_encoding(path, stated)
+    utf8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
+    encoding, latin = "utf-8", "latin-1"
+    for number, piece in enumerate(raw_pieces(path)):
+        if number == 0:
+            _refuse_binary(path, piece)
+            if piece.startswith(_UTF16_BOMS):
+                return "utf-16"
+            encoding = "utf-8-sig" if piece.startswith(_UTF8_BOM) else "utf-8"
+        if b"\0" in piece:
+            _refuse_nul(path, piece)
+        utf8 = _decodes(utf8, piece)
+        if latin == "latin-1" and not piece.isascii() and _C1.search(piece):
+            latin = "cp1252"
+    if utf8 is not None and _decodes(utf8, b"", final=True) is not None:
+        return encoding
+    if encoding == "utf-8-sig":
+        msg = f"{path} starts as UTF-8 but does not go on so. Name its encoding with --encoding."
+        raise InputError(msg)
+    return latin if latin == "latin-1" or _is_cp1252(path) else "latin-1"
+
+
+def raw_pieces(path: Path, what: str | None = None) -> Iterator[bytes]:
+    """Yield a file's bytes, unpacked, a mebibyte at a time; report progress as ``what``."""
+    with _failures(path), path.open("rb") as raw:
+        size = path.stat().st_size
+        unpacked = _unpack(raw)
+        while piece := unpacked.read(PIECE):
+            if what is not None:
+                report(what, raw.tell(), size)
+            yield piece
+
+
+def pieces(path: Path, encoding: str, what: str | None = None) -> Iterator[bytes]:
+    """Yield a file's text as UTF-8 bytes without a byte order mark.
+
+    Raises
+    ------
+    InputError
+        If the bytes are not in ``encoding``.
+    """
+    raw = raw_pieces(path, what)
+    if encoding == "utf-8":  # find_encoding has seen that it is
+        yield from raw
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    done = 0
+    try:
+        for piece in raw:
+            text = decoder.decode(piece)
+            if "\0" in text:
+                _refuse_nul(path, piece)
+            yield text.encode("utf-8")
+            done += len(piece)
+        yield decoder.decode(b"", True).encode("utf-8")
+    except UnicodeError as error:
+        msg = (
+            f"{path} is not {encoding}: {getattr(error, 'reason', error)} near byte {done:,}. "
+            "Name another encoding with --encoding, or leave it to be found out."
+        )
+        raise InputError(msg) from error
+
+
+@dataclass
+class Stream:
+    """A file-like view of pieces of bytes, for readers that ask for so many at a time.
+
+    Reads come back full, as those of a file on disk do: pyarrow takes them for blocks.
+    """
+
+    source: Iterator[bytes]
+    closed: bool = False
+    _rest: bytes = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next ``size`` bytes, fewer only at the end."""
+        parts, have = [self._rest], len(self._rest)
+        while size < 0 or have < size:
+            piece = next(self.source, None)
+            if piece is None:
+                break
+            parts.append(piece)
+            have += len(piece)
+        whole = b"".join(parts)
+        if size < 0:
+            size = len(whole)
+        self._rest = whole[size:]
+        return whole[:size]
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self.closed = True
+        if hasattr(self.source, "close"):
+            self.source.close()
+
+
+def _unpack(raw: BinaryIO) -> BinaryIO:
+    magic = raw.read(4)
+    raw.seek(0)
+    if magic.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
+    if magic == _ZSTD:
+        unpacked: BinaryIO = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+        return unpacked
+    return raw
+
+
+@contextmanager
+def _failures(path: Path) -> Iterator[None]:
+    """Turn what reading a file can raise into one line."""
+    try:
+        yield
+    except PermissionError as error:
+        msg = f"{path} may not be read. Change its permissions."
+        raise InputError(msg) from error
+    except EOFError as error:
+        msg = f"{path} is cut short: its packed data end too early. Fetch or pack it again."
+        raise InputError(msg) from error
+    except (OSError, zlib.error) as error:
+        msg = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}."
+        raise InputError(msg) from error
+
+
+def _known_encoding(path: Path, name: str) -> str:
+    try:
+        "a".encode(name)  # refuses codecs that are not of text
+        codecs.getincrementaldecoder(name)
+        normal = codecs.lookup(name).name
+    except (LookupError, ValueError) as error:
+        msg = f"'{name}' is not the name of an encoding. Use one such as utf-8, latin-1 or utf-16."
+        raise InputError(msg) from error
+    head = next(raw_pieces(path), b"")
+    _refuse_binary(path, head)
+    # A stated utf-8 is decoded strictly, and its mark dropped where there is one.
+    return "utf-8-sig" if normal == "utf-8" else normal
+
+
+def _decodes(
+    decoder: codecs.IncrementalDecoder | None, piece: bytes, *, final: bool = False
+) -> codecs.IncrementalDecoder | None:
+    """Return the decoder, or None once a piece cannot be decoded."""
+    if decoder is None:
+        return None
+    try:
+        decoder.decode(piece, final)
+    except UnicodeDecodeError:
+        return None
+    return decoder
+
+
+def _is_cp1252(path: Path) -> bool:
+    return not any(re.search(rb"[\x81\x8d\x8f\x90\x9d]", piece) for piece in raw_pieces(path))
+
+
+def _refuse_binary(path: Path, head: bytes) -> None:
+    looks = next((what for magic, what in _LOOKS if head.startswith(magic)), None)
+    start = head[:200].removeprefix(_UTF8_BOM).lstrip().lower()
+    if head[257:262] == b"ustar":
+        looks = "a tar archive"
+    elif start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        looks = "a web page or XML"
+    elif start.startswith((b'{"', b"[{", b"[[")):
+        looks = "JSON"
+    if looks is not None:
+        msg = f"{path} looks like {looks}. Export the rows as CSV or Parquet and use that file."
+        raise InputError(msg)
+
+
+def _refuse_nul(path: Path, piece: bytes) -> None:
+    head = piece[:2000]
+    if head[1::2].count(0) > 0.4 * len(head) / 2 or head[::2].count(0) > 0.4 * len(head) / 2:
+        msg = f"{path} looks like UTF-16 without a byte order mark. Say so: --encoding utf-16-le."
+    else:
+        msg = f"{path} is a binary file (it holds NUL bytes). Export the rows as CSV or Parquet."
+    raise InputError(msg)

@@ -1,0 +1,120 @@
+"""Turn columns of text or numbers into float64, and say of each that is none why it is not."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: Why a row cannot be used, in the order in which reasons are looked for. 0 means that it can.
+REASONS = (
+    "",
+    "no customer",
+    "no item",
+    "no value",
+    "value is not a number",
+    "value is NaN",
+    "value is infinite",
+    "value is negative",
+    "value is zero",
+    "timestamp is not a number or an ISO date",
+    "wrong number of fields",
+)
+CODES = {reason: code for code, reason in enumerate(REASONS)}
+
+_NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+_NOT_FINITE = r"(?i)^[+-]?(?:nan|inf|infinity)$"
+_is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
+
+
+def is_number(text: str) -> bool:
+    """Return whether a field reads as a finite number."""
+    return _is_number(text.strip()) is not None
+
+
+def read_values(column: pa.Array, *, negatives: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return a column's values and why each cannot be used.
+
+    Parameters
+    ----------
+    column : array of strings or of numbers, of length n
+    negatives : whether negative values can be used
+
+    Returns
+    -------
+    values : float64 ndarray of shape (n,); NaN where there is none
+    reasons : uint8 ndarray of shape (n,), indices into `REASONS`; 0 where the value can be used
+    """
+    if pa.types.is_string(column.type):
+        encoded = column.dictionary_encode()
+        values, reasons = _read_texts(encoded.dictionary)
+        codes = encoded.indices.to_numpy(zero_copy_only=False)
+        values, reasons = values[codes], reasons[codes]
+    else:
+        values, reasons = _read_numbers(column)
+    usable = reasons == 0
+    if not negatives:
+        reasons[usable & (values < 0)] = CODES["value is negative"]
+    reasons[usable & (values == 0)] = CODES["value is zero"]
+    return values, reasons
+
+
+def read_times(column: pa.Array) -> np.ndarray:
+    """Return a column's timestamps as seconds or in the file's own unit; NaN where unreadable.
+
+    Numbers are taken as they are; text is read as ISO 8601, UTC unless it says otherwise.
+    """
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("s"))
+    if pa.types.is_timestamp(column.type):
+        micro = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        return np.asarray(micro.cast(pa.float64()).to_numpy(zero_copy_only=False)) / 1e6
+    if not pa.types.is_string(column.type):
+        return _read_numbers(column)[0]
+    encoded = column.dictionary_encode()
+    texts = encoded.dictionary
+    times, reasons = _read_texts(texts)
+    other = reasons != 0
+    if other.any():
+        texts = pc.utf8_trim_whitespace(texts).filter(pa.array(other))
+        dates = pd.to_datetime(
+            pd.Series(texts.to_pylist(), dtype=object), format="ISO8601", utc=True, errors="coerce"
+        )
+        seconds = (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+        times[other] = seconds.to_numpy(dtype=np.float64)
+    times[~np.isfinite(times)] = np.nan
+    by_row: np.ndarray = times[encoded.indices.to_numpy(zero_copy_only=False)]
+    return by_row
+
+
+def _read_texts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    trimmed = pc.utf8_trim_whitespace(texts)
+    finite = pc.match_substring_regex(trimmed, _NUMBER)
+    other = pc.match_substring_regex(trimmed, _NOT_FINITE)
+    readable = pc.or_(finite, other)
+    numbers = pc.if_else(readable, trimmed, pa.scalar(None, pa.string())).cast(pa.float64())
+    values = np.array(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+    reasons = np.full(len(texts), CODES["value is not a number"], dtype=np.uint8)
+    reasons[readable.to_numpy(zero_copy_only=False)] = 0
+    reasons[pc.equal(trimmed, "").to_numpy(zero_copy_only=False)] = CODES["no value"]
+    return values, _refuse_not_finite(values, reasons)
+
+
+def _read_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    reasons = np.zeros(len(column), dtype=np.uint8)
+    try:
+        values = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        reasons[:] = CODES["value is not a number"]
+        return np.full(len(column), np.nan), reasons
+    reasons[column.is_null().to_numpy(zero_copy_only=False)] = CODES["no value"]
+    return values, _refuse_not_finite(values, reasons)
+
+
+def _refuse_not_finite(values: np.ndarray, reasons: np.ndarray) -> np.ndarray:
+    reasons[(reasons == 0) & np.isnan(values)] = CODES["value is NaN"]
+    reasons[(reasons == 0) & np.isinf(values)] = CODES["value is infinite"]
+    return reasons

@@ -1,0 +1,56 @@
+"""How well two labellings of the same customers agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A confusion matrix and what is read from it.
+
+    Attributes
+    ----------
+    confusion : ndarray of shape (k, k)
+        Customers by cluster label (row) and predicted label (column).
+    """
+
+    confusion: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """The share of customers whose predicted label is their cluster label, 0 to 1."""
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    @property
+    def recall(self) -> np.ndarray:
+        """Of each segment's customers, the share predicted to be in it; shape (k,)."""
+        return self.confusion.diagonal() / np.maximum(self.confusion.sum(axis=1), 1)
+
+    @property
+    def precision(self) -> np.ndarray:
+        """Of the customers predicted in each segment, the share that are; 0 if none; shape (k,)."""
+        return self.confusion.diagonal() / np.maximum(self.confusion.sum(axis=0), 1)
+
+
+def agreement(labels: np.ndarray, predicted: np.ndarray, k: int) -> Agreement:
+    """Return the agreement of two labellings with values in 0..k-1."""
+    counts = np.bincount(labels * k + predicted, minlength=k * k)
+    return Agreement(counts.reshape(k, k))
+
+
+def variance_explained(values: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of a variable's variance that lies between segments (eta squared).
+
+    0: the segments' means are all equal; 1: the variable is constant within each segment. With no
+    relation at all, (k - 1) / (n - 1) is expected.
+    """
+    counts = np.bincount(labels)
+    means = np.bincount(labels, values) / np.maximum(counts, 1)
+    total = float(((values - values.mean()) ** 2).sum())
+    if total == 0:
+        return 0.0
+    between = float((counts * (means - values.mean()) ** 2).sum())
+    return between / total

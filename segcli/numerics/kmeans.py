@@ -1,0 +1,414 @@
+"""k-means by Lloyd's algorithm over row blocks, for many k and many starts in one pass.
+
+All runs (each k, each restart) take their Lloyd step in the same pass over the rows. Starts come from
+greedy k-means++ on a sample of customers; one such sequence serves every k, since its first k
+centers are what k-means++ would have drawn for k.
+
+References
+----------
+Lloyd (1982), "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 129-137. Arthur &
+Vassilvitskii (2007), "k-means++: the advantages of careful seeding", SODA, 1027-1035.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli import progress
+from segcli.engine import Block, Blocks, LocalEngine
+from segcli.errors import ChoiceError
+from segcli.numerics.ranks import shuffled
+from segcli.numerics.weighting import squared_norms
+
+N_STARTS = 20
+MAX_ITERATIONS = 300
+TOLERANCE = 1e-6
+"""Stop when no center moves by more than this share of the data's standard deviation."""
+
+SAMPLE_SIZE = 20_000
+"""Customers from which starts are drawn, and on which they compete when there are more."""
+
+_N_CANDIDATES = 5
+_DISTANCES_AT_ONCE = 1 << 21
+_NEGLIGIBLE = 1e-12
+
+
+@dataclass(frozen=True)
+class KMeansFit:
+    """A partition of the customers and its centers.
+
+    Attributes
+    ----------
+    centers : ndarray of shape (k, n_columns)
+    labels : ndarray of shape (n_customers,), values in 0..k-1; 0 is the largest segment
+    inertia : float
+        Sum of squared distances to the own center; 0 is best, and it falls as k grows.
+    n_iterations : int
+    converged : bool
+        False if the centers still moved after the last iteration allowed.
+    """
+
+    centers: np.ndarray
+    labels: np.ndarray
+    inertia: float
+    n_iterations: int
+    converged: bool
+
+    @property
+    def k(self) -> int:
+        """The number of segments."""
+        return len(self.centers)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Customers in each segment, an ndarray of shape (k,)."""
+        return np.bincount(self.labels, minlength=self.k)
+
+
+@dataclass
+class _Run:
+    """One Lloyd run under way."""
+
+    k: int
+    centers: np.ndarray
+    inertia: float = np.inf
+    n_iterations: int = 0
+    converged: bool = False
+
+
+def fit_kmeans(
+    X: Blocks,
+    k: int,
+    *,
+    customer_ranks: np.ndarray,
+    seed: int,
+    n_starts: int = N_STARTS,
+    sample_size: int = SAMPLE_SIZE,
+) -> KMeansFit:
+    """Return the best of ``n_starts`` k-means runs.
+
+    See `fit_all`.
+    """
+    return fit_all(
+        X,
+        [k],
+        customer_ranks=customer_ranks,
+        seed=seed,
+        n_starts=n_starts,
+        sample_size=sample_size,
+    )[0]
+
+
+def fit_all(
+    X: Blocks,
+    ks: Sequence[int],
+    *,
+    customer_ranks: np.ndarray,
+    seed: int,
+    n_starts: int = N_STARTS,
+    sample_size: int = SAMPLE_SIZE,
+) -> list[KMeansFit]:
+    """Return, for each k, the best of ``n_starts`` k-means runs. Inertia never rises with k.
+
+    Parameters
+    ----------
+    X : dense blocks of shape (n_customers, n_columns), the scores
+    ks : increasing numbers of segments, each at most n_customers
+    customer_ranks : ndarray of shape (n_customers,), from `segcli.numerics.ranks`
+        Chance picks customers by rank, so that neither row order nor names matter.
+    seed : int
+    n_starts : k-means++ starts per k. With more than ``sample_size`` customers they compete on a
+        sample of that size, and the best of each k goes on to all.
+
+    Raises
+    ------
+    ChoiceError
+        If there are fewer distinct customers than k.
+    """
+    n_customers = X.shape[0]
+    _check_ks(ks, n_customers)
+    rows = shuffled(customer_ranks, np.random.default_rng([seed, 2]))[:sample_size]
+    sample = np.asarray(X.take(rows))
+    # A generator for each start: the first k centers are then the same whatever the largest k.
+    rngs = [np.random.default_rng([seed, 3, start]) for start in range(n_starts)]
+    starts = [plusplus(sample, max(ks), rng) for rng in rngs]
+    runs = [_Run(k, start[:k].copy()) for k in ks for start in starts]
+    if n_customers > sample_size:
+        _lloyd(LocalEngine().blocks(sample), runs, "k-means on a sample")
+        runs = [_Run(k, _best(runs, k).centers) for k in ks]
+    _lloyd(X, runs, "k-means")
+    best = [_best(runs, k) for k in ks]
+    for previous, this in zip(best, best[1:], strict=False):
+        if this.inertia > previous.inertia:
+            _continue_from(X, previous, this)
+    return [_finish(X, run, customer_ranks) for run in best]
+
+
+def refine(X: Blocks, fits: Sequence[KMeansFit], *, customer_ranks: np.ndarray, max_iterations: int) -> list[KMeansFit]:
+    """Return the partitions of ``fits`` carried into the space of X and improved there.
+
+    Centers are the means, in X, of each partition's customers; then Lloyd's algorithm goes on. This
+    is how the full matrix is clustered: its leading components hold nearly all that separates
+    segments, so a partition found there is a start that few steps improve.
+
+    Parameters
+    ----------
+    X : blocks of shape (n_customers, n_columns), dense or sparse
+    fits : partitions of the same customers found in another space
+    max_iterations : Lloyd steps in X; 0 only measures the inertia
+    """
+    labels = np.stack([fit.labels for fit in fits], axis=1)
+    sums = _group_sums(X, labels, [fit.k for fit in fits])
+    runs = []
+    for fit, total in zip(fits, sums, strict=True):
+        runs.append(_Run(fit.k, total / fit.sizes[:, None]))
+    _lloyd(X, runs, "k-means on the full matrix", max_iterations=max_iterations)
+    return [_finish(X, run, customer_ranks) for run in runs]
+
+
+def assign(X: np.ndarray | sp.csr_array, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest center of each row, and the distance to it.
+
+    Parameters
+    ----------
+    X : of shape (n, n_columns), dense or sparse
+    centers : ndarray of shape (k, n_columns)
+
+    Returns
+    -------
+    labels : ndarray of shape (n,), values in 0..k-1; the lower of two equally near
+    distances : ndarray of shape (n,), Euclidean
+    """
+    halves = np.einsum("ij,ij->i", centers, centers) / 2
+    labels = np.asarray(halves - X @ centers.T).argmin(axis=1)
+    return labels, np.sqrt(_squared_distances(X, centers, labels))
+
+
+def plusplus(X: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Return k rows of X as starting centers, by greedy k-means++.
+
+    Each next center is drawn with probability in proportion to the squared distance to the nearest
+    center so far; of several candidates, the one that lowers the inertia most is kept. The first j
+    rows are a start for j centers.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_columns)
+    k : at most n
+
+    Returns
+    -------
+    ndarray of shape (k, n_columns)
+    """
+    norms = squared_norms(X)
+    first = int(rng.integers(len(X)))
+    chosen = [first]
+    nearest = np.maximum(norms - 2 * (X @ X[first]) + norms[first], 0)
+    for _ in range(1, k):
+        running = np.cumsum(nearest)
+        draws = rng.random(_N_CANDIDATES) * running[-1]
+        candidates = np.minimum(np.searchsorted(running, draws, side="right"), len(X) - 1)
+        distances = norms[:, None] - 2 * (X @ X[candidates].T) + norms[candidates]
+        np.minimum(np.maximum(distances, 0, out=distances), nearest[:, None], out=distances)
+        best = int(distances.sum(axis=0).argmin())
+        chosen.append(int(candidates[best]))
+        nearest = np.ascontiguousarray(distances[:, best])
+    return X[chosen]
+
+
+def _check_ks(ks: Sequence[int], n_customers: int) -> None:
+    if max(ks) > n_customers:
+        msg = f"{max(ks)} segments cannot be made of {n_customers} customers. Choose a smaller k."
+        raise ChoiceError(msg)
+
+
+def _best(runs: Sequence[_Run], k: int) -> _Run:
+    return min((run for run in runs if run.k == k), key=lambda run: run.inertia)
+
+
+def _lloyd(
+    X: Blocks, runs: Sequence[_Run], what: str, *, max_iterations: int = MAX_ITERATIONS
+) -> None:
+    """Take Lloyd steps for all runs together until each has converged; fill in their inertia."""
+    threshold = TOLERANCE**2 * _mean_variance(X)
+    active = list(runs)
+    for n_pass in range(max_iterations + 1):
+        sums, counts, inertias = _step(X, active)
+        offset = 0
+        for position, run in enumerate(active):
+            rows = slice(offset, offset + run.k)
+            offset += run.k
+            run.inertia = float(inertias[position])
+            if n_pass == max_iterations:
+                continue
+            moved = _move(X, run, sums[rows], counts[rows], threshold)
+            run.n_iterations = n_pass
+            run.converged = moved <= threshold
+        active = [run for run in active if not run.converged]
+        progress.report(what, len(runs) - len(active), len(runs))
+        if not active:
+            return
+
+
+def _move(
+    X: Blocks, run: _Run, sums: np.ndarray, counts: np.ndarray, threshold: float
+) -> float:
+    """Move a run's centers to the means of their customers; return the largest squared move."""
+    centers = sums / np.maximum(counts, 1)[:, None]
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        centers[empty] = _farthest(X, run, len(empty), threshold)
+    moved = float(((centers - run.centers) ** 2).sum(axis=1).max())
+    if moved > threshold:
+        run.centers = centers
+    return moved
+
+
+def _farthest(X: Blocks, run: _Run, n_needed: int, threshold: float) -> np.ndarray:
+    """Return the rows farthest from their centers, to put empty segments' centers on."""
+    (distances,) = X.map_rows(_own_distances, run.centers)
+    order = np.argsort(-distances, kind="stable")
+    rows, unique = [], set()
+    for row in order:
+        if distances[row] <= max(_NEGLIGIBLE, threshold):
+            break
+        content = _dense(X.take(np.array([row])))
+        if content.tobytes() not in unique:
+            unique.add(content.tobytes())
+            rows.append(content[0])
+        if len(rows) == n_needed:
+            return np.stack(rows)
+    msg = (
+        f"{run.k} segments are asked for and there are only {run.k - n_needed + len(rows)} distinct "
+        f"customers. Choose a smaller k."
+    )
+    raise ChoiceError(msg)
+
+
+def _continue_from(X: Blocks, previous: _Run, run: _Run) -> None:
+    """Refit ``run`` from the next smaller k's centers and its farthest customers: never worse."""
+    farthest = _farthest(X, previous, run.k - previous.k, 0.0)
+    better = _Run(run.k, np.vstack([previous.centers, farthest]))
+    _lloyd(X, [better], "k-means")
+    if better.inertia < run.inertia:
+        run.centers, run.inertia = better.centers, better.inertia
+        run.n_iterations, run.converged = better.n_iterations, better.converged
+
+
+def _finish(X: Blocks, run: _Run, customer_ranks: np.ndarray) -> KMeansFit:
+    """Label every customer; number the segments by size, ties by the first customer in rank."""
+    labels, squares = X.map_rows(_labels_and_squares, run.centers)
+    counts = np.bincount(labels, minlength=run.k)
+    first = np.full(run.k, len(labels))
+    np.minimum.at(first, labels, customer_ranks)
+    order = np.lexsort([first, -counts])
+    position = np.empty(run.k, dtype=np.int64)
+    position[order] = np.arange(run.k)
+    return KMeansFit(
+        centers=run.centers[order],
+        labels=position[labels],
+        inertia=float(squares.sum()),
+        n_iterations=run.n_iterations,
+        converged=run.converged,
+    )
+
+
+def _step(X: Blocks, runs: Sequence[_Run]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    centers = np.vstack([run.centers for run in runs])
+    ks = [run.k for run in runs]
+    sums, counts, inertias = X.map_sum(_assign_and_sum, centers, ks)
+    return sums, counts, inertias
+
+
+def _assign_and_sum(
+    block: Block, centers: np.ndarray, ks: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, for all runs, the sums and counts of the rows nearest each center, and inertias."""
+    X = block.matrix
+    norms = squared_norms(X)
+    halves = np.einsum("ij,ij->i", centers, centers) / 2
+    bounds = np.concatenate([[0], np.cumsum(ks)])
+    labels = np.empty((X.shape[0], len(ks)), dtype=np.int64)
+    inertias = np.empty(len(ks))
+    for first, last in _groups(bounds, max(1, _DISTANCES_AT_ONCE // max(1, X.shape[0]))):
+        columns = slice(bounds[first], bounds[last])
+        distances = halves[columns] - np.asarray(X @ centers[columns].T)
+        for run in range(first, last):
+            own = distances[:, bounds[run] - columns.start : bounds[run + 1] - columns.start]
+            nearest = own.argmin(axis=1)
+            labels[:, run] = nearest + bounds[run]
+            least = own[np.arange(len(own)), nearest]
+            inertias[run] = np.maximum(norms + 2 * least, 0).sum()
+    counts = np.bincount(labels.ravel(), minlength=len(centers)).astype(np.float64)
+    return _sum_by(X, labels, len(centers)), counts, inertias
+
+
+def _groups(bounds: np.ndarray, width: int) -> list[tuple[int, int]]:
+    """Return spans of runs whose centers together number about ``width``."""
+    spans, first = [], 0
+    for run in range(1, len(bounds)):
+        if bounds[run] - bounds[first] >= width or run == len(bounds) - 1:
+            spans.append((first, run))
+            first = run
+    return spans
+
+
+def _sum_by(X: np.ndarray | sp.csr_array, labels: np.ndarray, n_labels: int) -> np.ndarray:
+    """Return the sums of X's rows by label, each row counted under each of its labels."""
+    n, n_runs = labels.shape
+    indicator = sp.csr_array(
+        (np.ones(labels.size), labels.ravel(), np.arange(n + 1) * n_runs), shape=(n, n_labels)
+    )
+    return _dense(indicator.T @ X)
+
+
+def _group_sums(X: Blocks, labels: np.ndarray, ks: Sequence[int]) -> list[np.ndarray]:
+    offsets = np.concatenate([[0], np.cumsum(ks)])
+    (sums,) = X.map_sum(_sums_of_labels, labels + offsets[:-1], int(offsets[-1]))
+    return [sums[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+
+
+def _sums_of_labels(block: Block, labels: np.ndarray, n_labels: int) -> tuple[np.ndarray]:
+    return (_sum_by(block.matrix, labels[block.rows], n_labels),)
+
+
+def _labels_and_squares(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    labels, distances = assign(block.matrix, centers)
+    return labels, distances**2
+
+
+def _own_distances(block: Block, centers: np.ndarray) -> tuple[np.ndarray]:
+    return (_labels_and_squares(block, centers)[1],)
+
+
+def _squared_distances(
+    X: np.ndarray | sp.csr_array, centers: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    if isinstance(X, np.ndarray):
+        return squared_norms(X - centers[labels])
+    products = np.zeros(X.shape[0])
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    np.add.at(products, rows, X.data * centers[labels[rows], X.indices])
+    own = np.einsum("ij,ij->i", centers, centers)[labels]
+    return np.maximum(squared_norms(X) - 2 * products + own, 0)
+
+
+def _mean_variance(X: Blocks) -> float:
+    """Return the mean over columns of the variance, which sets the scale of a move."""
+    sums, squares = X.map_sum(_totals)
+    n, n_columns = X.shape
+    return float((squares - (sums**2).sum() / n) / n / n_columns)
+
+
+def _totals(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    X = block.matrix
+    return np.asarray(X.sum(axis=0)).ravel(), np.asarray(squared_norms(X).sum())
+
+
+def _dense(X: np.ndarray | sp.csr_array) -> np.ndarray:
+    return X if isinstance(X, np.ndarray) else X.toarray()
+

@@ -1,0 +1,172 @@
+"""Multinomial naive Bayes on the unweighted matrix: can a segment be told from the interactions?
+
+The model needs only each segment's item sums and sizes, which add up over row blocks. Under
+cross-validation the sums of every fold come from the same pass; a fold's model is the total less the
+fold.
+
+References
+----------
+Manning, Raghavan & Schütze (2008), "Introduction to Information Retrieval", section 13.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli.engine import Block, Blocks
+from segcli.errors import ChoiceError
+
+SMOOTHING = 1.0
+"""Added to each item sum (Laplace), as in scikit-learn."""
+
+
+@dataclass(frozen=True)
+class NaiveBayes:
+    """A fitted model.
+
+    Attributes
+    ----------
+    log_priors : ndarray of shape (k,); -inf for a segment without customers in the fit
+    log_likelihoods : ndarray of shape (k, n_items)
+    """
+
+    log_priors: np.ndarray
+    log_likelihoods: np.ndarray
+
+    def predict(self, X: sp.csr_array) -> np.ndarray:
+        """Return the most probable segment of each row, an ndarray of shape (n,)."""
+        return np.asarray(X @ self.log_likelihoods.T + self.log_priors).argmax(axis=1)
+
+
+@dataclass(frozen=True)
+class SegmentSums:
+    """What multinomial naive Bayes needs to know of each segment, fold by fold.
+
+    Attributes
+    ----------
+    items : ndarray of shape (n_folds, k, n_items), sums of values
+    customers : ndarray of shape (n_folds, k)
+    """
+
+    items: np.ndarray
+    customers: np.ndarray
+
+    def model(self, left_out: int | None = None) -> NaiveBayes:
+        """Return the model of all folds, or of all but one."""
+        items, customers = self.items.sum(axis=0), self.customers.sum(axis=0)
+        if left_out is not None:
+            items = items - self.items[left_out]
+            customers = customers - self.customers[left_out]
+        smoothed = items + SMOOTHING
+        with np.errstate(divide="ignore"):
+            log_priors = np.log(customers / customers.sum())
+        log_likelihoods = np.log(smoothed) - np.log(smoothed.sum(axis=1, keepdims=True))
+        return NaiveBayes(log_priors, log_likelihoods)
+
+
+def fit_naive_bayes(X: Blocks, labels: np.ndarray, k: int) -> NaiveBayes:
+    """Return the model of all customers.
+
+    Parameters
+    ----------
+    X : sparse blocks of shape (n_customers, n_items), non-negative
+    labels : ndarray of shape (n_customers,), values in 0..k-1
+    """
+    return segment_sums(X, labels, k, np.zeros_like(labels), 1).model()
+
+
+def predict(X: Blocks, model: NaiveBayes) -> np.ndarray:
+    """Return every customer's most probable segment, an ndarray of shape (n_customers,)."""
+    (labels,) = X.map_rows(_predict, model)
+    return labels
+
+
+def cross_predict(
+    X: Blocks,
+    labels: np.ndarray,
+    k: int,
+    *,
+    customer_ranks: np.ndarray,
+    n_folds: int,
+    seed: int,
+) -> np.ndarray:
+    """Return every customer's segment as predicted by a model that did not see that customer.
+
+    The labels themselves saw every customer, so agreement with them still flatters a little.
+
+    Parameters
+    ----------
+    X : sparse blocks of shape (n_customers, n_items), non-negative
+    labels : ndarray of shape (n_customers,), values in 0..k-1
+    customer_ranks : ndarray of shape (n_customers,)
+    n_folds : at least 2; each segment is spread evenly over the folds
+    """
+    folds = stratified_folds(labels, n_folds, customer_ranks=customer_ranks, seed=seed)
+    sums = segment_sums(X, labels, k, folds, n_folds)
+    models = [sums.model(left_out=fold) for fold in range(n_folds)]
+    (predicted,) = X.map_rows(_predict_folds, models, folds)
+    return predicted
+
+
+def stratified_folds(
+    labels: np.ndarray, n_folds: int, *, customer_ranks: np.ndarray, seed: int
+) -> np.ndarray:
+    """Return each customer's fold, 0..n_folds-1, spreading each segment evenly over the folds."""
+    order = np.argsort(customer_ranks)
+    order = order[np.random.default_rng([seed, 4]).permutation(len(order))]
+    by_label = order[np.argsort(labels[order], kind="stable")]
+    folds = np.empty(len(labels), dtype=np.int64)
+    folds[by_label] = np.arange(len(labels)) % n_folds
+    return folds
+
+
+def segment_sums(
+    X: Blocks, labels: np.ndarray, k: int, folds: np.ndarray, n_folds: int
+) -> SegmentSums:
+    """Return the item sums and sizes of each segment in each fold, from one pass.
+
+    Raises
+    ------
+    ChoiceError
+        If a value is negative: the model is one of counts.
+    """
+    groups = folds * k + labels
+    items, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
+    if n_negative:
+        msg = (
+            f"the matrix has {int(n_negative)} negative values, and multinomial naive Bayes takes "
+            "counts or ratings from 0 up. Ingest again with --negative reject, or net."
+        )
+        raise ChoiceError(msg)
+    customers = np.bincount(groups, minlength=n_folds * k)
+    return SegmentSums(
+        items.reshape(n_folds, k, -1), customers.reshape(n_folds, k).astype(np.float64)
+    )
+
+
+def _group_sums(block: Block, groups: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    X: sp.csr_array = block.matrix
+    n = X.shape[0]
+    indicator = sp.csr_array(
+        (np.ones(n), groups[block.rows], np.arange(n + 1)), shape=(n, n_groups)
+    )
+    return (indicator.T @ X).toarray(), np.asarray(np.count_nonzero(X.data < 0))
+
+
+def _predict(block: Block, model: NaiveBayes) -> tuple[np.ndarray]:
+    return (model.predict(block.matrix),)
+
+
+def _predict_folds(
+    block: Block, models: list[NaiveBayes], folds: np.ndarray
+) -> tuple[np.ndarray]:
+    mine = folds[block.rows]
+    predicted = np.empty(len(mine), dtype=np.int64)
+    for fold, model in enumerate(models):
+        rows = np.flatnonzero(mine == fold)
+        if len(rows):
+            predicted[rows] = model.predict(block.matrix[rows])
+    return (predicted,)

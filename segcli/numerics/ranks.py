@@ -1,0 +1,101 @@
+"""An order of customers and items that depends on the data alone, not on how they are named.
+
+Chance must not depend on ids: a random draw that is indexed by position would pick other customers
+after a renaming. So draws are indexed by *rank*. Ranks come from fingerprints: 64-bit hashes of what
+a customer did, through items' fingerprints, which are hashes of what was done to them (two rounds of
+Weisfeiler-Lehman refinement). Sums are modulo 2**64, hence exact, in any order and on any machine.
+Customers with equal rows share a fingerprint and are exchangeable: their ranks follow their ids.
+
+References
+----------
+Shervashidze et al. (2011), "Weisfeiler-Lehman Graph Kernels", J. Mach. Learn. Res. 12, 2539-2561.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli.engine import Block, Blocks
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Positions of customers and items in the order of their fingerprints.
+
+    Attributes
+    ----------
+    customers : ndarray of shape (n_customers,), a permutation of 0..n_customers-1
+    items : ndarray of shape (n_items,), a permutation of 0..n_items-1
+    """
+
+    customers: np.ndarray
+    items: np.ndarray
+
+    @property
+    def customer_order(self) -> np.ndarray:
+        """Customers' positions, first rank first."""
+        return np.argsort(self.customers)
+
+    @property
+    def item_order(self) -> np.ndarray:
+        """Items' positions, first rank first."""
+        return np.argsort(self.items)
+
+
+def rank(blocks: Blocks) -> Ranks:
+    """Return the ranks of a sparse matrix's customers and items.
+
+    Parameters
+    ----------
+    blocks : sparse blocks of shape (n_customers, n_items)
+    """
+    n_customers, n_items = blocks.shape
+    customers = np.zeros(n_customers, dtype=np.uint64)
+    items = np.zeros(n_items, dtype=np.uint64)
+    for _ in range(2):
+        (sums,) = blocks.map_sum(_item_sums, customers)
+        items = _mix(items ^ sums)
+        (sums,) = blocks.map_rows(_customer_sums, items)
+        customers = _mix(customers ^ sums)
+    return Ranks(_positions(customers), _positions(items))
+
+
+def shuffled(ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return all positions in a random order that depends on ranks and ``rng`` alone."""
+    return np.argsort(ranks)[rng.permutation(len(ranks))]
+
+
+def _item_sums(block: Block, customers: np.ndarray) -> tuple[np.ndarray]:
+    X: sp.csr_array = block.matrix
+    mine = np.repeat(customers[block.rows], np.diff(X.indptr))
+    sums = np.zeros(X.shape[1], dtype=np.uint64)
+    np.add.at(sums, X.indices, _mix(_bits(X.data) ^ mine))
+    return (sums,)
+
+
+def _customer_sums(block: Block, items: np.ndarray) -> tuple[np.ndarray]:
+    X: sp.csr_array = block.matrix
+    hashes = np.concatenate([np.zeros(1, np.uint64), _mix(_bits(X.data) ^ items[X.indices])])
+    running = np.cumsum(hashes, dtype=np.uint64)
+    return (running[X.indptr[1:]] - running[X.indptr[:-1]],)
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64).view(np.uint64)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """Scramble 64-bit words (the finalizer of splitmix64: Steele, Lea & Flood 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _positions(fingerprints: np.ndarray) -> np.ndarray:
+    ranks = np.empty(len(fingerprints), dtype=np.int64)
+    ranks[np.argsort(fingerprints, kind="stable")] = np.arange(len(fingerprints))
+    return ranks

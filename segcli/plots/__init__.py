@@ -1,0 +1,8 @@
+"""Pictures: data in, a matplotlib figure out. No pyplot, no global state, no files."""
+
+from segcli.plots.confusion import confusion_matrix
+from segcli.plots.curves import explained_variance, inertia
+from segcli.plots.figure import png
+from segcli.plots.sizes import segment_sizes
+
+__all__ = ["confusion_matrix", "explained_variance", "inertia", "png", "segment_sizes"]

@@ -1,0 +1,316 @@
+"""``segcli ingest``: (customer, item, value) rows in, a sparse matrix with its ids out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from segcli.artifacts import open_stage
+from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
+from segcli.errors import ChoiceError, InputError
+from segcli.inputs.dialect import delimiter_from
+from segcli.inputs.item_names import ItemNames, read_item_names
+from segcli.inputs.rejects import Rejects
+from segcli.inputs.triplets import Form, Triplets, lookalikes, read_triplets
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What an ingest found and wrote; every field is plain JSON.
+
+    Attributes
+    ----------
+    n_interactions : pairs of customer and item in the matrix
+    n_rows : rows read, rejects included, header and blank lines not
+    n_merged : rows merged into another of the same customer and item
+    n_cancelled : pairs left out because their values add up to nothing (or less, under ``net``)
+    density : n_interactions over n_customers x n_items, in 0..1
+    value_min, value_median, value_max : over the pairs, after merging
+    rejects : rows set aside, by reason
+    dialect : how the file is written: delimiter, header, encoding, columns used
+    n_named, n_unnamed : items with and without a name; None without a table of names
+    items_columns : the columns used of the table of names
+    lookalikes : ids that differ from another only by white space around them, by column
+    wrote : names of the files in the run directory
+    """
+
+    interactions: str
+    run_dir: str
+    n_customers: int
+    n_items: int
+    n_interactions: int
+    n_rows: int
+    n_merged: int
+    n_cancelled: int
+    density: float
+    value_min: float
+    value_median: float
+    value_max: float
+    rejects: Mapping[str, int]
+    dialect: Mapping[str, Any]
+    items: str | None
+    n_named: int | None
+    n_unnamed: int | None
+    items_columns: Mapping[str, str | int] | None
+    lookalikes: Mapping[str, list[str]]
+    wrote: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return a short summary for a person."""
+        n_rejects = sum(self.rejects.values())
+        lines = [
+            f"{self.interactions}: {_dialect_in_words(self.dialect)}",
+            f"  {_columns_in_words(self.dialect['columns'])}",
+            f"{self.n_customers:,} customers × {self.n_items:,} items, "
+            f"{self.n_interactions:,} interactions ({self.density:.2%} of all pairs)",
+            f"Values: {self.value_min:g} to {self.value_max:g}, median {self.value_median:g}",
+            f"Rows: {self.n_rows:,} read, {self.n_merged:,} merged into another of the same pair, "
+            f"{n_rejects:,} rejected",
+        ]
+        lines += [f"  {reason}: {n:,}" for reason, n in self.rejects.items()]
+        if self.n_cancelled:
+            lines.append(f"Pairs cancelled out: {self.n_cancelled:,}")
+        if self.items is not None:
+            lines.append(self._names_in_words())
+        lines += [
+            f"Note: {role} ids that differ from another only by spaces: {len(ids):,}, as {ids[0]!r}"
+            for role, ids in self.lookalikes.items()
+        ]
+        lines.append(f"Wrote {', '.join(self.wrote)} in {self.run_dir}")
+        return lines
+
+    def _names_in_words(self) -> str:
+        id_column = (self.items_columns or {}).get("id")
+        if not self.n_named:
+            return (
+                f"Names: {self.items} names none of the items. Is column {id_column} the id? "
+                "State it with --items-id."
+            )
+        without = f", {self.n_unnamed:,} without a name" if self.n_unnamed else ""
+        return f"Names: {self.n_named:,} items named from {self.items}{without}"
+
+
+def run(
+    interactions: Path,
+    run_dir: Path,
+    *,
+    customer: str | None = None,
+    item: str | None = None,
+    value: str | None = None,
+    timestamp: str | None = None,
+    items: Path | None = None,
+    items_id: str | None = None,
+    items_name: str | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
+    duplicates: str = "sum",
+    negative: str = "reject",
+    strict: bool = False,
+) -> Ingested:
+    """Read interactions; write `MATRIX`, `CUSTOMERS`, `ITEMS` and `REJECTS`; return what was found.
+
+    Parameters
+    ----------
+    interactions : delimited text, packed or not, or Parquet
+    run_dir : made if need be
+    customer, item, value, timestamp : columns, by name or 1-based position; None finds them out.
+        A value of ``none`` counts each row as 1
+    items : a table of item names, with columns ``items_id`` and ``items_name``; may be
+        ``interactions`` itself
+    delimiter, header, encoding : how ``interactions`` is written; None finds it out
+    duplicates : ``sum``, ``last``, ``mean`` or ``max`` of the values of one customer and item
+    negative : ``reject`` negative values, ``keep`` them, or ``net`` them against a pair's others
+    strict : refuse if any row cannot be used
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read as asked, or holds fewer than two customers or items.
+    ChoiceError
+        If choices do not go together.
+    RunDirectoryError
+        If the run directory cannot be used.
+    """
+    if items is None and (items_id is not None or items_name is not None):
+        option = "--items-id" if items_id is not None else "--items-name"
+        msg = f"{option} names a column of the table of items. Name the table with --items."
+        raise ChoiceError(msg)
+    form = Form(customer, item, value, timestamp, delimiter, header, encoding, duplicates, negative)
+    form.check()
+    parameters = _parameters(form, items, items_id, items_name)
+    with open_stage(run_dir, "ingest", parameters) as stage:
+        rejects = Rejects()
+        triplets = read_triplets(interactions, form, rejects)
+        stage.note_input("interactions", interactions)
+        names = None
+        if items is not None:
+            names = _read_names(
+                interactions, items, form, triplets.items, items_id, items_name, rejects
+            )
+            stage.note_input("items", items)
+        _check(interactions, triplets, rejects, strict=strict)
+        stage.save(MATRIX, triplets.matrix)
+        stage.save(CUSTOMERS, _customers(triplets))
+        stage.save(ITEMS, _items(triplets, names))
+        stage.save(REJECTS, rejects.table())
+        wrote = tuple(stage.writes)
+    return _ingested(interactions, run_dir, triplets, rejects, items, names, wrote)
+
+
+def _parameters(
+    form: Form, items: Path | None, items_id: str | None, items_name: str | None
+) -> dict[str, str | bool | None]:
+    """Return what a rerun must be told, by option."""
+    value = form.value
+    return {
+        "customer": form.customer,
+        "item": form.item,
+        "value": "none" if value is not None and not value.strip() else value,
+        "timestamp": form.timestamp,
+        "items": items.name if items is not None else None,
+        "items_id": items_id,
+        "items_name": items_name,
+        "delimiter": form.delimiter if form.delimiter != "\t" else "tab",
+        "header": True if form.header else None,
+        "no_header": True if form.header is False else None,
+        "encoding": form.encoding,
+        "duplicates": form.duplicates,
+        "negative": form.negative,
+    }
+
+
+def _read_names(
+    interactions: Path,
+    items: Path,
+    form: Form,
+    ids: pa.Array,
+    items_id: str | None,
+    items_name: str | None,
+    rejects: Rejects,
+) -> ItemNames:
+    """Return the items' names; what is stated of the interactions holds if it is the same file."""
+    same = items.exists() and items.samefile(interactions)
+    return read_item_names(
+        items,
+        ids,
+        Rejects() if same else rejects,  # its bad rows are known already
+        item_id=items_id if items_id is not None or not same else form.item,
+        item_name=items_name,
+        delimiter=delimiter_from(form.delimiter) if same and form.delimiter else None,
+        header=form.header if same else None,
+        encoding=form.encoding if same else None,
+    )
+
+
+def _check(interactions: Path, triplets: Triplets, rejects: Rejects, *, strict: bool) -> None:
+    if strict and len(rejects):
+        n = len(rejects)
+        rows = "1 row cannot" if n == 1 else f"{n:,} rows cannot"
+        msg = f"{rows} be used; the first is {rejects.first()}. Mend them, or leave out --strict."
+        raise InputError(msg)
+    left_out = f" once {len(rejects):,} rows are rejected" if len(rejects) else ""
+    n_customers, n_items = triplets.matrix.shape
+    for n, what, option in (
+        (n_customers, "customer", "--customer"),
+        (n_items, "item", "--item"),
+    ):
+        if n < 2:
+            count = f"1 {what}" if n else f"no {what}"
+            msg = (
+                f"{interactions} has {count}{left_out}; segments need at least 2. "
+                f"Is the column right? Name it with {option}."
+            )
+            raise InputError(msg)
+
+
+def _customers(triplets: Triplets) -> pd.DataFrame:
+    matrix = triplets.matrix
+    return pd.DataFrame(
+        {
+            "customer": _strings(triplets.customers),
+            "interactions": np.diff(matrix.indptr).astype(np.int64),
+            "total": np.asarray(matrix.sum(axis=1)),
+        }
+    )
+
+
+def _items(triplets: Triplets, names: ItemNames | None) -> pd.DataFrame:
+    matrix = triplets.matrix
+    n_items = matrix.shape[1]
+    return pd.DataFrame(
+        {
+            "item": _strings(triplets.items),
+            "name": _strings(names.names if names is not None else [""] * n_items),
+            "customers": np.bincount(matrix.indices, minlength=n_items).astype(np.int64),
+            "total": np.bincount(matrix.indices, weights=matrix.data, minlength=n_items),
+        }
+    )
+
+
+def _strings(texts: pa.Array | list[str]) -> pd.Series:
+    values = texts if isinstance(texts, list) else texts.to_pylist()
+    return pd.Series(values, dtype=object)
+
+
+def _ingested(
+    interactions: Path,
+    run_dir: Path,
+    triplets: Triplets,
+    rejects: Rejects,
+    items: Path | None,
+    names: ItemNames | None,
+    wrote: tuple[str, ...],
+) -> Ingested:
+    matrix = triplets.matrix
+    n_customers, n_items = matrix.shape
+    n_named = sum(name != "" for name in names.names) if names is not None else None
+    return Ingested(
+        interactions=interactions.name,
+        run_dir=str(run_dir),
+        n_customers=n_customers,
+        n_items=n_items,
+        n_interactions=matrix.nnz,
+        n_rows=triplets.n_rows,
+        n_merged=triplets.n_merged,
+        n_cancelled=triplets.n_cancelled,
+        density=matrix.nnz / (n_customers * n_items),
+        value_min=float(matrix.data.min()),
+        value_median=float(np.median(matrix.data)),
+        value_max=float(matrix.data.max()),
+        rejects=rejects.by_reason(),
+        dialect=triplets.dialect,
+        items=items.name if items is not None else None,
+        n_named=n_named,
+        n_unnamed=n_items - n_named if n_named is not None else None,
+        items_columns=names.columns if names is not None else None,
+        lookalikes={
+            role: found
+            for role, ids in (("customer", triplets.customers), ("item", triplets.items))
+            if (found := lookalikes(ids))
+        },
+        wrote=wrote,
+    )
+
+
+def _dialect_in_words(dialect: Mapping[str, Any]) -> str:
+    if dialect["encoding"] == "parquet":
+        return "Parquet"
+    header = "with a header" if dialect["header"] else "no header"
+    return f"{dialect['delimiter']}-separated, {header}, {dialect['encoding']}"
+
+
+def _columns_in_words(columns: Mapping[str, str | int]) -> str:
+    words = [
+        f"{role} = column {column}" if isinstance(column, int) else f"{role} = {column}"
+        for role, column in columns.items()
+    ]
+    if "value" not in columns:
+        words.append("each row counts 1")
+    return ", ".join(words)

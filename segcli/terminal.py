@@ -1,0 +1,124 @@
+"""How segcli speaks to a terminal: errors as one line, summaries as text or JSON, a progress bar.
+
+With the command line, the only module that knows click.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from segcli.errors import SegcliError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_QUIET_SECONDS = 1.5
+_REDRAW_SECONDS = 0.1
+_BAR_WIDTH = 24
+
+
+class Summary(Protocol):
+    """What a stage returns: a dataclass of JSON-able facts that can also say them in words."""
+
+    wrote: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return the summary for a person."""
+
+
+class Group(click.Group):
+    """A group that lists its commands in the order of the pipeline and turns errors into one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which they were added."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a mistake of the user's ends in one line and exit status 1."""
+        try:
+            return super().invoke(ctx)
+        except SegcliError as error:
+            raise click.ClickException(_one_line(str(error))) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(_one_line(f"{where}{error.strerror or error}")) from error
+        except MemoryError as error:
+            msg = "the memory of this machine does not suffice. Nothing was changed."
+            raise click.ClickException(msg) from error
+
+
+def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
+    """Print a stage's summary: text for a person, or one JSON object."""
+    if as_json:
+        click.echo(json.dumps(asdict(_as_dataclass(summary)), ensure_ascii=False))
+        return
+    for line in summary.lines():
+        click.echo(line)
+    click.echo(f"Wrote to {run_dir}: {', '.join(summary.wrote)}")
+
+
+def show_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in aligned columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+class ProgressBar:
+    """A line on stderr that shows how far work has come.
+
+    Drawn on a terminal only, and only once the work has gone on for more than a moment.
+    """
+
+    def __init__(self) -> None:
+        self._enabled = sys.stderr.isatty()
+        self._begun = time.monotonic()
+        self._drawn = 0.0
+        self._what = ""
+        self._what_begun = self._begun
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Draw ``done`` of ``total`` steps of ``what``, if it is time to."""
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._what_begun = what, now
+        if not self._enabled or now - self._begun < _QUIET_SECONDS:
+            return
+        if now - self._drawn < _REDRAW_SECONDS:
+            return
+        self._drawn = now
+        click.echo(f"\r\x1b[2K{self._line(what, done, total, now)}", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Wipe the line."""
+        if self._drawn:
+            click.echo("\r\x1b[2K", nl=False, err=True)
+
+    def _line(self, what: str, done: int, total: int | None, now: float) -> str:
+        if not total:
+            return f"{what}: step {done}"
+        share = min(done / total, 1.0)
+        filled = round(share * _BAR_WIDTH)
+        bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
+        elapsed = now - self._what_begun
+        left = f"  {elapsed * (1 - share) / share:.0f} s left" if share > 0.02 else ""
+        return f"{what} [{bar}] {share:4.0%}{left}"
+
+
+def _as_dataclass(summary: Summary) -> DataclassInstance:
+    return summary  # type: ignore[return-value]
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

@@ -1,0 +1,248 @@
+"""`segcli ingest` as a stage: what it writes, what it refuses, and the real files as they are."""
+
+import gzip
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from segcli.artifacts import read_artifact
+from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
+from segcli.errors import ChoiceError, InputError
+from segcli.stages.ingest import run
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+real = pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not beside the repository")
+GOOD = "user,item,rating\nbo,x,3\nal,y,1\nbo,y,2\nal,x,nan\n"
+
+
+@pytest.fixture
+def good(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text(GOOD)
+    return path
+
+
+def test_it_writes_four_artifacts(good, tmp_path):
+    names = tmp_path / "names.csv"
+    names.write_text("id,name\nx,Ex\ny,Why\n")
+    found = run(good, tmp_path / "run", items=names)
+    matrix = read_artifact(tmp_path / "run", MATRIX)
+    assert matrix.toarray().tolist() == [[0, 1], [3, 2]]
+    assert matrix.indices.dtype.itemsize == 4
+    assert read_artifact(tmp_path / "run", CUSTOMERS).to_dict("list") == {
+        "customer": ["al", "bo"],
+        "interactions": [1, 2],
+        "total": [1.0, 5.0],
+    }
+    assert read_artifact(tmp_path / "run", ITEMS).to_dict("list") == {
+        "item": ["x", "y"],
+        "name": ["Ex", "Why"],
+        "customers": [1, 2],
+        "total": [3.0, 3.0],
+    }
+    assert read_artifact(tmp_path / "run", REJECTS).to_dict("list") == {
+        "file": ["ratings.csv"],
+        "row": [5],
+        "reason": ["value is NaN"],
+        "text": ["al,x,nan"],
+    }
+    assert found.wrote == ("matrix.npz", "customers.csv", "items.csv", "rejects.csv")
+    assert (found.n_rows, found.n_interactions, found.density) == (4, 3, 0.75)
+    assert json.loads(json.dumps(asdict(found)))["rejects"] == {"value is NaN": 1}
+
+
+def test_the_summary_is_short_and_says_what_was_set_aside(good, tmp_path):
+    lines = run(good, tmp_path / "run").lines()
+    assert len(lines) <= 10
+    assert "2 customers × 2 items, 3 interactions (75.00% of all pairs)" in lines
+    assert "  value is NaN: 1" in lines
+
+
+def test_ordinary_tools_read_the_artifacts(good, tmp_path):
+    run(good, tmp_path / "run")
+    assert sp.load_npz(tmp_path / "run" / "matrix.npz").sum() == 6
+    assert list(pd.read_csv(tmp_path / "run" / "customers.csv")["customer"]) == ["al", "bo"]
+
+
+def test_shuffled_rows_and_another_folder_give_the_same_bytes(good, tmp_path, monkeypatch):
+    run(good, tmp_path / "one")
+    rows = GOOD.splitlines()
+    (tmp_path / "b").mkdir()
+    again = tmp_path / "b" / "ratings.csv"
+    again.write_text("\n".join([rows[0], *rows[:0:-1]]) + "\n")
+    monkeypatch.chdir(tmp_path / "b")
+    run(Path("ratings.csv"), Path("two"))
+    for name in ("matrix.npz", "customers.csv", "items.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "b/two" / name).read_bytes()
+
+
+def test_the_manifest_holds_what_a_rerun_needs_and_no_folder(good, tmp_path):
+    run(good, tmp_path / "run", items=good, items_id="item", items_name="rating", header=True)
+    text = (tmp_path / "run" / "manifest.json").read_text()
+    record = json.loads(text)["stages"]["ingest"]
+    assert str(tmp_path) not in text
+    assert record["parameters"]["items"] == "ratings.csv"
+    assert record["parameters"]["header"] is True
+    assert set(record["inputs"]) == {"interactions", "items"}
+
+
+def test_ids_that_csv_must_quote_survive(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text('user,item,value\n"a,b",x,1\n"c\nd",NA,1\n"e""f",y,1\n007,y,1\n')
+    run(path, tmp_path / "run")
+    customers = read_artifact(tmp_path / "run", CUSTOMERS)["customer"].tolist()
+    assert customers == ["007", "a,b", "c\nd", 'e"f']
+    assert read_artifact(tmp_path / "run", ITEMS)["item"].tolist() == ["NA", "x", "y"]
+
+
+REFUSED = {
+    "missing": (None, {}, "does not exist"),
+    "empty": (b"", {}, "is empty"),
+    "blank": (b"\n \n\n", {}, "nothing but blank lines"),
+    "header only": (b"user,item,rating\n", {}, "a header and no rows"),
+    "wrong column": (GOOD, {"customer": "who"}, "has no column 'who'. It has: user, item, rating. "
+                     "Name it with --customer."),
+    "position": (GOOD, {"value": "7"}, "has 3 columns; --value 7 is none of 1 to 3"),
+    "position 0": (GOOD, {"item": "0"}, "--item 0 is none of 1 to 3"),
+    "name, no header": (b"1,2,3\n4,5,6\n", {"item": "sku"}, "has no header, so no column 'sku'"),
+    "same column": (GOOD, {"customer": "item", "item": "item"}, "name the same column"),
+    "one customer": (b"a,x,1\na,y,2\n", {}, "has 1 customer; segments need at least 2"),
+    "one item": (b"a,x,1\nb,x,2\n", {}, "has 1 item; segments need at least 2"),
+    "text": (b"a,x,much\nb,y,more\n", {}, "value is not a number: 2"),
+    "nan": (b"a,x,nan\nb,y,NaN\n", {}, "value is NaN: 2"),
+    "inf": (b"a,x,inf\nb,y,-inf\n", {}, "value is infinite: 2"),
+    "negative": (b"a,x,-1\nb,y,-2\n", {}, "value is negative: 2"),
+    "decimal comma": (b"a;x;1,5\nb;y;2,5\n", {}, "Decimals are written with a point"),
+    "one column": (b"a\nb\nc\n", {}, "no delimiter splits its rows"),
+    "nul": (b"a,b\0,c\n", {}, "is a binary file"),
+    "xlsx": (b"PK\x03\x04rest", {}, "looks like a zip archive or an Excel workbook"),
+    "png": (b"\x89PNG\r\n\x1a\nrest", {}, "looks like a PNG picture"),
+    "json": (b'[{"user": 1}]', {}, "looks like JSON"),
+    "utf-16": (GOOD.encode("utf-16-le"), {}, "--encoding utf-16-le"),
+    "truncated gz": (gzip.compress(GOOD.encode() * 99)[:-20], {}, "is cut short"),
+    "damaged gz": (b"\x1f\x8bnot really", {}, "cannot be read"),
+    "damaged parquet": (b"PAR1 but no more PAR1", {}, "cannot be read as Parquet"),
+    "undecodable": ("é,x,1\n".encode("latin-1"), {"encoding": "utf-8"}, "is not utf-8"),
+    "encoding": (GOOD, {"encoding": "utf-99"}, "not the name of an encoding"),
+    "codec": (GOOD, {"encoding": "rot13"}, "not the name of an encoding"),
+    "strict": (GOOD, {"strict": True}, "1 row cannot be used; the first is row 5 of ratings.csv, "
+               "value is NaN: 'al,x,nan'"),
+    "ragged": (b"user,item,n\n1,2\n3,4\n", {"delimiter": ","}, "wrong number of fields: 2"),
+    "cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,y,-2\n", {"negative": "net"}, "add up to nothing"),
+    "overflow": (b"a,x,1e308\na,x,1e308\nb,y,1\n", {}, "more than a number can hold"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, case):
+    content, options, message = REFUSED[case]
+    path = tmp_path / "ratings.csv"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError) as caught:
+        run(path, tmp_path / "run", **options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        run(tmp_path, tmp_path / "run")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read all")
+def test_an_unreadable_file_is_refused(good, tmp_path):
+    good.chmod(0)
+    with pytest.raises(InputError, match="may not be read"):
+        run(good, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"duplicates": "first"}, "--duplicates first does not exist"),
+        ({"negative": "drop"}, "--negative drop does not exist"),
+        ({"negative": "net", "duplicates": "last"}, "cannot go with --duplicates last"),
+        ({"items_id": "x"}, "Name the table with --items"),
+        ({"delimiter": "and"}, "cannot separate fields"),
+    ],
+)
+def test_choices_that_do_not_go_are_refused(good, tmp_path, options, message):
+    with pytest.raises(ChoiceError, match=message):
+        run(good, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failing_ingest_leaves_the_last_one_whole(good, tmp_path):
+    run(good, tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    with pytest.raises(InputError):
+        run(good, tmp_path / "run", strict=True)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+def test_names_that_match_nothing_are_told(good, tmp_path):
+    names = tmp_path / "names.csv"
+    names.write_text("id,name\n1,Ex\n2,Why\n")
+    lines = run(good, tmp_path / "run", items=names).lines()
+    assert any("names none of the items" in line for line in lines)
+
+
+# The real files. Each figure is the data's README's, or its difference is explained.
+
+
+def ingest_real(tmp_path, interactions, items, **options):
+    return run(DATA / interactions, tmp_path / "run", items=DATA / items, **options)
+
+
+@real
+def test_movielens(tmp_path):
+    found = ingest_real(tmp_path, "ml-100k/u.data", "ml-100k/u.item")
+    assert (found.n_customers, found.n_items, found.n_interactions) == (943, 1682, 100_000)
+    assert (found.value_min, found.value_max, found.n_named) == (1, 5, 1682)
+
+
+@real
+def test_lastfm(tmp_path):
+    found = ingest_real(tmp_path, "lastfm-2k/user_artists.dat", "lastfm-2k/artists.dat")
+    # 17,632 artists as integers; one row has 65 with two spaces after it, and ids stay as written.
+    assert found.lookalikes == {"item": ["65  "]}
+    assert (found.n_customers, found.n_items, found.n_interactions) == (1892, 17_632 + 1, 92_834)
+    assert (found.value_median, found.value_max, found.n_unnamed) == (260, 352_698, 1)
+    names = read_artifact(tmp_path / "run", ITEMS).set_index("item")["name"]
+    assert names["1686"] == '"Weird Al" Yankovic'
+
+
+@real
+def test_msweb(tmp_path):
+    found = ingest_real(tmp_path, "msweb/visits.csv", "msweb/items.csv")
+    assert (found.n_customers, found.n_items, found.n_interactions) == (32_711, 285, 98_654)
+    assert (found.value_max, found.n_unnamed) == (1, 0)
+
+
+@real
+def test_online_retail(tmp_path):
+    file = "online-retail/online_retail.csv.gz"
+    columns = {"customer": "CustomerID", "item": "StockCode", "value": "Quantity"}
+    names = {"items_id": "StockCode", "items_name": "Description"}
+    found = ingest_real(tmp_path, file, file, **columns, **names)
+    assert found.n_rows == 541_909
+    assert found.rejects == {"no customer": 135_080, "value is negative": 8_905}
+    assert found.n_unnamed == 0
+    customers = read_artifact(tmp_path / "run", CUSTOMERS)["customer"]
+    assert not customers.str.contains(".", regex=False).any()
+
+    raw = pd.read_csv(DATA / file, usecols=list(columns.values()), dtype={"StockCode": str})
+    known = raw.dropna(subset="CustomerID")
+    assert (known["CustomerID"].nunique(), known["StockCode"].nunique()) == (4372, 3684)
+    bought = known[known["Quantity"] > 0]  # the rest only ever sent something back
+    assert found.n_customers == bought["CustomerID"].nunique()
+    assert found.n_items == bought["StockCode"].nunique()
+    assert found.n_merged == bought.duplicated(["CustomerID", "StockCode"]).sum()

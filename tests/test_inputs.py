@@ -1,0 +1,399 @@
+"""The user's files, read: dialect, values, pairs, ids; by relation and by hand-made case."""
+
+import gzip
+import random
+import string
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segcli.errors import ChoiceError, InputError
+from segcli.inputs.dialect import delimiter_from, find_dialect
+from segcli.inputs.item_names import read_item_names
+from segcli.inputs.pairs import merge
+from segcli.inputs.rejects import Rejects
+from segcli.inputs.streams import PIECE
+from segcli.inputs.triplets import Form, lookalikes, read_triplets
+from segcli.inputs.values import REASONS, read_times, read_values
+
+ROWS = [("bo", "x", "3"), ("al", "y", "1"), ("bo", "y", "2.5"), ("al", "x", "4"), ("cy", "z", "5")]
+
+
+def written(path, rows, delimiter=",", header=None, end="\n", encoding="utf-8"):
+    lines = [delimiter.join(row) for row in ([header] if header else []) + list(rows)]
+    path.write_bytes((end.join(lines) + end).encode(encoding))
+    return path
+
+
+def read(path, **form):
+    rejects = Rejects()
+    return read_triplets(path, Form(**form), rejects), rejects
+
+
+def facts(triplets):
+    m = triplets.matrix
+    arrays = (m.data.tobytes(), m.indices.tobytes(), m.indptr.tobytes(), m.shape)
+    return triplets.customers.to_pylist(), triplets.items.to_pylist(), arrays
+
+
+def dense(path, **form):
+    return read(path, **form)[0].matrix.toarray().tolist()
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return facts(read(written(tmp_path / "plain.csv", ROWS))[0])
+
+
+# the same rows, however they are written
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", "::", " "])
+@pytest.mark.parametrize("header", [None, ("user", "item", "rating")])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_any_delimiter_header_and_line_end_give_the_same_matrix(
+    tmp_path, plain, delimiter, header, end
+):
+    triplets, rejects = read(written(tmp_path / "f.txt", ROWS, delimiter, header, end))
+    assert facts(triplets) == plain
+    assert len(rejects) == 0
+    assert triplets.dialect["header"] == (header is not None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
+def test_any_encoding_gives_the_same_ids(tmp_path, encoding):
+    euro = "é€" if encoding != "latin-1" else "éü"
+    path = written(tmp_path / "f.csv", [(euro, "x", "1"), ("b", "ß", "2")], encoding=encoding)
+    triplets, _ = read(path)
+    assert set(triplets.customers.to_pylist()) == {euro, "b"}
+    assert triplets.items.to_pylist() == ["x", "ß"]
+
+
+def test_encoding_is_decided_on_the_whole_file(tmp_path):
+    rows = [(f"c{i % 50}", f"i{i % 70}", "1") for i in range(3 * PIECE // 10)]
+    path = written(tmp_path / "f.csv", [*rows, ("é", "x", "1")], encoding="latin-1")
+    triplets, _ = read(path)
+    assert triplets.dialect["encoding"] == "latin-1"
+    assert "é" in triplets.customers.to_pylist()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda b: pa.compress(b, "zstd", asbytes=True)])
+def test_packed_files_read_as_unpacked_ones(tmp_path, plain, pack):
+    source = written(tmp_path / "f.csv", ROWS)
+    packed = tmp_path / "packed"
+    packed.write_bytes(pack(source.read_bytes()))
+    assert facts(read(packed)[0]) == plain
+
+
+def test_parquet_reads_as_text(tmp_path, plain):
+    columns = list(zip(*ROWS, strict=True))
+    table = pa.table(
+        {"user": columns[0], "item": columns[1], "rating": [float(v) for v in columns[2]]}
+    )
+    pq.write_table(table, tmp_path / "f.parquet")
+    assert facts(read(tmp_path / "f.parquet")[0]) == plain
+
+
+def test_parquet_float_ids_and_missing_cells(tmp_path):
+    table = pa.table({"user": [2.0, 10.0, None, 2.0], "item": [7, 8, 7, 8], "n": [1, 2, 3, None]})
+    pq.write_table(table, tmp_path / "f.parquet")
+    triplets, rejects = read(tmp_path / "f.parquet", value="n")
+    assert triplets.customers.to_pylist() == ["10", "2"]
+    assert rejects.by_reason() == {"no customer": 1, "no value": 1}
+    assert rejects.table()["row"].tolist() == [3, 4]
+
+
+def test_shuffled_rows_give_the_same_bytes(tmp_path):
+    rng = random.Random(0)
+    rows = [
+        (f"c{rng.randrange(9)}", f"i{rng.randrange(7)}", repr(rng.random())) for _ in range(500)
+    ]
+    first = facts(read(written(tmp_path / "a.csv", rows))[0])
+    for _ in range(3):
+        rng.shuffle(rows)
+        assert facts(read(written(tmp_path / "b.csv", rows))[0]) == first
+
+
+# ids
+
+ids = st.text(
+    alphabet=st.characters(codec="utf-8", exclude_characters="\0\r\n", exclude_categories=("Cs",)),
+    min_size=1,
+    max_size=8,
+).filter(lambda text: text.strip())
+
+
+@settings(deadline=None, max_examples=60)
+@given(pairs=st.lists(st.tuples(ids, ids), min_size=2, max_size=20))
+def test_ids_come_back_as_they_were_written(tmp_path_factory, pairs):
+    path = tmp_path_factory.mktemp("ids") / "f.csv"
+    quoted = [['"' + text.replace('"', '""') + '"' for text in pair] for pair in pairs]
+    # One id that is not a float column's, so that '.0' stays.
+    rows = [("customer", "item", "value"), ('"x"', '"x"', "1"), *((c, i, "1") for c, i in quoted)]
+    path.write_bytes("".join(",".join(row) + "\n" for row in rows).encode())
+    triplets, rejects = read(path, delimiter=",")
+    assert len(rejects) == 0
+    assert triplets.customers.to_pylist() == sorted({"x", *(c for c, _ in pairs)})
+    assert triplets.items.to_pylist() == sorted({"x", *(i for _, i in pairs)})
+
+
+def test_a_float_columns_ids_lose_their_point(tmp_path):
+    path = written(tmp_path / "f.csv", [("17850.0", "007", "1"), ("9.0", "7", "1")])
+    triplets, _ = read(path)
+    assert triplets.customers.to_pylist() == ["17850", "9"]
+    assert triplets.items.to_pylist() == ["007", "7"]
+
+
+def test_one_id_of_another_kind_keeps_every_point(tmp_path):
+    path = written(tmp_path / "f.csv", [("1.0", "a", "1"), ("v2", "b", "1")])
+    assert read(path)[0].customers.to_pylist() == ["1.0", "v2"]
+
+
+def test_lookalike_ids_are_kept_and_told(tmp_path):
+    path = written(tmp_path / "f.csv", [("1", "65", "1"), ("2", "65  ", "1"), ("2", "q ", "1")])
+    triplets, _ = read(path)
+    assert triplets.items.to_pylist() == ["65", "65  ", "q "]
+    assert lookalikes(triplets.items) == ["65  "]
+
+
+# quotes
+
+
+def test_quotes_enclose_fields_between_commas(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text('c,i,value\n1,"a, ""b""\nc",2\n2,d,3\n1,d,4\n')
+    triplets, _ = read(path, customer="c", item="i")
+    assert triplets.items.to_pylist() == ['a, "b"\nc', "d"]
+
+
+def test_a_bare_quote_between_tabs_is_a_character(tmp_path):
+    path = tmp_path / "f.tsv"
+    path.write_text('1\t"Weird Al" Yankovic\t2\n2\tRoyce 5\'9"\t3\n')
+    assert read(path)[0].items.to_pylist() == ['"Weird Al" Yankovic', "Royce 5'9\""]
+
+
+def test_whole_quotes_between_tabs_enclose(tmp_path):
+    path = tmp_path / "f.tsv"
+    path.write_text('1\t"a\tb"\t2\n2\t"c"\t3\n')
+    assert read(path)[0].items.to_pylist() == ["a\tb", "c"]
+
+
+def test_quoted_fields_across_pieces_are_whole(tmp_path):
+    path = tmp_path / "f.csv"
+    rows = "".join(f'c{i % 9},"i,{i % 5}\n",1\n' for i in range(2 * PIECE // 12))
+    path.write_text(rows)
+    found = find_dialect(path, delimiter=",")
+    assert found.quoted
+    assert len(read(path, delimiter=",")[0].items) == 5
+
+
+def test_an_open_quote_is_refused(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text('1,"a",2\n2,"b,3\n3,c,4\n')
+    with pytest.raises(InputError, match="opened and never closed"):
+        read(path)
+
+
+# header and columns
+
+
+def test_numbers_in_the_first_row_are_no_header(tmp_path):
+    assert not find_dialect(written(tmp_path / "f", [("1", "2"), ("3", "4")])).header
+
+
+def test_text_above_numbers_is_a_header(tmp_path):
+    path = written(tmp_path / "f", ROWS, header=("who", "what", "many"))
+    assert find_dialect(path).header
+
+
+def test_two_text_columns_have_no_header_unless_known(tmp_path):
+    rows = [("al", "x"), ("bo", "y")]
+    assert not find_dialect(written(tmp_path / "a", rows)).header
+    assert find_dialect(written(tmp_path / "b", rows, header=("User ID", "sku"))).header
+
+
+def test_columns_by_name_and_by_position_agree(tmp_path):
+    rows = [(v, i, c) for c, i, v in ROWS]
+    path = written(tmp_path / "f", rows, header=("many", "thing", "who"))
+    named = facts(read(path, customer="who", item="thing", value="many")[0])
+    assert named == facts(read(path, customer="3", item="2", value="1")[0])
+
+
+def test_a_header_of_digits_wins_over_positions(tmp_path):
+    path = written(tmp_path / "f.csv", [("x", "al", "1"), ("y", "bo", "2")], header=("2", "1", "n"))
+    triplets, _ = read(path, customer="1", item="2", value="n", header=True)
+    assert triplets.customers.to_pylist() == ["al", "bo"]
+
+
+def test_without_values_each_row_counts_one(tmp_path):
+    rows = [("al", "x"), ("al", "x"), ("bo", "y")]
+    assert dense(written(tmp_path / "f", rows)) == [[2, 0], [0, 1]]
+    more = written(tmp_path / "g", [(*row, "de") for row in rows])
+    assert dense(more, value="none") == dense(more, value="") == [[2, 0], [0, 1]]
+
+
+def test_a_time_in_the_third_column_is_no_value(tmp_path):
+    rows = [("al", "x", "881250949"), ("bo", "y", "881250950"), ("al", "x", "881250951")]
+    path = written(tmp_path / "f", rows, header=("user", "item", "timestamp"))
+    assert dense(path) == [[2, 0], [0, 1]]
+    assert dense(path, duplicates="last") == [[1, 0], [0, 1]]
+
+
+def test_a_delimiter_inside_ids_does_not_mislead(tmp_path):
+    path = written(tmp_path / "f", [("a|p", "x|q", "1"), ("b|p", "y|q", "2")])
+    assert find_dialect(path).delimiter == ","
+
+
+def test_two_unknown_names_are_asked_for(tmp_path):
+    path = written(tmp_path / "r.csv", ROWS, header=("who", "what", "many"))
+    with pytest.raises(
+        InputError, match=r"It has: who, what, many\. Name them with --customer, --item"
+    ):
+        read(path)
+
+
+# values
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", 3), ("  ", 3), ("x", 4), ("1,5", 4), ("0x1", 4), ("1_0", 4), ("nan", 5), ("NaN", 5),
+     ("-inf", 6), ("Infinity", 6), ("1e999", 6), ("-2", 7), ("0", 8), ("-0.0", 8)],
+)  # fmt: skip
+def test_a_value_that_cannot_be_used_says_why(text, reason):
+    _, reasons = read_values(pa.array([text]), negatives=False)
+    assert REASONS[reasons[0]] == REASONS[reason]
+
+
+def test_values_that_can_be_used():
+    values, reasons = read_values(pa.array(["1e3", " 5 ", "+3", ".5", "5.", "-2"]), negatives=True)
+    assert values.tolist() == [1000, 5, 3, 0.5, 5, -2]
+    assert not reasons.any()
+
+
+def test_times_are_numbers_or_dates():
+    times = read_times(pa.array(["881250949", "1970-01-02", "1970-01-01T00:00:01Z", "soon", ""]))
+    np.testing.assert_array_equal(times, [881250949, 86400, 1, np.nan, np.nan])
+
+
+# rejects
+
+
+def test_rejects_know_their_row(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text(
+        "\nuser,item,value\nal,x,1\n\nal,y\n,x,1\nbo, ,2\n"
+        'bo,"y\nz",-1\nbo,x,2,3\ncy,x,"1,5"\nbo,x,nan\nbo,y,3\n'
+    )
+    triplets, rejects = read(path)
+    table = rejects.table()
+    assert list(zip(table["row"], table["reason"], strict=True)) == [
+        (5, "wrong number of fields"),
+        (6, "no customer"),
+        (7, "no item"),
+        (8, "value is negative"),
+        (9, "wrong number of fields"),
+        (10, "value is not a number"),
+        (11, "value is NaN"),
+    ]
+    assert table["text"].tolist()[3:6] == ['bo,"y\nz",-1', "bo,x,2,3", 'cy,x,"1,5"']
+    assert triplets.n_rows == 9
+    assert triplets.matrix.nnz == 2
+
+
+def test_rows_are_numbered_across_blocks(tmp_path):
+    n = 400_000
+    lines = [f"customer{i % 11},item{i % 7},1" for i in range(n)]
+    bad = [5, 1000, 150_000, 300_001, n - 1]
+    for row in bad:
+        lines[row] = "one,two" if row % 2 else ",item0,1"
+    path = tmp_path / "f.csv"
+    path.write_text("\n".join(lines) + "\n")
+    assert read(path)[1].table()["row"].tolist() == [row + 1 for row in bad]
+
+
+# repeated pairs and negative values
+
+
+@pytest.mark.parametrize(("way", "value"), [("sum", 9), ("last", 3), ("mean", 3), ("max", 4)])
+def test_repeated_pairs(tmp_path, way, value):
+    rows = [("al", "x", "2"), ("al", "x", "4"), ("bo", "y", "1"), ("al", "x", "3")]
+    assert dense(written(tmp_path / "f", rows), duplicates=way)[0][0] == value
+
+
+def test_last_is_the_latest_in_any_order(tmp_path):
+    rows = [("al", "x", "1", "2020-02-01"), ("al", "x", "9", "2020-01-01"),
+            ("al", "x", "3", "2020-02-01"), ("bo", "y", "1", "2020-01-01")]  # fmt: skip
+    header = ("user", "item", "value", "date")
+    for order in (rows, rows[::-1]):
+        path = written(tmp_path / "f", order, header=header)
+        assert dense(path, duplicates="last")[0][0] == 3
+        assert dense(written(tmp_path / "g", order), duplicates="last")[0][0] == 3
+
+
+@given(values=st.lists(st.floats(0.001, 1e9), min_size=1, max_size=30), seed=st.integers(0, 99))
+def test_sums_do_not_depend_on_order(values, seed):
+    keys = np.zeros(len(values), dtype=np.int64)
+    data = np.array(values)
+    shuffled = np.random.default_rng(seed).permutation(data)
+    assert merge(keys, data, None, "sum").values == merge(keys, shuffled, None, "sum").values
+
+
+def test_negative_values_can_be_kept_or_netted(tmp_path):
+    rows = [("al", "x", "3"), ("al", "x", "-1"), ("bo", "x", "2"), ("bo", "x", "-2"),
+            ("cy", "y", "-1"), ("cy", "x", "1")]  # fmt: skip
+    path = written(tmp_path / "f", rows)
+    rejected, rejects = read(path)
+    assert rejects.by_reason() == {"value is negative": 3}
+    assert rejected.matrix.toarray().tolist() == [[3], [2], [1]]
+    netted, _ = read(path, negative="net")
+    assert (netted.customers.to_pylist(), netted.items.to_pylist()) == (["al", "cy"], ["x"])
+    assert netted.n_cancelled == 2
+    kept, _ = read(path, negative="keep")
+    assert kept.matrix.toarray().tolist() == [[2, 0], [1, -1]]
+
+
+def test_netting_goes_with_sums_alone(tmp_path):
+    with pytest.raises(ChoiceError, match="cannot go with --duplicates max"):
+        read(written(tmp_path / "f", ROWS), negative="net", duplicates="max")
+
+
+# names
+
+
+def test_the_commonest_name_wins_then_the_first(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("id,title\na,two\na, one \na,one\nb,z\nb,y\nc,\n,lost\nd,w\n")
+    rejects = Rejects()
+    found = read_item_names(path, pa.array(["a", "b", "c", "e"]), rejects)
+    assert found.names == ["one", "y", "", ""]
+    assert rejects.by_reason() == {"no item": 1}
+
+
+# what separates fields
+
+
+@pytest.mark.parametrize(
+    ("word", "found"), [("tab", "\t"), (r"\t", "\t"), ("::", "::"), ("|", "|")]
+)
+def test_a_delimiter_is_a_word_or_itself(word, found):
+    assert delimiter_from(word) == found
+
+
+@pytest.mark.parametrize("word", ["", "ab", "é", '"', "1", "\n"])
+def test_what_cannot_separate_is_refused(word):
+    with pytest.raises(ChoiceError, match="cannot separate fields"):
+        delimiter_from(word)
+
+
+@pytest.mark.parametrize("run", range(1, 6))
+def test_double_colons_are_found_across_pieces(tmp_path, run):
+    path = tmp_path / "f.dat"
+    first = f"1::b::3\n2::{string.ascii_letters}::2\n1::"
+    name = "x" * (PIECE - len(first) - run + 3)  # the piece ends around the delimiter after it
+    path.write_text(f"{first}{name}::1\n")
+    assert name in read(path, delimiter="::")[0].items.to_pylist()
