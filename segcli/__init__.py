@@ -31,4 +31,5 @@ def load_segmentation(run_dir: str | Path) -> Segmentation:
     """
     from segcli.artifacts import catalogue, read_artifact  # noqa: PLC0415 (keeps `--help` light)
 
-    return read_artifact(run_dir, catalogue.SEGMENTATION)
+    segmentation: Segmentation = read_artifact(run_dir, catalogue.SEGMENTATION)
+    return segmentation

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 WEIGHTINGS = ("raw", "tfidf")
-RUN = click.argument("run_dir", metavar="RUN", type=click.Path(path_type=Path))
+FILE_PATH: click.Path = click.Path(path_type=Path)  # type: ignore[type-var]
+RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,15 +79,17 @@ def n_components(command: F) -> F:
 
 
 @main.command()
-@click.argument("interactions", type=click.Path(path_type=Path))
+@click.argument("interactions", type=FILE_PATH)
 @RUN
-@click.option("--customer", metavar="C", help="Column of the customer: a name, or a position from 1.")
+@click.option(
+    "--customer", metavar="C", help="Column of the customer: a name, or a position from 1."
+)
 @click.option("--item", metavar="C", help="Column of the item.")
 @click.option("--value", metavar="C", help="Column of the value; 'none': each row counts 1.")
 @click.option("--timestamp", metavar="C", help="Column of the time, for --duplicates last.")
 @click.option(
     "--items",
-    type=click.Path(path_type=Path),
+    type=FILE_PATH,
     metavar="FILE",
     help="A table with the items' names.",
 )
@@ -175,7 +178,9 @@ def explore_pca(run_dir: Path, *, as_json: bool, threads: int | None, **options:
     default=None,
     help="Last k.  [default: 50, or as many as there are customers]",
 )
-@click.option("--k-step", type=click.IntRange(min=1), default=1, show_default=True, help="Step of k.")
+@click.option(
+    "--k-step", type=click.IntRange(min=1), default=1, show_default=True, help="Step of k."
+)
 @engine
 @seed
 @as_json

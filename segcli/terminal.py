@@ -28,14 +28,16 @@ _BAR_WIDTH = 24
 class Summary(Protocol):
     """What a stage returns: a dataclass of JSON-able facts that can also say them in words."""
 
-    wrote: tuple[str, ...]
+    @property
+    def wrote(self) -> tuple[str, ...]:
+        """The files written."""
 
     def lines(self) -> list[str]:
         """Return the summary for a person."""
 
 
 class Group(click.Group):
-    """A group that lists its commands in the order of the pipeline and turns errors into one line."""
+    """Commands in the order of the pipeline; an error ends in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which they were added."""

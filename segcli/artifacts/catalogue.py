@@ -5,7 +5,18 @@ The same list stands in the README as the run directory's contract.
 
 from __future__ import annotations
 
-from segcli.artifacts.formats import Arrays, Artifact, Json, Model, Picture, SparseMatrix, Table, Text
+from typing import Any
+
+from segcli.artifacts.formats import (
+    Arrays,
+    Artifact,
+    Json,
+    Model,
+    Picture,
+    SparseMatrix,
+    Table,
+    Text,
+)
 
 # ingest
 MATRIX = Artifact("matrix.npz", "ingest", SparseMatrix())
@@ -14,20 +25,22 @@ ITEMS = Artifact("items.csv", "ingest", Table(text=("item", "name")))
 REJECTS = Artifact("rejects.csv", "ingest", Table(text=("file", "reason", "text")))
 
 # explore-pca
-PCA_MODEL = Artifact(
+PCA_MODEL: Artifact[Any] = Artifact(
     "pca.joblib",
     "explore-pca",
     Model(("segcli.numerics.pca.PCA", "segcli.numerics.weighting.Weighting")),
 )
 EXPLAINED_VARIANCE = Artifact("explained_variance.csv", "explore-pca", Table())
-EXPLAINED_VARIANCE_PLOT = Artifact("explained_variance.png", "explore-pca", Picture())
+EXPLAINED_VARIANCE_PLOT: Artifact[Any] = Artifact(
+    "explained_variance.png", "explore-pca", Picture()
+)
 
 # explore-k
 K_SCORES = Artifact("k_scores.csv", "explore-k", Table())
-INERTIA_PLOT = Artifact("inertia.png", "explore-k", Picture())
+INERTIA_PLOT: Artifact[Any] = Artifact("inertia.png", "explore-k", Picture())
 
 # cluster
-SEGMENTATION = Artifact(
+SEGMENTATION: Artifact[Any] = Artifact(
     "segmentation.joblib",
     "cluster",
     Model(
@@ -44,13 +57,13 @@ SEGMENTS = Artifact("segments.csv", "cluster", Table(text=("customer",)))
 # validate
 VALIDATION = Artifact("validation.json", "validate", Json())
 CONFUSION_MATRIX = Artifact("confusion_matrix.csv", "validate", Table(text=("evaluation",)))
-CONFUSION_PLOT = Artifact("confusion_matrix.png", "validate", Picture())
+CONFUSION_PLOT: Artifact[Any] = Artifact("confusion_matrix.png", "validate", Picture())
 
 # report
 REPORT_PAGE = Artifact("report.html", "report", Text())
 REPORT_TEXT = Artifact("report.txt", "report", Text())
 TOP_ITEMS = Artifact("top_items.csv", "report", Table(text=("item", "name")))
 SEGMENT_SUMMARY = Artifact("segment_summary.csv", "report", Table())
-SEGMENT_SIZES_PLOT = Artifact("segment_sizes.png", "report", Picture())
+SEGMENT_SIZES_PLOT: Artifact[Any] = Artifact("segment_sizes.png", "report", Picture())
 
 STAGES = ("ingest", "explore-pca", "explore-k", "cluster", "validate", "report")

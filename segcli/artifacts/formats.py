@@ -94,6 +94,11 @@ class Table:
         )
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as dicts of plain Python values."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
 class Text:
     """Plain text in UTF-8."""
 
@@ -116,13 +121,13 @@ class Json:
 
 
 class Picture:
-    """A matplotlib figure as PNG."""
+    """A matplotlib figure as PNG; read back as its bytes, to embed in a page."""
 
     def write(self, path: Path, value: Figure) -> None:
         # "Software" would put the library's version into the bytes.
         value.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
-    def read(self, path: Path) -> bytes:  # type: ignore[override]
+    def read(self, path: Path) -> Any:
         return path.read_bytes()
 
 
@@ -144,7 +149,13 @@ class Model:
             unpickler = _OwnClassesUnpickler(str(path), file, admitted=self.classes)
             try:
                 return unpickler.load()
-            except (pickle.UnpicklingError, EOFError, IndexError, KeyError, AttributeError) as error:
+            except (
+                pickle.UnpicklingError,
+                EOFError,
+                IndexError,
+                KeyError,
+                AttributeError,
+            ) as error:
                 raise ValueError(str(error)) from error
 
 

@@ -292,7 +292,7 @@ def _commit(run_dir: Path, records: manifest.Manifest) -> None:
     for path in pending.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    os.rename(pending, run_dir / _COMMIT)
+    pending.rename(run_dir / _COMMIT)
     recover(run_dir)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class LocalBlocks:
     @property
     def shape(self) -> tuple[int, int]:
         """(n_customers, n_columns)."""
-        return self.matrix.shape  # type: ignore[return-value]
+        return self.matrix.shape
 
     def map_sum(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
         """Return the sums of the blocks' arrays, added in row order."""
@@ -92,7 +92,7 @@ class LocalBlocks:
         def call(start: int, stop: int) -> Any:
             return function(Block(start, stop, self.matrix[start:stop]), *args)
 
-        spans = list(zip(self.bounds, self.bounds[1:], strict=False))
+        spans = list(pairwise(self.bounds))
         if self.n_threads == 1 or len(spans) == 1:
             yield from (call(*span) for span in spans)
             return

@@ -175,8 +175,8 @@ def _find_delimiter(path: Path, head: str) -> str:
 def _regularity(rows: tuple[tuple[str, ...], ...]) -> tuple[float, int, int]:
     """Return how well a delimiter splits rows: the more of each, the better.
 
-    The share of rows with the commonest number of fields above one, that number, and how many fields
-    are numbers.
+    The share of rows with the commonest number of fields above one, that number, and how many
+    fields are numbers.
     """
     counts = Counter(len(row) for row in rows if len(row) > 1)
     if not counts:

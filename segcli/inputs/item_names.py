@@ -86,7 +86,7 @@ def _count_names(
     n_rows = 0
     for batch in table.batches([id_column, name_column]):
         n_rows += len(batch.rows)
-        ids = tables.as_ids(batch.columns[id_column])
+        ids = pc.utf8_trim_whitespace(tables.as_ids(batch.columns[id_column]))
         names = pc.utf8_trim_whitespace(tables.as_ids(batch.columns[name_column]))
         blank = is_blank(ids)
         bad = blank.to_numpy(zero_copy_only=False)

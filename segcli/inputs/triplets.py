@@ -1,4 +1,7 @@
-"""Read a file of (customer, item, value) into a sparse matrix with the ids as they were written."""
+"""Read a file of (customer, item, value) into a sparse matrix with the ids as they were written.
+
+White space around an id belongs to the file, not to the id: it is taken off.
+"""
 
 from __future__ import annotations
 
@@ -133,19 +136,6 @@ def tidy_ids(ids: pa.Array) -> pa.Array:
     return pc.utf8_slice_codeunits(ids, 0, -2) if all_float else ids
 
 
-def lookalikes(ids: pa.Array) -> list[str]:
-    """Return the ids that differ from another only by white space around them.
-
-    They are kept as they were written, but the user should know: ``65`` and ``65 `` are two items.
-    """
-    trimmed = pc.utf8_trim_whitespace(ids)
-    padded = pc.not_equal(trimmed, ids)
-    if not pc.any(padded).as_py():
-        return []
-    twice = {row["values"] for row in pc.value_counts(trimmed).to_pylist() if row["counts"] > 1}
-    return [text for text in ids.filter(padded).to_pylist() if text.strip() in twice]
-
-
 def is_blank(texts: pa.Array) -> pa.Array:
     """Return where strings are empty or nothing but white space."""
     return pc.equal(pc.utf8_trim_whitespace(texts), "")
@@ -258,6 +248,11 @@ def _in_order(ids: pa.ChunkedArray) -> tuple[pa.Array, int, np.ndarray]:
     whole = ids.unify_dictionaries()
     texts: pa.Array = whole.chunk(0).dictionary
     codes = np.concatenate([c.indices.to_numpy(zero_copy_only=False) for c in whole.chunks])
+    trimmed = pc.utf8_trim_whitespace(texts)
+    if not trimmed.equals(texts):
+        encoded = trimmed.dictionary_encode()
+        texts = encoded.dictionary
+        codes = encoded.indices.to_numpy(zero_copy_only=False)[codes]
     used = np.flatnonzero(np.bincount(codes, minlength=len(texts)))
     texts = tidy_ids(texts.take(pa.array(used)))
     order = pc.sort_indices(texts).to_numpy(zero_copy_only=False)

@@ -27,12 +27,12 @@ class Agreement:
     @property
     def recall(self) -> np.ndarray:
         """Of each segment's customers, the share predicted to be in it; shape (k,)."""
-        return self.confusion.diagonal() / np.maximum(self.confusion.sum(axis=1), 1)
+        return np.asarray(self.confusion.diagonal() / np.maximum(self.confusion.sum(axis=1), 1))
 
     @property
     def precision(self) -> np.ndarray:
         """Of the customers predicted in each segment, the share that are; 0 if none; shape (k,)."""
-        return self.confusion.diagonal() / np.maximum(self.confusion.sum(axis=0), 1)
+        return np.asarray(self.confusion.diagonal() / np.maximum(self.confusion.sum(axis=0), 1))
 
 
 def agreement(labels: np.ndarray, predicted: np.ndarray, k: int) -> Agreement:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -142,13 +144,15 @@ def fit_all(
         runs = [_Run(k, _best(runs, k).centers) for k in ks]
     _lloyd(X, runs, "k-means")
     best = [_best(runs, k) for k in ks]
-    for previous, this in zip(best, best[1:], strict=False):
+    for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
             _continue_from(X, previous, this)
     return [_finish(X, run, customer_ranks) for run in best]
 
 
-def refine(X: Blocks, fits: Sequence[KMeansFit], *, customer_ranks: np.ndarray, max_iterations: int) -> list[KMeansFit]:
+def refine(
+    X: Blocks, fits: Sequence[KMeansFit], *, customer_ranks: np.ndarray, max_iterations: int
+) -> list[KMeansFit]:
     """Return the partitions of ``fits`` carried into the space of X and improved there.
 
     Centers are the means, in X, of each partition's customers; then Lloyd's algorithm goes on. This
@@ -217,7 +221,7 @@ def plusplus(X: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
         best = int(distances.sum(axis=0).argmin())
         chosen.append(int(candidates[best]))
         nearest = np.ascontiguousarray(distances[:, best])
-    return X[chosen]
+    return np.asarray(X[chosen])
 
 
 def _check_ks(ks: Sequence[int], n_customers: int) -> None:
@@ -254,9 +258,7 @@ def _lloyd(
             return
 
 
-def _move(
-    X: Blocks, run: _Run, sums: np.ndarray, counts: np.ndarray, threshold: float
-) -> float:
+def _move(X: Blocks, run: _Run, sums: np.ndarray, counts: np.ndarray, threshold: float) -> float:
     """Move a run's centers to the means of their customers; return the largest squared move."""
     centers = sums / np.maximum(counts, 1)[:, None]
     empty = np.flatnonzero(counts == 0)
@@ -369,7 +371,7 @@ def _sum_by(X: np.ndarray | sp.csr_array, labels: np.ndarray, n_labels: int) -> 
 def _group_sums(X: Blocks, labels: np.ndarray, ks: Sequence[int]) -> list[np.ndarray]:
     offsets = np.concatenate([[0], np.cumsum(ks)])
     (sums,) = X.map_sum(_sums_of_labels, labels + offsets[:-1], int(offsets[-1]))
-    return [sums[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [sums[a:b] for a, b in pairwise(offsets)]
 
 
 def _sums_of_labels(block: Block, labels: np.ndarray, n_labels: int) -> tuple[np.ndarray]:
@@ -394,7 +396,7 @@ def _squared_distances(
     rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
     np.add.at(products, rows, X.data * centers[labels[rows], X.indices])
     own = np.einsum("ij,ij->i", centers, centers)[labels]
-    return np.maximum(squared_norms(X) - 2 * products + own, 0)
+    return np.asarray(np.maximum(squared_norms(X) - 2 * products + own, 0))
 
 
 def _mean_variance(X: Blocks) -> float:
@@ -409,6 +411,5 @@ def _totals(block: Block) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(X.sum(axis=0)).ravel(), np.asarray(squared_norms(X).sum())
 
 
-def _dense(X: np.ndarray | sp.csr_array) -> np.ndarray:
-    return X if isinstance(X, np.ndarray) else X.toarray()
-
+def _dense(X: Any) -> np.ndarray:
+    return X if isinstance(X, np.ndarray) else np.asarray(X.toarray())

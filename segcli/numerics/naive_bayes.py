@@ -1,4 +1,6 @@
-"""Multinomial naive Bayes on the unweighted matrix: can a segment be told from the interactions?
+"""Multinomial naive Bayes on the unweighted matrix.
+
+It answers whether a segment can be told from the interactions.
 
 The model needs only each segment's item sums and sizes, which add up over row blocks. Under
 cross-validation the sums of every fold come from the same pass; a fold's model is the total less the
@@ -38,7 +40,8 @@ class NaiveBayes:
 
     def predict(self, X: sp.csr_array) -> np.ndarray:
         """Return the most probable segment of each row, an ndarray of shape (n,)."""
-        return np.asarray(X @ self.log_likelihoods.T + self.log_priors).argmax(axis=1)
+        scores = np.asarray(X @ self.log_likelihoods.T + self.log_priors)
+        return np.asarray(scores.argmax(axis=1))
 
 
 @dataclass(frozen=True)
@@ -160,9 +163,7 @@ def _predict(block: Block, model: NaiveBayes) -> tuple[np.ndarray]:
     return (model.predict(block.matrix),)
 
 
-def _predict_folds(
-    block: Block, models: list[NaiveBayes], folds: np.ndarray
-) -> tuple[np.ndarray]:
+def _predict_folds(block: Block, models: list[NaiveBayes], folds: np.ndarray) -> tuple[np.ndarray]:
     mine = folds[block.rows]
     predicted = np.empty(len(mine), dtype=np.int64)
     for fold, model in enumerate(models):

@@ -34,7 +34,7 @@ class Profiles:
     @property
     def shares(self) -> np.ndarray:
         """The share of each segment's customers that have the item, 0 to 1; shape (k, n_items)."""
-        return self.customers / np.maximum(self.sizes, 1)[:, None]
+        return np.asarray(self.customers / np.maximum(self.sizes, 1)[:, None])
 
 
 def profile_segments(X: Blocks, labels: np.ndarray, k: int) -> Profiles:

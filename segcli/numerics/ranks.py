@@ -65,7 +65,7 @@ def rank(blocks: Blocks) -> Ranks:
 
 def shuffled(ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return all positions in a random order that depends on ranks and ``rng`` alone."""
-    return np.argsort(ranks)[rng.permutation(len(ranks))]
+    return np.asarray(np.argsort(ranks)[rng.permutation(len(ranks))])
 
 
 def _item_sums(block: Block, customers: np.ndarray) -> tuple[np.ndarray]:
@@ -92,7 +92,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    return np.asarray(x ^ (x >> np.uint64(31)))
 
 
 def _positions(fingerprints: np.ndarray) -> np.ndarray:

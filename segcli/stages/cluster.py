@@ -67,8 +67,12 @@ class Clustering:
             + ", ".join(f"{size:,}" for size in self.sizes[:12])
             + (" …" if self.k > 12 else ""),
             f"Inertia {self.inertia:,.6g}, {self.inertia_share:.1%} of the variance of the scores.",
-            f"Activity explains itself: {self.activity_share:.0%} of the variance of log activity "
-            "lies between the segments.",
+            f"{self.activity_share:.0%} of the variance of log activity lies between the segments"
+            + (
+                ": they mostly sort customers by how much they do."
+                if self.activity_share > 0.5
+                else "."
+            ),
         ]
         if not self.converged:
             lines.append("k-means had not converged at the last step allowed.")
@@ -92,7 +96,9 @@ def run(
         items = tuple(stage.load(ITEMS)["item"])
         stage.save(SEGMENTATION, Segmentation(items, pca, fit.centers))
         stage.save(PROJECTED, {"scores": scores})
-        stage.save(SEGMENTS, segments_table(stage.load(CUSTOMERS)["customer"], fit.labels, distances))
+        stage.save(
+            SEGMENTS, segments_table(stage.load(CUSTOMERS)["customer"], fit.labels, distances)
+        )
         activity = np.log1p(np.diff(matrix.indptr))
         variance = float(pca.explained_variance.sum()) * (pca.n_customers - 1)
         return Clustering(
@@ -108,9 +114,7 @@ def run(
         )
 
 
-def segments_table(
-    customers: pd.Series, labels: np.ndarray, distances: np.ndarray
-) -> pd.DataFrame:
+def segments_table(customers: pd.Series, labels: np.ndarray, distances: np.ndarray) -> pd.DataFrame:
     """Return one row per customer: segment, and distance to its center to six digits."""
     rounded = [float(f"{distance:.6g}") for distance in distances]
     return pd.DataFrame({"customer": customers, "segment": labels, "distance": rounded})

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from segcli import plots
-from segcli.artifacts import open_stage
+from segcli.artifacts import open_stage, records
 from segcli.artifacts.catalogue import INERTIA_PLOT, K_SCORES, MATRIX, PCA_MODEL
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
@@ -98,7 +98,7 @@ def run(
         return KExploration(
             n_components=n_components,
             weighting=pca.weighting.name,
-            scores=tuple(table.to_dict("records")),
+            scores=tuple(records(table)),
             not_converged=tuple(fit.k for fit in fits_reduced if not fit.converged),
             wrote=tuple(stage.writes),
         )

@@ -72,9 +72,7 @@ def run(
         X = engine.blocks(stage.load(MATRIX))
         n_components = _n_components(max_components, *X.shape)
         fitted = fit_weighting(X, weighting)
-        pca = fit_pca(
-            weigh(X, fitted), fitted, n_components, item_ranks=rank(X).items, seed=seed
-        )
+        pca = fit_pca(weigh(X, fitted), fitted, n_components, item_ranks=rank(X).items, seed=seed)
         _check_rank(pca, max_components)
         table = explained_variance_table(pca)
         stage.save(PCA_MODEL, pca)

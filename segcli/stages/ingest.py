@@ -1,4 +1,4 @@
-"""``segcli ingest``: (customer, item, value) rows in, a sparse matrix with its ids out."""
+"""ingest: (customer, item, value) rows in, a sparse matrix with its ids out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segcli.errors import ChoiceError, InputError
 from segcli.inputs.dialect import delimiter_from
 from segcli.inputs.item_names import ItemNames, read_item_names
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.triplets import Form, Triplets, lookalikes, read_triplets
+from segcli.inputs.triplets import Form, Triplets, read_triplets
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Ingested:
     dialect : how the file is written: delimiter, header, encoding, columns used
     n_named, n_unnamed : items with and without a name; None without a table of names
     items_columns : the columns used of the table of names
-    lookalikes : ids that differ from another only by white space around them, by column
     wrote : names of the files in the run directory
     """
 
@@ -58,7 +57,6 @@ class Ingested:
     n_named: int | None
     n_unnamed: int | None
     items_columns: Mapping[str, str | int] | None
-    lookalikes: Mapping[str, list[str]]
     wrote: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -78,11 +76,6 @@ class Ingested:
             lines.append(f"Pairs cancelled out: {self.n_cancelled:,}")
         if self.items is not None:
             lines.append(self._names_in_words())
-        lines += [
-            f"Note: {role} ids that differ from another only by spaces: {len(ids):,}, as {ids[0]!r}"
-            for role, ids in self.lookalikes.items()
-        ]
-        lines.append(f"Wrote {', '.join(self.wrote)} in {self.run_dir}")
         return lines
 
     def _names_in_words(self) -> str:
@@ -290,11 +283,6 @@ def _ingested(
         n_named=n_named,
         n_unnamed=n_items - n_named if n_named is not None else None,
         items_columns=names.columns if names is not None else None,
-        lookalikes={
-            role: found
-            for role, ids in (("customer", triplets.customers), ("item", triplets.items))
-            if (found := lookalikes(ids))
-        },
         wrote=wrote,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segcli import page, plots
-from segcli.artifacts import Stage, open_stage
+from segcli.artifacts import Stage, open_stage, records
 from segcli.artifacts.catalogue import (
     CONFUSION_PLOT,
     EXPLAINED_VARIANCE_PLOT,
@@ -83,7 +83,7 @@ def run(run_dir: Path, *, n_top: int, engine: Engine) -> Report:
         return Report(
             k=k,
             top=n_top,
-            segments=tuple(summary.to_dict("records")),
+            segments=tuple(records(summary)),
             names=tuple(_names(top_items, k)),
             wrote=tuple(stage.writes),
         )
@@ -169,9 +169,9 @@ def _page(
         validation=stage.load(VALIDATION) if stage.has(VALIDATION) else None,
         pictures=pictures,
         sizes_plot=plots.png(plots.segment_sizes(summary)),
-        summary=summary.to_dict("records"),
+        summary=records(summary),
         top_items={
-            int(str(segment)): rows.to_dict("records")
+            int(str(segment)): records(rows)
             for segment, rows in top_items.groupby("segment", sort=True)
         },
     )

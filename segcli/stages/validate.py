@@ -1,4 +1,4 @@
-"""validate: can naive Bayes tell the segments from the interactions, in-sample and held out?"""
+"""validate: whether naive Bayes can tell the segments from the interactions."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Validation:
         """Return the summary for a person."""
         return [
             f"Naive Bayes agrees with the {self.k} segments for",
-            f"  {self.in_sample:>6.1%} of the customers it was trained on (in-sample: 1.00 is possible "
-            "on data without segments),",
+            f"  {self.in_sample:>6.1%} of the customers it was trained on (in-sample: no evidence, it is "
+            "as high on data without segments),",
             f"  {self.cross_validated:>6.1%} of customers it had not seen ({self.n_folds}-fold "
             "cross-validated);",
             f"  {self.largest_share:>6.1%} would come of always guessing the largest segment.",
@@ -102,7 +102,7 @@ def run(run_dir: Path, *, engine: Engine, seed: int) -> Validation:
 
 
 def confusion_table(evaluations: dict[str, Agreement]) -> pd.DataFrame:
-    """Return the confusion matrices, one under the other: a row per evaluation and cluster label."""
+    """Return both confusion matrices, a row per evaluation and cluster label."""
     tables = []
     for name, result in evaluations.items():
         table = pd.DataFrame(result.confusion)

@@ -1,0 +1,99 @@
+# segcli: two commands do everything on a fresh machine with python3 and make:
+#   make demo   installs segcli in .venv and runs the six stages on sample_data/
+#   make test   installs the development tools too and runs the tests
+#
+# Your own data, with the same targets (each is a file: what is up to date is not made again):
+#   make run RUN=runs/shop INTERACTIONS=orders.csv ITEMS=products.csv COMPONENTS=10 K=8
+
+PYTHON ?= python3
+VENV ?= .venv
+SEGCLI = $(VENV)/bin/segcli
+
+RUN ?= demo
+INTERACTIONS ?= sample_data/stars.csv
+ITEMS ?= $(if $(filter sample_data/%,$(INTERACTIONS)),sample_data/items.csv)
+WEIGHTING ?= tfidf
+COMPONENTS ?= 6
+K ?= 6
+K_MAX ?= 20
+INGEST_OPTIONS ?=
+
+.PHONY: demo run test check lock clean
+.DELETE_ON_ERROR:
+
+demo: run
+	@echo "Open $(RUN)/report.html"
+
+run: $(RUN)/report.html
+
+# --- the six stages -------------------------------------------------------------------------------
+
+# A choice is an empty file named after it: another choice makes another file, which is newer.
+chosen = $(RUN)/.chosen/$(1)
+INGESTED = $(call chosen,ingest-$(subst /,_,$(subst $() ,_,$(INTERACTIONS)-$(ITEMS)-$(INGEST_OPTIONS))))
+WEIGHTED = $(call chosen,weighting-$(WEIGHTING))
+SWEPT = $(call chosen,sweep-$(COMPONENTS)-$(K_MAX))
+CLUSTERED = $(call chosen,cluster-$(COMPONENTS)-$(K))
+
+$(RUN)/.chosen/%:
+	@mkdir -p $(@D)
+	@rm -f $(@D)/$(firstword $(subst -, ,$*))-*
+	@touch '$@'
+
+$(RUN)/matrix.npz: $(INTERACTIONS) $(ITEMS) $(INGESTED) | $(SEGCLI)
+	$(SEGCLI) ingest $(INTERACTIONS) $(RUN) $(if $(ITEMS),--items $(ITEMS)) $(INGEST_OPTIONS)
+
+$(RUN)/pca.joblib: $(RUN)/matrix.npz $(WEIGHTED)
+	$(SEGCLI) explore-pca $(RUN) --weighting $(WEIGHTING)
+
+$(RUN)/k_scores.csv: $(RUN)/pca.joblib $(SWEPT)
+	$(SEGCLI) explore-k $(RUN) --n-components $(COMPONENTS) --k-max $(K_MAX)
+
+$(RUN)/segmentation.joblib: $(RUN)/pca.joblib $(CLUSTERED)
+	$(SEGCLI) cluster $(RUN) --n-components $(COMPONENTS) --n-clusters $(K)
+
+$(RUN)/validation.json: $(RUN)/segmentation.joblib
+	$(SEGCLI) validate $(RUN)
+
+$(RUN)/report.html: $(RUN)/validation.json $(RUN)/k_scores.csv
+	$(SEGCLI) report $(RUN)
+
+# --- installing -----------------------------------------------------------------------------------
+
+# pip before 25.1 knows no dependency groups.
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --upgrade 'pip>=25.1'
+
+$(SEGCLI): $(VENV)/bin/pip pyproject.toml requirements.lock
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable .
+	@touch $(SEGCLI)
+
+$(VENV)/.dev: $(SEGCLI)
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --group dev
+	@touch $(VENV)/.dev
+
+# --- developing -----------------------------------------------------------------------------------
+
+test: $(VENV)/.dev
+	$(VENV)/bin/pytest -n auto
+
+# format, lint, types, layers, the package without the development tools, tests and README
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	.ci/check-package
+	$(VENV)/bin/pytest -n auto
+
+# The versions that demo, test and check install; run after changing a bound in pyproject.toml.
+lock: $(VENV)/.dev
+	$(VENV)/bin/pip install --quiet uv
+	$(VENV)/bin/uv pip compile pyproject.toml --group dev --universal --upgrade --quiet \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) demo runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	  .hypothesis .import_linter_cache
