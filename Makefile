@@ -55,7 +55,7 @@ $(RUN)/segmentation.joblib: $(RUN)/pca.joblib $(CLUSTERED)
 $(RUN)/validation.json: $(RUN)/segmentation.joblib
 	$(SEGCLI) validate $(RUN)
 
-$(RUN)/report.html: $(RUN)/validation.json $(RUN)/k_scores.csv
+$(RUN)/report.html: $(RUN)/k_scores.csv $(RUN)/validation.json
 	$(SEGCLI) report $(RUN)
 
 # --- installing -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ With the command line, the only module that knows click.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -45,6 +46,7 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a mistake of the user's ends in one line and exit status 1."""
+        _print_anything()
         try:
             return super().invoke(ctx)
         except SegcliError as error:
@@ -62,7 +64,7 @@ class Group(click.Group):
 def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
     """Print a stage's summary: text for a person, or one JSON object."""
     if as_json:
-        click.echo(json.dumps(asdict(_as_dataclass(summary)), ensure_ascii=False))
+        click.echo(json.dumps(asdict(_as_dataclass(summary))))
         return
     for line in summary.lines():
         click.echo(line)
@@ -116,6 +118,13 @@ class ProgressBar:
         elapsed = now - self._what_begun
         left = f"  {elapsed * (1 - share) / share:.0f} s left" if share > 0.02 else ""
         return f"{what} [{bar}] {share:4.0%}{left}"
+
+
+def _print_anything() -> None:
+    """Let a name that the terminal's encoding lacks come out escaped; it must not stop a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _as_dataclass(summary: Summary) -> DataclassInstance:

@@ -7,9 +7,13 @@ can be read with ordinary tools (`scipy.sparse.load_npz`, `numpy.load`, `pandas.
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +29,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    pickle.UnpicklingError,
+    OSError,
+    EOFError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+    OverflowError,
+)
+"""What the readers of damaged files raise, apart from `ValueError`."""
 
 
 class Format(Protocol[T]):
@@ -55,8 +74,9 @@ class SparseMatrix:
 
     def read(self, path: Path) -> sp.csr_array:
         try:
-            return sp.csr_array(sp.load_npz(path))
-        except (zipfile.BadZipFile, KeyError, OSError) as error:
+            with path.open("rb") as file:  # numpy leaves a path open when it holds no zip
+                return sp.csr_array(sp.load_npz(file))
+        except _DAMAGE as error:
             raise ValueError(str(error)) from error
 
 
@@ -69,9 +89,9 @@ class Arrays:
 
     def read(self, path: Path) -> Mapping[str, np.ndarray]:
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (zipfile.BadZipFile, KeyError, OSError) as error:
+        except _DAMAGE as error:
             raise ValueError(str(error)) from error
 
 
@@ -82,7 +102,12 @@ class Table:
     text: tuple[str, ...] = ()
 
     def write(self, path: Path, value: pd.DataFrame) -> None:
-        value.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+        # A reader takes a bare carriage return for the end of a row, yet csv does not quote it.
+        returns = any(
+            value[name].str.contains("\r", regex=False).any() for name in self.text if len(value)
+        )
+        quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+        value.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 
     def read(self, path: Path) -> pd.DataFrame:
         header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
@@ -113,11 +138,20 @@ class Json:
     """A JSON document. Not-a-number is written as null."""
 
     def write(self, path: Path, value: Any) -> None:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8", newline="\n")
 
     def read(self, path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _without_nan(value: Any) -> Any:
+    """Return a document with None for each number that JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Picture:
@@ -149,13 +183,7 @@ class Model:
             unpickler = _OwnClassesUnpickler(str(path), file, admitted=self.classes)
             try:
                 return unpickler.load()
-            except (
-                pickle.UnpicklingError,
-                EOFError,
-                IndexError,
-                KeyError,
-                AttributeError,
-            ) as error:
+            except _DAMAGE as error:
                 raise ValueError(str(error)) from error
 
 
@@ -171,6 +199,19 @@ _ARRAY_CLASSES = frozenset(
 )
 
 
+class _PlainArrayWrapper(numpy_pickle.NumpyArrayWrapper):  # type: ignore[misc]
+    """joblib's note of an array to come, refusing arrays of objects.
+
+    joblib reads those with the standard unpickler, which would run whatever it is told to.
+    """
+
+    def read_array(self, *args: Any, **kwargs: Any) -> Any:
+        if self.dtype.hasobject:
+            msg = "it holds an array of objects, which segcli never writes"
+            raise pickle.UnpicklingError(msg)
+        return super().read_array(*args, **kwargs)
+
+
 class _OwnClassesUnpickler(numpy_pickle.NumpyUnpickler):  # type: ignore[misc]
     """joblib's unpickler, refusing every class that is not expected."""
 
@@ -182,4 +223,5 @@ class _OwnClassesUnpickler(numpy_pickle.NumpyUnpickler):  # type: ignore[misc]
         if f"{module}.{name}" not in self._admitted:
             msg = f"it holds {module}.{name}, which segcli never writes"
             raise pickle.UnpicklingError(msg)
-        return super().find_class(module, name)
+        found = super().find_class(module, name)
+        return _PlainArrayWrapper if found is numpy_pickle.NumpyArrayWrapper else found

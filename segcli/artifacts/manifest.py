@@ -21,6 +21,11 @@ from segcli.errors import RunDirectoryError
 
 NAME = "manifest.json"
 FORMAT = 1
+_CHOICES = {
+    "explore-k": ("--n-components", "P"),
+    "cluster": ("--n-components", "P", "--n-clusters", "K"),
+}
+"""What a stage that has never run must be told."""
 _LIBRARIES = ("segcli", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "joblib")
 
 
@@ -56,14 +61,17 @@ class Manifest:
         None means that ``stage`` was made from files as they are recorded now. The search goes
         upstream first: mending the answer's stage, then asking again, leads back here.
         """
-        for name, digest in self.stages[stage].reads.items():
-            writer = self.writer(name)
-            if writer is None or writer == stage:
-                continue
-            upstream = self.outdated(writer)
+        reads = {
+            name: (digest, writer)
+            for name, digest in self.stages[stage].reads.items()
+            if (writer := self.writer(name)) not in (None, stage)
+        }
+        for writer in dict.fromkeys(writer for _, writer in reads.values()):
+            upstream = self.outdated(str(writer))
             if upstream is not None:
                 return upstream
-            if self.stages[writer].writes[name] != digest:
+        for name, (digest, writer) in reads.items():
+            if self.stages[str(writer)].writes[name] != digest:
                 return stage, name
         return None
 
@@ -89,17 +97,33 @@ def read(run_dir: Path) -> Manifest:
         msg = f"{path} has format {found}; this segcli reads format {FORMAT}. Use a new run directory."
         raise RunDirectoryError(msg)
     try:
-        return Manifest({name: Record(**record) for name, record in document["stages"].items()})
-    except (KeyError, TypeError, AttributeError) as error:
+        return Manifest({name: _record(entry) for name, entry in document["stages"].items()})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"{path} is damaged ({error}). Run the stages again, from: segcli ingest"
         raise RunDirectoryError(msg) from error
+
+
+def _record(entry: Mapping[str, Any]) -> Record:
+    """Return the record in ``entry``; raise if a field or a file name is not what `write` writes."""
+    record = Record(**entry)
+    for name in ("parameters", "inputs", "reads", "writes", "versions"):
+        if not isinstance(getattr(record, name), dict):
+            msg = f"{name} is not an object"
+            raise TypeError(msg)
+    for name in (*record.reads, *record.writes):
+        # Files are read, replaced and deleted by these names: none may lead out of the directory.
+        if name != Path(name).name or name.startswith("."):
+            msg = f"{name!r} is not a file of the run directory"
+            raise ValueError(msg)
+    return record
 
 
 def write(path: Path, manifest: Manifest, order: tuple[str, ...]) -> None:
     """Write ``manifest`` to ``path``, its stages in the order of the pipeline."""
     stages = {name: asdict(manifest.stages[name]) for name in order if name in manifest.stages}
     document = {"format": FORMAT, "stages": stages}
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    # ASCII, because a file name of the user's may hold bytes that are no UTF-8.
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="ascii", newline="\n")
 
 
 def digest(path: Path) -> str:
@@ -125,6 +149,7 @@ def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
         yield str(names["interactions"]["name"]) if "interactions" in names else "INTERACTIONS"
     yield str(run_dir)
     if record is None:
+        yield from _CHOICES.get(stage, ())
         return
     for name, value in record.parameters.items():
         option = "--" + name.replace("_", "-")

@@ -1,7 +1,7 @@
 """Run one stage in a run directory: checked loads, atomic saves, one manifest record.
 
 A save goes to a hidden folder of the run directory. On a clean exit that folder, with the new
-manifest in it, is renamed to ``.commit`` — the one instant at which the new artifacts become the
+manifest in it, is renamed to ``.segcli-commit`` — the one instant at which the new artifacts become the
 truth — and its files are moved into place. A stage that dies earlier leaves the previous artifacts
 whole; one that dies later is finished by the next command that opens the directory.
 """
@@ -24,8 +24,8 @@ from segcli.errors import ResourceError, RunDirectoryError
 
 T = TypeVar("T")
 
-_PENDING = ".pending"
-_COMMIT = ".commit"
+_PENDING = ".segcli-pending"
+_COMMIT = ".segcli-commit"
 
 
 @dataclass
@@ -277,7 +277,7 @@ def _refuse_foreign_files(stage: Stage) -> None:
         if not isinstance(artifact, Artifact) or artifact.stage != stage.name:
             continue
         path = stage.run_dir / artifact.name
-        if path.exists() and stage.records.writer(artifact.name) is None:
+        if path.is_dir() or (path.exists() and stage.records.writer(artifact.name) is None):
             msg = (
                 f"{path} is in the way: segcli did not write it. "
                 "Move it, or use another run directory."

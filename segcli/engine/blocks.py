@@ -15,8 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-Matrix = sp.csr_array | np.ndarray
-"""Rows are customers. Sparse over items, or dense over components."""
+from segcli.engine.rank_one import SparseMinusRankOne
+
+Matrix = sp.csr_array | SparseMinusRankOne | np.ndarray
+"""Rows are customers. Sparse over items, sparse minus rank one, or dense over components."""
 
 Arrays = tuple[np.ndarray, ...]
 

@@ -15,10 +15,10 @@ from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from segcli.engine.blocks import Arrays, Block, Blocks, Matrix
+from segcli.engine.rank_one import stack
 
 BLOCK_ENTRIES = 1 << 18
 """Stored entries per block, at least: small enough to stay in the cache, large enough to hide the call."""
@@ -76,12 +76,7 @@ class LocalBlocks:
 
     def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
         """Return the transformed matrix, computed now and kept."""
-        parts = list(self._map(function, args))
-        whole: Matrix
-        if sp.issparse(parts[0]):
-            whole = sp.csr_array(sp.vstack(parts, format="csr"))
-        else:
-            whole = np.concatenate(parts)
+        whole = stack(list(self._map(function, args)))
         return LocalBlocks(whole, self.bounds, self.n_threads)
 
     def take(self, rows: np.ndarray) -> Matrix:

@@ -2,17 +2,21 @@
 
 All runs (each k, each restart) take their Lloyd step in the same pass over the rows. Starts come from
 greedy k-means++ on a sample of customers; one such sequence serves every k, since its first k
-centers are what k-means++ would have drawn for k.
+centers are what k-means++ would have drawn for k. The starts race on the sample: after a few steps
+the worse ones drop out. The best is then improved by swaps: a center moves to where it gains more
+than its going costs, which is the way out of a local optimum that Lloyd's steps do not have.
 
 References
 ----------
 Lloyd (1982), "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 129-137. Arthur &
-Vassilvitskii (2007), "k-means++: the advantages of careful seeding", SODA, 1027-1035.
+Vassilvitskii (2007), "k-means++: the advantages of careful seeding", SODA, 1027-1035. Fränti &
+Kivijärvi (2000), "Randomised local search algorithm for the clustering problem", Pattern Anal. Appl.
+3, 358-369. Lattanzi & Sohler (2019), "A better k-means++ algorithm via local search", ICML, 3662-3671.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,6 +26,7 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import Block, Blocks, LocalEngine
+from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.errors import ChoiceError
 from segcli.numerics.ranks import shuffled
 from segcli.numerics.weighting import squared_norms
@@ -35,8 +40,17 @@ SAMPLE_SIZE = 20_000
 """Customers from which starts are drawn, and on which they compete when there are more."""
 
 _N_CANDIDATES = 5
-_DISTANCES_AT_ONCE = 1 << 21
+_RACE_STEPS = 5
+_FINALISTS = 4
+_SWAP_ROUNDS = 12
+_PATIENCE = 2
+_SWAP_CANDIDATES = 64
+_SWAPS_TRIED = 4
 _NEGLIGIBLE = 1e-12
+_ROUNDING = 1e-14
+
+Rows = np.ndarray | sp.csr_array | SparseMinusRankOne
+"""Rows that have a distance from a center: dense scores or weighted rows of the full matrix."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +137,10 @@ def fit_all(
     customer_ranks : ndarray of shape (n_customers,), from `segcli.numerics.ranks`
         Chance picks customers by rank, so that neither row order nor names matter.
     seed : int
-    n_starts : k-means++ starts per k. With more than ``sample_size`` customers they compete on a
-        sample of that size, and the best of each k goes on to all.
+    n_starts : k-means++ starts per k
+    sample_size : int
+        With more customers than this, starts compete and swaps are tried on a sample of this size,
+        and the best of each k goes on to all.
 
     Raises
     ------
@@ -138,12 +154,11 @@ def fit_all(
     # A generator for each start: the first k centers are then the same whatever the largest k.
     rngs = [np.random.default_rng([seed, 3, start]) for start in range(n_starts)]
     starts = [plusplus(sample, max(ks), rng) for rng in rngs]
-    runs = [_Run(k, start[:k].copy()) for k in ks for start in starts]
-    if n_customers > sample_size:
-        _lloyd(LocalEngine().blocks(sample), runs, "k-means on a sample")
-        runs = [_Run(k, _best(runs, k).centers) for k in ks]
-    _lloyd(X, runs, "k-means")
-    best = [_best(runs, k) for k in ks]
+    on_sample = LocalEngine().blocks(sample)
+    found = _race(on_sample, ks, starts)
+    _improve_by_swaps(on_sample, sample, found, seed)
+    best = [_Run(run.k, run.centers, n_iterations=run.n_iterations) for run in found]
+    _lloyd(X, best, "k-means")
     for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
             _continue_from(X, previous, this)
@@ -161,7 +176,7 @@ def refine(
 
     Parameters
     ----------
-    X : blocks of shape (n_customers, n_columns), dense or sparse
+    X : blocks of shape (n_customers, n_columns), dense, sparse or sparse minus rank one
     fits : partitions of the same customers found in another space
     max_iterations : Lloyd steps in X; 0 only measures the inertia
     """
@@ -174,12 +189,12 @@ def refine(
     return [_finish(X, run, customer_ranks) for run in runs]
 
 
-def assign(X: np.ndarray | sp.csr_array, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def assign(X: Rows, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the nearest center of each row, and the distance to it.
 
     Parameters
     ----------
-    X : of shape (n, n_columns), dense or sparse
+    X : of shape (n, n_columns), dense, sparse or sparse minus rank one
     centers : ndarray of shape (k, n_columns)
 
     Returns
@@ -230,8 +245,80 @@ def _check_ks(ks: Sequence[int], n_customers: int) -> None:
         raise ChoiceError(msg)
 
 
-def _best(runs: Sequence[_Run], k: int) -> _Run:
-    return min((run for run in runs if run.k == k), key=lambda run: run.inertia)
+def _best(runs: Sequence[_Run], k: int, n: int = 1) -> list[_Run]:
+    return sorted((run for run in runs if run.k == k), key=lambda run: run.inertia)[:n]
+
+
+def _race(X: Blocks, ks: Sequence[int], starts: Sequence[np.ndarray]) -> list[_Run]:
+    """Return the best run of each k: a few steps for all starts, then the rest for the leaders."""
+    runs = [_Run(k, start[:k].copy()) for k in ks for start in starts]
+    _lloyd(X, runs, "k-means starts", max_iterations=_RACE_STEPS)
+    leaders = [run for k in ks for run in _best(runs, k, _FINALISTS)]
+    _lloyd(X, [run for run in leaders if not run.converged], "k-means starts")
+    return [_best(leaders, k)[0] for k in ks]
+
+
+def _improve_by_swaps(X: Blocks, rows: np.ndarray, runs: Sequence[_Run], seed: int) -> None:
+    """Improve each run by moving one center elsewhere and taking Lloyd steps, if that pays.
+
+    X holds ``rows``. In each round the most promising swaps of each run are tried; a run is done
+    after two rounds without improvement: each draws other candidates.
+    """
+    norms = squared_norms(rows)
+    active = list(runs)
+    fruitless = [0] * max((run.k + 1 for run in runs), default=0)
+    for n_round in range(_SWAP_ROUNDS):
+        tries: list[list[_Run]] = []
+        for run in active:
+            rng = np.random.default_rng([seed, 5, run.k, n_round])
+            swapped = _swaps(rows, norms, run.centers, rng)
+            tries.append([_Run(run.k, centers) for centers in swapped])
+        _lloyd(X, [one for group in tries for one in group], "k-means swaps")
+        for run, group in zip(active, tries, strict=True):
+            best = min(group, key=lambda one: one.inertia, default=run)
+            fruitless[run.k] += 1
+            if best.inertia < run.inertia * (1 - _NEGLIGIBLE):
+                fruitless[run.k] = 0
+                run.centers, run.inertia = best.centers, best.inertia
+                run.n_iterations, run.converged = best.n_iterations, best.converged
+        active = [run for run in active if fruitless[run.k] < _PATIENCE]
+        if not active:
+            return
+
+
+def _swaps(
+    rows: np.ndarray, norms: np.ndarray, centers: np.ndarray, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Return the centers after each of the few swaps that leave the smallest inertia.
+
+    Candidates for the new center are rows drawn in proportion to their squared distance from their
+    center. A swap's inertia, before any Lloyd step, is exact: customers of the center that goes
+    fall back on their second nearest, or on the candidate.
+    """
+    k = len(centers)
+    if k < 2:
+        return []
+    halves = np.einsum("ij,ij->i", centers, centers) / 2
+    distances = np.maximum(norms[:, None] + 2 * (halves - rows @ centers.T), 0)
+    labels = distances.argmin(axis=1)
+    nearest, second = np.partition(distances, 1, axis=1)[:, :2].T
+    running = np.cumsum(nearest)
+    draws = rng.random(_SWAP_CANDIDATES) * running[-1]
+    drawn = np.minimum(np.searchsorted(running, draws, side="right"), len(rows) - 1)
+    candidates = np.unique(drawn)
+    to_new = norms[:, None] - 2 * (rows @ rows[candidates].T) + norms[candidates]
+    np.maximum(to_new, 0, out=to_new)
+    kept = np.minimum(nearest[:, None], to_new)
+    lost = _sum_by(np.minimum(second[:, None], to_new) - kept, labels[:, None], k)
+    inertias = kept.sum(axis=0) + lost
+    goes = inertias.argmin(axis=0)
+    order = np.argsort(inertias.min(axis=0), kind="stable")[:_SWAPS_TRIED]
+    swapped = []
+    for candidate in order:
+        moved = centers.copy()
+        moved[goes[candidate]] = rows[candidates[candidate]]
+        swapped.append(moved)
+    return swapped
 
 
 def _lloyd(
@@ -240,6 +327,8 @@ def _lloyd(
     """Take Lloyd steps for all runs together until each has converged; fill in their inertia."""
     threshold = TOLERANCE**2 * _mean_variance(X)
     active = list(runs)
+    if not active:
+        return
     for n_pass in range(max_iterations + 1):
         sums, counts, inertias = _step(X, active)
         offset = 0
@@ -250,7 +339,6 @@ def _lloyd(
             if n_pass == max_iterations:
                 continue
             moved = _move(X, run, sums[rows], counts[rows], threshold)
-            run.n_iterations = n_pass
             run.converged = moved <= threshold
         active = [run for run in active if not run.converged]
         progress.report(what, len(runs) - len(active), len(runs))
@@ -267,16 +355,18 @@ def _move(X: Blocks, run: _Run, sums: np.ndarray, counts: np.ndarray, threshold:
     moved = float(((centers - run.centers) ** 2).sum(axis=1).max())
     if moved > threshold:
         run.centers = centers
+        run.n_iterations += 1
     return moved
 
 
 def _farthest(X: Blocks, run: _Run, n_needed: int, threshold: float) -> np.ndarray:
     """Return the rows farthest from their centers, to put empty segments' centers on."""
-    (distances,) = X.map_rows(_own_distances, run.centers)
+    distances, rounding = X.map_rows(_own_distances, run.centers)
+    negligible = max(threshold * X.shape[1], float(rounding.max()))
     order = np.argsort(-distances, kind="stable")
     rows, unique = [], set()
     for row in order:
-        if distances[row] <= max(_NEGLIGIBLE, threshold):
+        if distances[row] <= negligible:
             break
         content = _dense(X.take(np.array([row])))
         if content.tobytes() not in unique:
@@ -293,7 +383,7 @@ def _farthest(X: Blocks, run: _Run, n_needed: int, threshold: float) -> np.ndarr
 
 def _continue_from(X: Blocks, previous: _Run, run: _Run) -> None:
     """Refit ``run`` from the next smaller k's centers and its farthest customers: never worse."""
-    farthest = _farthest(X, previous, run.k - previous.k, 0.0)
+    farthest = _farthest(X, previous, run.k - previous.k, TOLERANCE**2 * _mean_variance(X))
     better = _Run(run.k, np.vstack([previous.centers, farthest]))
     _lloyd(X, [better], "k-means")
     if better.inertia < run.inertia:
@@ -331,41 +421,70 @@ def _assign_and_sum(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for all runs, the sums and counts of the rows nearest each center, and inertias."""
     X = block.matrix
+    n = X.shape[0]
     norms = squared_norms(X)
-    halves = np.einsum("ij,ij->i", centers, centers) / 2
-    bounds = np.concatenate([[0], np.cumsum(ks)])
-    labels = np.empty((X.shape[0], len(ks)), dtype=np.int64)
+    half_distances = _half_distances(X, centers)
     inertias = np.empty(len(ks))
-    for first, last in _groups(bounds, max(1, _DISTANCES_AT_ONCE // max(1, X.shape[0]))):
-        columns = slice(bounds[first], bounds[last])
-        distances = halves[columns] - np.asarray(X @ centers[columns].T)
-        for run in range(first, last):
-            own = distances[:, bounds[run] - columns.start : bounds[run + 1] - columns.start]
-            nearest = own.argmin(axis=1)
-            labels[:, run] = nearest + bounds[run]
-            least = own[np.arange(len(own)), nearest]
-            inertias[run] = np.maximum(norms + 2 * least, 0).sum()
-    counts = np.bincount(labels.ravel(), minlength=len(centers)).astype(np.float64)
-    return _sum_by(X, labels, len(centers)), counts, inertias
+    customers, counts = [], []
+    for run, (start, stop) in enumerate(pairwise([0, *np.cumsum(ks).tolist()])):
+        distances = half_distances(start, stop)
+        least = distances.min(axis=0)
+        found = np.flatnonzero(distances == least)
+        if len(found) != n:  # ties go to the lower center
+            nearest = distances.argmin(axis=0)
+            found = np.sort(nearest * n + np.arange(n))
+        ends = np.searchsorted(found, np.arange(stop - start + 1) * n)
+        customers.append(found)
+        counts.append(ends[1:] - ends[:-1])
+        inertias[run] = np.maximum(norms + 2 * least, 0).sum()
+    sizes = np.concatenate(counts)
+    firsts = np.concatenate([np.arange(k) * n for k in ks])
+    members = sp.csr_array(
+        (
+            np.ones(n * len(ks)),
+            np.concatenate(customers) - np.repeat(firsts, sizes),
+            np.concatenate([[0], np.cumsum(sizes)]),
+        ),
+        shape=(len(centers), n),
+    )
+    return _sum_rows(members, X), sizes.astype(np.float64), inertias
 
 
-def _groups(bounds: np.ndarray, width: int) -> list[tuple[int, int]]:
-    """Return spans of runs whose centers together number about ``width``."""
-    spans, first = [], 0
-    for run in range(1, len(bounds)):
-        if bounds[run] - bounds[first] >= width or run == len(bounds) - 1:
-            spans.append((first, run))
-            first = run
-    return spans
+def _half_distances(X: Rows, centers: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    """Return a function of a range of centers: half their squared distances to each row of X.
+
+    Less half the row's squared length, which does not bear on which is nearest. Of shape
+    (n_centers, n): a minimum over centers then runs along memory. Each run has a product of its
+    own, so that its bits do not depend on which other runs are under way.
+    """
+    halves = np.einsum("ij,ij->i", centers, centers) / 2
+    if not isinstance(X, np.ndarray):
+        return lambda a, b: np.ascontiguousarray((halves[a:b] - X @ centers[a:b].T).T)
+    extended = np.vstack([X.T, np.ones(len(X))])
+    factors = np.hstack([-centers, halves[:, None]])
+    room = np.empty((0, 0))
+
+    def half_distances(a: int, b: int) -> np.ndarray:
+        nonlocal room
+        if len(room) < b - a:
+            room = np.empty((b - a, len(X)))
+        return np.matmul(factors[a:b], extended, out=room[: b - a])
+
+    return half_distances
 
 
-def _sum_by(X: np.ndarray | sp.csr_array, labels: np.ndarray, n_labels: int) -> np.ndarray:
+def _sum_by(X: Rows, labels: np.ndarray, n_labels: int) -> np.ndarray:
     """Return the sums of X's rows by label, each row counted under each of its labels."""
     n, n_runs = labels.shape
     indicator = sp.csr_array(
         (np.ones(labels.size), labels.ravel(), np.arange(n + 1) * n_runs), shape=(n, n_labels)
     )
-    return _dense(indicator.T @ X)
+    return _sum_rows(sp.csr_array(indicator.T), X)
+
+
+def _sum_rows(indicator: sp.csr_array, X: Rows) -> np.ndarray:
+    """Return ``indicator @ X``, dense."""
+    return X.sum_rows(indicator) if isinstance(X, SparseMinusRankOne) else _dense(indicator @ X)
 
 
 def _group_sums(X: Blocks, labels: np.ndarray, ks: Sequence[int]) -> list[np.ndarray]:
@@ -383,18 +502,21 @@ def _labels_and_squares(block: Block, centers: np.ndarray) -> tuple[np.ndarray, 
     return labels, distances**2
 
 
-def _own_distances(block: Block, centers: np.ndarray) -> tuple[np.ndarray]:
-    return (_labels_and_squares(block, centers)[1],)
+def _own_distances(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's squared distance to its center, and what of it may be rounding."""
+    X = block.matrix
+    share = _NEGLIGIBLE**2 if isinstance(X, np.ndarray) else _ROUNDING
+    return _labels_and_squares(block, centers)[1], share * squared_norms(X)
 
 
-def _squared_distances(
-    X: np.ndarray | sp.csr_array, centers: np.ndarray, labels: np.ndarray
-) -> np.ndarray:
+def _squared_distances(X: Rows, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if isinstance(X, np.ndarray):
         return squared_norms(X - centers[labels])
-    products = np.zeros(X.shape[0])
-    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-    np.add.at(products, rows, X.data * centers[labels[rows], X.indices])
+    S = X.sparse if isinstance(X, SparseMinusRankOne) else X
+    rows = np.repeat(np.arange(S.shape[0]), np.diff(S.indptr))
+    products = np.bincount(rows, S.data * centers[labels[rows], S.indices], S.shape[0])
+    if isinstance(X, SparseMinusRankOne):
+        products = products - X.row_factors * (centers @ X.column_factors)[labels]
     own = np.einsum("ij,ij->i", centers, centers)[labels]
     return np.asarray(np.maximum(squared_norms(X) - 2 * products + own, 0))
 
@@ -408,7 +530,9 @@ def _mean_variance(X: Blocks) -> float:
 
 def _totals(block: Block) -> tuple[np.ndarray, np.ndarray]:
     X = block.matrix
-    return np.asarray(X.sum(axis=0)).ravel(), np.asarray(squared_norms(X).sum())
+    dense_or_sparse = not isinstance(X, SparseMinusRankOne)
+    sums = np.asarray(X.sum(axis=0)).ravel() if dense_or_sparse else X.column_sums()
+    return sums, np.asarray(squared_norms(X).sum())
 
 
 def _dense(X: Any) -> np.ndarray:

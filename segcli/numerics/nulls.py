@@ -27,8 +27,9 @@ import scipy.sparse as sp
 
 from segcli.numerics.ranks import Ranks
 
-N_ROUNDS = 20
-"""Rounds of trades: on real data the counts in common with the original settle in about five."""
+N_ROUNDS = 30
+"""Rounds of trades. On real data co-occurrences are as after 150 rounds from about ten, and the share
+of entries in common with the original from about twenty."""
 
 _KEY_BITS = 63
 
@@ -69,7 +70,9 @@ def swapped(
     for _ in range(n_rounds):
         rows, columns = _trade(rows, columns, X.shape, rng)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
-    null = sp.csr_array((values, items[columns[np.argsort(rows)]], indptr), shape=X.shape)
+    null = sp.csr_array(
+        (values, items[columns[np.argsort(rows, kind="stable")]], indptr), shape=X.shape
+    )
     null = null[_inverse(customers)]
     null.sort_indices()
     return null
@@ -118,9 +121,7 @@ def _place(keys: np.ndarray, column_bits: int) -> np.ndarray:
     return 2 * (keys >> (column_bits + 1)) + (keys & 1)
 
 
-def _shuffled_values(
-    values: np.ndarray, rows: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _shuffled_values(values: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the values shuffled within each row; sorted first, so that their order says nothing."""
     values = values[np.lexsort((values, rows))]
     return values[np.lexsort((rng.random(len(values)), rows))]

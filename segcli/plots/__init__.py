@@ -2,7 +2,8 @@
 
 from segcli.plots.confusion import confusion_matrix
 from segcli.plots.curves import explained_variance, inertia
+from segcli.plots.evidence import k_evidence
 from segcli.plots.figure import png
 from segcli.plots.sizes import segment_sizes
 
-__all__ = ["confusion_matrix", "explained_variance", "inertia", "png", "segment_sizes"]
+__all__ = ["confusion_matrix", "explained_variance", "inertia", "k_evidence", "png", "segment_sizes"]

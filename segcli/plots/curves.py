@@ -28,7 +28,8 @@ def explained_variance(table: pd.DataFrame, weighting: str) -> Figure:
                 f"{p}: {share:.0%}",
                 (p, share),
                 textcoords="offset points",
-                xytext=(4, -13),
+                xytext=(2, -14),
+                ha="right" if p == len(table) else "left",
                 fontsize=9,
                 color=INK,
             )

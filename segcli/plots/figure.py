@@ -10,15 +10,18 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 BLUE = "#1f5fa8"
 ORANGE = "#d9702b"
+GREEN = "#3c9a5f"
 GREY = "#8a8f98"
 LIGHT = "#d5d9e0"
 INK = "#2b2f36"
 
 
-def new_figure(width: float, height: float, n_columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure, size in inches, and its axes from left to right."""
+def new_figure(
+    width: float, height: float, n_columns: int = 1, n_rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure, size in inches, and its axes row by row, from left to right."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    grid = figure.subplots(1, n_columns, squeeze=False)
+    grid = figure.subplots(n_rows, n_columns, squeeze=False)
     axes = [ax for row in grid for ax in row]
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
@@ -37,7 +40,7 @@ def percent_axis(ax: Axes) -> None:
 
 def whole_number_axis(ax: Axes) -> None:
     """Put ticks of the horizontal axis on whole numbers only."""
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def png(figure: Figure) -> bytes:

@@ -1,0 +1,145 @@
+"""Rows that are sparse but for a rank-one part: S − u vᵀ, never made dense.
+
+Residuals from what sizes alone would make of every customer have this form: an observed part, where
+a customer has an item, less an expected part, which is a product of the customer's size and the
+item's. Products, norms and sums need only the three pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+
+@dataclass(frozen=True)
+class SparseMinusRankOne:
+    """The matrix S − u vᵀ of shape (n, m).
+
+    Attributes
+    ----------
+    sparse : csr_array of shape (n, m), S
+    row_factors : ndarray of shape (n,), u
+    column_factors : ndarray of shape (m,), v
+    """
+
+    sparse: sp.csr_array
+    row_factors: np.ndarray
+    column_factors: np.ndarray
+
+    __array_ufunc__ = None  # numpy: leave the operators to this class
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, m)."""
+        n, m = self.sparse.shape
+        return n, m
+
+    @property
+    def indptr(self) -> np.ndarray:
+        """Where each row's stored entries begin: what the matrix costs, row by row."""
+        return np.asarray(self.sparse.indptr)
+
+    @property
+    def T(self) -> Transposed:  # noqa: N802 (numpy's name)
+        """The transpose, good for products with dense arrays."""
+        return Transposed(self)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> SparseMinusRankOne:
+        """Return the rows of a slice, or at the positions in an integer or boolean array."""
+        return SparseMinusRankOne(
+            sp.csr_array(self.sparse[rows]), self.row_factors[rows], self.column_factors
+        )
+
+    def __matmul__(self, W: np.ndarray) -> np.ndarray:
+        """Return the product with a dense array of shape (m,) or (m, b)."""
+        expected = self.column_factors @ W
+        if W.ndim == 1:
+            return np.asarray(self.sparse @ W - self.row_factors * expected)
+        return np.asarray(self.sparse @ W - np.outer(self.row_factors, expected))
+
+    def sum_rows(self, indicator: sp.csr_array) -> np.ndarray:
+        """Return ``indicator`` @ self.
+
+        Parameters
+        ----------
+        indicator : sparse of shape (n_groups, n)
+
+        Returns
+        -------
+        ndarray of shape (n_groups, m)
+        """
+        sums = (indicator @ self.sparse).toarray()
+        sums -= np.outer(indicator @ self.row_factors, self.column_factors)
+        return np.asarray(sums)
+
+    def squared_norms(self) -> np.ndarray:
+        """Return each row's squared Euclidean length, an ndarray of shape (n,)."""
+        return squared_residual_norms(self.sparse, self.row_factors, self.column_factors)
+
+    def column_sums(self) -> np.ndarray:
+        """Return each column's sum, an ndarray of shape (m,)."""
+        S, m = self.sparse, self.shape[1]
+        observed = np.bincount(S.indices, S.data, m)
+        return np.asarray(observed - self.row_factors.sum() * self.column_factors)
+
+    def column_squares(self) -> np.ndarray:
+        """Return each column's sum of squares, an ndarray of shape (m,)."""
+        S, m, v = self.sparse, self.shape[1], self.column_factors
+        u = np.repeat(self.row_factors, np.diff(S.indptr))
+        observed = np.bincount(S.indices, S.data * (S.data - 2 * u * v[S.indices]), m)
+        squares = observed + float(self.row_factors @ self.row_factors) * v**2
+        return np.asarray(np.maximum(squares, 0))
+
+    def toarray(self) -> np.ndarray:
+        """Return the matrix, dense: for a few rows."""
+        return np.asarray(self.sparse.toarray() - np.outer(self.row_factors, self.column_factors))
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """The transpose of a `SparseMinusRankOne`."""
+
+    rows: SparseMinusRankOne
+
+    __array_ufunc__ = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        n, m = self.rows.shape
+        return m, n
+
+    def __matmul__(self, Y: np.ndarray) -> np.ndarray:
+        """Return the product with a dense array of shape (n,) or (n, b)."""
+        X = self.rows
+        expected = X.row_factors @ Y
+        if Y.ndim == 1:
+            return np.asarray(X.sparse.T @ Y - X.column_factors * expected)
+        return np.asarray(X.sparse.T @ Y - np.outer(X.column_factors, expected))
+
+
+def stack(parts: Sequence[Any]) -> Any:
+    """Return matrices of one kind (dense, sparse, sparse minus rank one) stacked row upon row."""
+    first = parts[0]
+    if isinstance(first, SparseMinusRankOne):
+        sparse = sp.csr_array(sp.vstack([part.sparse for part in parts], format="csr"))
+        u = np.concatenate([part.row_factors for part in parts])
+        return SparseMinusRankOne(sparse, u, first.column_factors)
+    if sp.issparse(first):
+        return sp.csr_array(sp.vstack(parts, format="csr"))
+    return np.concatenate(parts)
+
+
+def squared_residual_norms(S: sp.csr_array, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return the squared row lengths of S − u vᵀ: ``s·s − 2 u s·v + u² v·v`` for each row s."""
+    rows = np.repeat(np.arange(S.shape[0]), np.diff(S.indptr))
+    terms = S.data * (S.data - 2 * u[rows] * v[S.indices])
+    norms = np.bincount(rows, terms, S.shape[0]) + u**2 * float(v @ v)
+    return np.asarray(np.maximum(norms, 0))

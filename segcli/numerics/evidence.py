@@ -1,0 +1,379 @@
+"""Which numbers of segments do the data support? Every figure beside the same figure on nulls.
+
+The rule (`verdict`). A k is supported if all of these hold:
+
+1. *Found again*: prediction strength, plus one standard error, is at least .8. Below, some segment
+   of one half of the customers is torn apart by the other half's model (Tibshirani & Walther 2005,
+   who take .8 to .9).
+2. *Told by what customers have*: transfer ARI is at least .65, from where on recovery counts as
+   moderate (Steinley 2004), and above every null's by .05 (Clest's least difference: Dudoit &
+   Fridlyand 2002).
+3. *Worth knowing*: the held-out gain is above every null's, and above 0, by .02 bits.
+
+Stability alone does not do: split by activity, customers without any segments are as stable as can
+be. What activity cannot do is carry over through items alone (2) and predict hidden ones (3).
+
+The recommended k is the largest that is supported. Held-out gain often still rises beyond: finer
+groups predict better although their borders are arbitrary. The smallest k whose gain is within one
+standard error of the best (Breiman et al. 1984) is named beside, and what each is good for.
+
+References
+----------
+Tibshirani & Walther (2005), J. Comput. Graph. Stat. 14, 511-528, doi:10.1198/106186005X59243.
+Dudoit & Fridlyand (2002), Genome Biology 3(7), research0036, doi:10.1186/gb-2002-3-7-research0036.
+Steinley (2004), "Properties of the Hubert-Arabie adjusted Rand index", Psychol. Methods 9, 386-396,
+doi:10.1037/1082-989X.9.3.386. Breiman, Friedman, Olshen & Stone (1984), "Classification and Regression
+Trees", section 3.4.3 (the one-standard-error rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from segcli import progress
+from segcli.errors import ChoiceError
+from segcli.numerics.agreement import variance_explained
+from segcli.numerics.held_out import bits_gained, hide, mean_gain
+from segcli.numerics.nulls import swapped
+from segcli.numerics.ranks import Ranks
+from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.silhouette import silhouettes
+from segcli.numerics.stability import nan_mean, resample
+
+LEAST_STRENGTH = 0.8
+LEAST_TRANSFER = 0.65
+LEAST_TRANSFER_ABOVE_NULL = 0.05
+LEAST_GAIN_ABOVE_NULL = 0.02
+
+SAMPLE_SIZE = 5000
+LEAST_CUSTOMERS = 20
+
+MEASURES = (
+    "inertia_share",
+    "silhouette",
+    "prediction_strength",
+    "jaccard_min",
+    "jaccard_mean",
+    "transfer_ari",
+    "held_out_gain",
+    "activity_share",
+)
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much evidence to gather.
+
+    Attributes
+    ----------
+    n_splits : splits of the customers into halves, and hidings of interactions
+    n_nulls : nulls, each with one split and one hiding
+    """
+
+    n_splits: int
+    n_nulls: int
+
+
+LEVELS = {"quick": Level(3, 1), "full": Level(8, 4)}
+
+
+@dataclass(frozen=True)
+class KEvidence:
+    """What speaks for and against each number of segments.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    table : DataFrame indexed by ``k``
+        For each of `MEASURES`, ``<measure>`` on the data, ``<measure>_null`` the mean and
+        ``<measure>_null_max`` the largest over the nulls; for prediction strength, transfer ARI and
+        held-out gain also ``<measure>_se``, a standard error.
+
+        - inertia_share: of the scores' sum of squares, what is left within segments; 0 to 1
+        - silhouette: mean over a sample of customers, -1 to 1, 1 is best
+        - prediction_strength: 0 to 1, 1 is best, .8 and more for real segments
+        - jaccard_min, jaccard_mean: over segments, 0 to 1; from .75 on stable
+        - transfer_ari: 1 is best, about 0 is chance
+        - held_out_gain: bits per hidden interaction; 0, the segments predict nothing
+        - activity_share: of the variance of log activity, what the segments explain; 0 to 1
+
+        NaN where a k asks for more segments than a half has distinct customers.
+    n_customers : int
+        Customers on whom the evidence rests: all, or the sample.
+    is_sample : bool
+    n_splits, n_nulls : int
+    """
+
+    recipe: Recipe
+    table: pd.DataFrame
+    n_customers: int
+    is_sample: bool
+    n_splits: int
+    n_nulls: int
+
+
+@dataclass(frozen=True)
+class KJudgement:
+    """What the evidence says of one k.
+
+    Attributes
+    ----------
+    k : int
+    supported : bool
+    reason : str, one sentence
+    """
+
+    k: int
+    supported: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class KVerdict:
+    """What the evidence says of all k together.
+
+    Attributes
+    ----------
+    supported : tuple of int, the supported k
+    recommended : int or None, the largest of them
+    gain_peak : int or None
+        The smallest k whose held-out gain is within one standard error of the best; None if no gain
+        is above the nulls'.
+    reason : str, the recommendation in words
+    """
+
+    supported: tuple[int, ...]
+    recommended: int | None
+    gain_peak: int | None
+    reason: str
+
+
+def gather_evidence(
+    X: sp.csr_array,
+    recipe: Recipe,
+    ks: Sequence[int],
+    *,
+    ranks: Ranks,
+    seed: int,
+    n_splits: int = LEVELS["full"].n_splits,
+    n_nulls: int = LEVELS["full"].n_nulls,
+    sample_size: int = SAMPLE_SIZE,
+) -> KEvidence:
+    """Return the evidence for each k, on the data and on nulls.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted, non-negative
+    recipe : what is done to the matrix
+    ks : increasing numbers of segments, from 2 up
+    ranks : the ranks of X's customers and items
+    seed : int
+    n_splits, n_nulls : see `Level`; both at least 1
+    sample_size : customers to work on, at most
+
+    Raises
+    ------
+    ChoiceError
+        If there are fewer than 20 customers, or negative values.
+    """
+    rows = sample_rows(ranks, sample_size, seed=seed)
+    if len(rows) < LEAST_CUSTOMERS:
+        msg = (
+            f"{len(rows)} customers are too few to be split into halves: evidence needs "
+            f"{LEAST_CUSTOMERS}. Use --evidence none."
+        )
+        raise ChoiceError(msg)
+    ordered = in_rank_order(X, ranks, rows)
+    steps = _Steps(n_splits + n_nulls)
+    table = _measure(ordered, recipe, ks, seed, n_splits, steps)
+    nulls = []
+    for j in range(n_nulls):
+        null = swapped(ordered, ranks=_by_position(ordered), rng=np.random.default_rng([seed, 6, j]))
+        nulls.append(_measure(null, recipe, ks, seed, 1, steps)[list(MEASURES)].to_numpy())
+    stacked = np.stack(nulls)
+    for i, measure in enumerate(MEASURES):
+        table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
+        table[f"{measure}_null_max"] = np.fmax.reduce(stacked[:, :, i])
+    return KEvidence(recipe, table, len(rows), len(rows) < X.shape[0], n_splits, n_nulls)
+
+
+def verdict(evidence: KEvidence) -> KVerdict:
+    """Return which k the evidence supports, and what to choose. See the module for the rule."""
+    table = evidence.table
+    supported = tuple(int(k) for k in table.index if verdict_for(evidence, k).supported)
+    recommended = max(supported, default=None)
+    peak = gain_peak(table)
+    return KVerdict(supported, recommended, peak, _in_words(table, supported, peak))
+
+
+def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
+    """Return whether the evidence supports this k, and why.
+
+    Raises
+    ------
+    ChoiceError
+        If there is no evidence for this k.
+    """
+    if k not in evidence.table.index:
+        msg = f"there is no evidence for k = {k}. Run segcli explore-k with it in the range."
+        raise ChoiceError(msg)
+    failures = _failures(evidence.table.loc[k])
+    if not failures:
+        return KJudgement(k, True, f"k = {k} is supported: {_strengths(evidence.table.loc[k])}.")
+    return KJudgement(k, False, f"k = {k} is not supported: {'; '.join(failures)}.")
+
+
+def gain_peak(table: pd.DataFrame) -> int | None:
+    """Return the smallest k whose held-out gain is within one standard error of the best."""
+    gains = table["held_out_gain"]
+    if gains.isna().all():
+        return None
+    best = gains.idxmax()
+    if not _gains(table.loc[best]):
+        return None
+    return int(gains.index[gains >= gains[best] - table.loc[best, "held_out_gain_se"]][0])
+
+
+class _Steps:
+    """Counts what is done and tells who listens."""
+
+    def __init__(self, total: int) -> None:
+        self.done, self.total = 0, total
+
+    def one(self) -> None:
+        self.done += 1
+        progress.report("evidence for k", self.done, self.total)
+
+
+def _measure(
+    X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int, n_splits: int, steps: _Steps
+) -> pd.DataFrame:
+    """Return the measures of one matrix, indexed by k."""
+    full = fit_recipe(X, recipe, ks, seed=seed)
+    n, n_ks = X.shape[0], len(full.ks)
+    resamples = []
+    bits, n_hidden = np.zeros((n_ks, n)), np.zeros(n)
+    for split in range(n_splits):
+        resamples.extend(resample(X, full, recipe, split=split, seed=seed))
+        parts = hide(X, rng=np.random.default_rng([seed, 7, split]))
+        seen = fit_recipe(parts.seen, recipe, full.ks, seed=seed)
+        for i, partition in enumerate(seen.partitions):
+            bits[i] += bits_gained(parts, partition.labels, partition.k)
+        bits[len(seen.partitions) :] = np.nan
+        n_hidden += np.diff(parts.hidden.indptr)
+        steps.one()
+    similarities = [nan_mean(np.stack([r.jaccard[i] for r in resamples])) for i in range(n_ks)]
+    strength, strength_se = _over_splits([r.prediction_strength for r in resamples])
+    transfer, transfer_se = _over_splits([r.transfer_ari for r in resamples])
+    gains = np.array([mean_gain(row, n_hidden) for row in bits]).reshape(n_ks, 2)
+    widths = silhouettes(
+        full.scores,
+        [partition.labels for partition in full.partitions],
+        rng=np.random.default_rng([seed, 9]),
+    )
+    columns = {
+        "inertia_share": full.inertia_shares,
+        "silhouette": [width.mean for width in widths],
+        "prediction_strength": strength,
+        "prediction_strength_se": strength_se,
+        "jaccard_min": [s.min() for s in similarities],
+        "jaccard_mean": [s.mean() for s in similarities],
+        "transfer_ari": transfer,
+        "transfer_ari_se": transfer_se,
+        "held_out_gain": gains[:, 0],
+        "held_out_gain_se": gains[:, 1],
+        "activity_share": _activity_shares(X, full),
+    }
+    table = pd.DataFrame(columns, index=pd.Index(full.ks, name="k"), dtype=np.float64)
+    return table.reindex(pd.Index(ks, name="k"))
+
+
+def _over_splits(values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means over resamples, and their standard errors over splits.
+
+    The two directions of a split are not independent: a split counts once, as their mean. With a
+    single split the error is 0.
+    """
+    splits = nan_mean(np.stack([np.stack(values[0::2]), np.stack(values[1::2])]))
+    n = len(splits)
+    errors = splits.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(splits.shape[1])
+    return nan_mean(splits), errors
+
+
+def _activity_shares(X: sp.csr_array, full: FittedRecipe) -> list[float]:
+    activity = np.log(np.maximum(np.diff(X.indptr), 1))
+    return [variance_explained(activity, partition.labels) for partition in full.partitions]
+
+
+def _by_position(X: sp.csr_array) -> Ranks:
+    return Ranks(np.arange(X.shape[0]), np.arange(X.shape[1]))
+
+
+def _gains(row: pd.Series) -> bool:
+    floor = max(row["held_out_gain_null_max"], 0.0)
+    return bool(row["held_out_gain"] - floor >= LEAST_GAIN_ABOVE_NULL)
+
+
+def _failures(row: pd.Series) -> list[str]:
+    """Return what speaks against a k, in words; nothing if it is supported."""
+    failures = []
+    strength = row["prediction_strength"]
+    if not strength + row["prediction_strength_se"] >= LEAST_STRENGTH:
+        failures.append(
+            f"other customers would lead to other segments (prediction strength {strength:.2f}, "
+            f"{LEAST_STRENGTH} is needed)"
+        )
+    transfer, null = row["transfer_ari"], row["transfer_ari_null_max"]
+    if not transfer >= max(LEAST_TRANSFER, null + LEAST_TRANSFER_ABOVE_NULL):
+        failures.append(
+            f"what customers have does not tell their segment (transfer ARI {transfer:.2f}, "
+            f"{LEAST_TRANSFER} is needed; {null:.2f} without any segments)"
+        )
+    if not _gains(row):
+        failures.append(
+            f"knowing the segment does not help to predict hidden interactions "
+            f"({row['held_out_gain']:.3f} bits, {row['held_out_gain_null_max']:.3f} without any "
+            f"segments)"
+        )
+    return failures
+
+
+def _strengths(row: pd.Series) -> str:
+    return (
+        f"other customers lead to the same segments (prediction strength "
+        f"{row['prediction_strength']:.2f}), what customers have tells their segment (transfer ARI "
+        f"{row['transfer_ari']:.2f}, {row['transfer_ari_null_max']:.2f} without any segments), and "
+        f"the segment helps to predict hidden interactions ({row['held_out_gain']:.2f} bits)"
+    )
+
+
+def _in_words(table: pd.DataFrame, supported: tuple[int, ...], peak: int | None) -> str:
+    if not supported:
+        return _none_in_words(table, peak)
+    best = max(supported)
+    words = f"k = {best} is the largest number of segments that the evidence supports: "
+    words += f"{_strengths(table.loc[best])}."
+    if peak is not None and peak != best:
+        gains = table["held_out_gain"]
+        words += (
+            f" Held-out gain levels off at k = {peak} ({gains[peak]:.2f} bits against "
+            f"{gains[best]:.2f}): choose {best} to name and follow segments, for they come back with "
+            f"other customers; choose {peak} to predict or recommend, where borders may be arbitrary."
+        )
+    return words
+
+
+def _none_in_words(table: pd.DataFrame, peak: int | None) -> str:
+    if peak is None:
+        return "no supported k: these customers differ in activity, not in taste."
+    gain = table["held_out_gain"][peak]
+    return (
+        "no supported k: tastes differ, but not in groups that other customers would lead to again. "
+        f"Segments help to predict (k = {peak}: {gain:.2f} bits per hidden interaction); do not take "
+        "their borders for real. Another weighting or number of components may do better."
+    )

@@ -1,0 +1,174 @@
+"""The recipe as one thing: weighting, components and k-means, fitted again and again.
+
+Evidence comes from repeating the whole recipe: on halves of the customers, on part of their
+interactions, on nulls. Each repetition fits its own weighting and components, since those too
+depend on the data. Data are in memory and in rank order (`in_rank_order`), so that chance, which
+picks by position, depends on neither the order of rows nor on names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli import progress
+from segcli.engine import LocalEngine
+from segcli.numerics.kmeans import KMeansFit, assign, fit_all
+from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
+from segcli.numerics.ranks import Ranks
+from segcli.numerics.weighting import fit_weighting, weigh
+
+N_STARTS = 4
+"""Starts per k: fewer than for the segmentation itself, as every figure averages over fits."""
+
+PCA_TOLERANCE = 1e-5
+"""Far below what another half of the customers changes."""
+
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to a matrix to segment its customers, whatever k.
+
+    Attributes
+    ----------
+    weighting : a name of `segcli.numerics.weighting`
+    n_components : int; fewer are used where the data have fewer
+    n_starts : k-means++ starts per k
+    """
+
+    weighting: str
+    n_components: int
+    n_starts: int = N_STARTS
+
+
+@dataclass(frozen=True)
+class FittedRecipe:
+    """A recipe fitted to customers, for several k.
+
+    Attributes
+    ----------
+    pca : the components, with their weighting
+    partitions : tuple of KMeansFit, one per k; k rises
+    scores : ndarray of shape (n_customers, n_components), of the customers of the fit
+    """
+
+    pca: PCA
+    partitions: tuple[KMeansFit, ...]
+    scores: np.ndarray
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The numbers of segments."""
+        return tuple(partition.k for partition in self.partitions)
+
+    @property
+    def inertia_shares(self) -> np.ndarray:
+        """Inertia as a share of the scores' sum of squares, shape (n_ks,); 1 for one segment."""
+        inertias = np.array([partition.inertia for partition in self.partitions])
+        return np.asarray(inertias / (self.scores**2).sum())
+
+    def label(self, X: sp.csr_array) -> list[np.ndarray]:
+        """Return the segments of customers, for each k.
+
+        Parameters
+        ----------
+        X : csr_array of shape (n, n_items), unweighted; customers of the fit or new ones
+
+        Returns
+        -------
+        list of ndarrays of shape (n,), one per k, values in 0..k-1
+        """
+        scores = self.pca.project(X)
+        return [assign(scores, partition.centers)[0] for partition in self.partitions]
+
+
+def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int) -> FittedRecipe:
+    """Return the recipe fitted to customers, for each k.
+
+    A k larger than the number of distinct customers is left out.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted, in rank order
+    ks : increasing numbers of segments
+    seed : int
+
+    Raises
+    ------
+    ChoiceError
+        If all customers are the same.
+    """
+    with progress.listening(_nobody):  # whoever repeats the recipe reports how far that has come
+        return _fit(X, recipe, ks, seed)
+
+
+def in_rank_order(
+    X: sp.csr_array, ranks: Ranks, rows: np.ndarray | None = None
+) -> sp.csr_array:
+    """Return the matrix with customers and items in the order of their ranks.
+
+    The same data in any order, under any names, give the same matrix, to the bit.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items)
+    ranks : the ranks of X's customers and items
+    rows : ndarray of shape (n,), from `sample_rows`: only these customers
+    """
+    rows = ranks.customer_order if rows is None else rows
+    ordered = sp.csr_array(X[rows][:, ranks.item_order])
+    ordered.sort_indices()
+    return ordered
+
+
+def sample_rows(ranks: Ranks, size: int, *, seed: int) -> np.ndarray:
+    """Return the positions of a random sample of at most ``size`` customers, first rank first."""
+    chosen = np.random.default_rng([seed, 8]).permutation(len(ranks.customers))[:size]
+    return np.asarray(ranks.customer_order[np.sort(chosen)])
+
+
+def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> FittedRecipe:
+    engine = LocalEngine(n_threads=1)
+    blocks = engine.blocks(X)
+    weighting = fit_weighting(blocks, recipe.weighting)
+    weighted = weigh(blocks, weighting)
+    pca = fit_pca(
+        weighted,
+        weighting,
+        min(recipe.n_components, n_components_limit(*X.shape)),
+        item_ranks=np.arange(X.shape[1]),
+        seed=seed,
+        tolerance=PCA_TOLERANCE,
+    )
+    scores = score(weighted, pca)
+    n_distinct = _n_distinct(scores, max(ks))
+    possible = [k for k in ks if k <= n_distinct]
+    if not possible:
+        return FittedRecipe(pca, (), scores)
+    partitions = fit_all(
+        engine.blocks(scores),
+        possible,
+        customer_ranks=np.arange(X.shape[0]),
+        seed=seed,
+        n_starts=recipe.n_starts,
+    )
+    return FittedRecipe(pca, tuple(partitions), scores)
+
+
+def _nobody(what: str, done: int, total: int | None) -> None:
+    """Listen to nothing."""
+
+
+def _n_distinct(scores: np.ndarray, enough: int) -> int:
+    """Return the number of distinct rows, or ``enough`` as soon as it is seen to be reached."""
+    scale = np.abs(scores).max() * _SAME
+    for n in (4 * enough, len(scores)):
+        found = len(np.unique(np.round(scores[:n] / scale), axis=0))
+        if found >= enough:
+            break
+    return found

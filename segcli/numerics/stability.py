@@ -1,0 +1,325 @@
+"""Would other customers have led to the same segments? Split-half resampling.
+
+The customers are split into halves at random and each half is segmented on its own, by the whole
+recipe. Both directions are used: each half judges the other. Stable is not valid: on data without
+segments these figures can be high (activity alone is stable), so read each beside its null.
+
+References
+----------
+Dudoit & Fridlyand (2002), "A prediction-based resampling method for estimating the number of clusters
+in a dataset", Genome Biology 3(7), research0036, doi:10.1186/gb-2002-3-7-research0036.
+Tibshirani & Walther (2005), "Cluster validation by prediction strength", J. Comput. Graph. Stat. 14,
+511-528, doi:10.1198/106186005X59243.
+Hennig (2007), "Cluster-wise assessment of cluster stability", Comput. Stat. Data Anal. 52, 258-271,
+doi:10.1016/j.csda.2006.11.025.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
+
+from segcli import progress
+from segcli.engine import Block, Blocks, LocalEngine
+from segcli.numerics.kmeans import assign
+from segcli.numerics.naive_bayes import fit_naive_bayes
+from segcli.numerics.pca import PCA
+from segcli.numerics.ranks import Ranks
+from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
+
+GRADES = ((0.85, "highly stable"), (0.75, "stable"), (0.6, "pattern"))
+"""Hennig's reading of a segment's mean Jaccard similarity, from the best down."""
+
+NOT_TRUSTED = "not trusted"
+
+
+@dataclass(frozen=True)
+class Resample:
+    """What one direction of one split says of every k.
+
+    Attributes
+    ----------
+    split : number of the split; its two directions share it
+    transfer_ari : ndarray of shape (n_ks,), see `transfer_ari`; NaN for a k that could not be fitted
+    prediction_strength : ndarray of shape (n_ks,), see `prediction_strength`
+    jaccard : tuple of ndarrays of shape (k,), see `jaccard`
+    """
+
+    split: int
+    transfer_ari: np.ndarray
+    prediction_strength: np.ndarray
+    jaccard: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class HalfModel:
+    """A half's segmentation, its centers in the order of the segments that they match.
+
+    Attributes
+    ----------
+    pca : the half's components, with their weighting; items in rank order
+    centers : ndarray of shape (k, n_components)
+    """
+
+    pca: PCA
+    centers: np.ndarray
+
+
+@dataclass(frozen=True)
+class SegmentStability:
+    """How well each segment of one segmentation is found again in halves of the customers.
+
+    Attributes
+    ----------
+    jaccard : ndarray of shape (k,)
+        Mean Jaccard similarity over halves, see `jaccard`: 0 to 1, 1 is best.
+    models : tuple of HalfModel, one per half that could be segmented
+    item_order : ndarray of shape (n_items,), the matrix's columns in rank order
+    """
+
+    jaccard: np.ndarray
+    models: tuple[HalfModel, ...]
+    item_order: np.ndarray
+
+    @property
+    def grades(self) -> tuple[str, ...]:
+        """Each segment's grade in words, see `grade`."""
+        return tuple(grade(value) for value in self.jaccard)
+
+    def membership(self, blocks: Blocks, labels: np.ndarray) -> np.ndarray:
+        """Return how often each customer lands in the own segment when a half makes the segments.
+
+        Every half's model labels all customers, in the half or not. 1: always in this segment;
+        below .5 the customer is more often elsewhere.
+
+        Parameters
+        ----------
+        blocks : sparse blocks of shape (n_customers, n_items), unweighted; all customers
+        labels : ndarray of shape (n_customers,), values in 0..k-1
+
+        Returns
+        -------
+        ndarray of shape (n_customers,), 0 to 1; NaN if no half could be segmented
+        """
+        if not self.models:
+            return np.full(len(labels), np.nan)
+        (hits,) = blocks.map_rows(_hits, labels, self.models, self.item_order)
+        return np.asarray(hits / len(self.models))
+
+
+def segment_stability(
+    X: sp.csr_array,
+    labels: np.ndarray,
+    k: int,
+    recipe: Recipe,
+    *,
+    ranks: Ranks,
+    seed: int,
+    n_splits: int,
+    sample_size: int,
+) -> SegmentStability:
+    """Return the stability of the segments of a given segmentation.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted
+    labels : ndarray of shape (n_customers,), values in 0..k-1
+    k : int
+    recipe : how the segmentation was made
+    ranks : the ranks of X's customers and items
+    seed : int
+    n_splits : splits of the customers into halves; both halves of each are used
+    sample_size : customers to work on, at most
+    """
+    rows = sample_rows(ranks, sample_size, seed=seed)
+    ordered, own = in_rank_order(X, ranks, rows), labels[rows]
+    similarities, models = [], []
+    for split in range(n_splits):
+        for half in halves(len(rows), split, seed=seed):
+            fit = fit_recipe(ordered[half], recipe, [k], seed=seed)
+            if not fit.partitions:
+                continue
+            partition = fit.partitions[0]
+            similarities.append(jaccard(own[half], partition.labels, k))
+            found = fit.label(ordered)[0]
+            centers = partition.centers[matched(own, found, k)]
+            models.append(HalfModel(fit.pca, centers))
+        progress.report("stability of the segments", split + 1, n_splits)
+    means = nan_mean(np.stack(similarities)) if models else np.full(k, np.nan)
+    return SegmentStability(means, tuple(models), ranks.item_order)
+
+
+def halves(n_customers: int, split: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the customers in each half of a split, in increasing order."""
+    order = np.random.default_rng([seed, 5, split]).permutation(n_customers)
+    return np.sort(order[: n_customers // 2]), np.sort(order[n_customers // 2 :])
+
+
+def resample(
+    X: sp.csr_array, full: FittedRecipe, recipe: Recipe, *, split: int, seed: int
+) -> list[Resample]:
+    """Return what both directions of one split say of the segmentation of all customers.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted, non-negative, in rank order
+    full : the recipe fitted to all of X
+    recipe : the same recipe
+    split : number of the split
+    """
+    rows = halves(X.shape[0], split, seed=seed)
+    parts = [X[half] for half in rows]
+    fits = [fit_recipe(part, recipe, full.ks, seed=seed) for part in parts]
+    return [
+        _judge(split, full, (parts[a], fits[a]), (parts[1 - a], fits[1 - a]), rows[a])
+        for a in (0, 1)
+    ]
+
+
+def transfer_ari(
+    X: sp.csr_array, labels: np.ndarray, others: sp.csr_array, other_labels: np.ndarray
+) -> float:
+    """Return how well a classifier carries one half's segments to the other half's own.
+
+    Multinomial naive Bayes learns the segments of one half from its unweighted rows, labels the other
+    half, and is compared with that half's own segmentation by the adjusted Rand index: 1 if both
+    agree entirely, about 0 if they agree as by chance. It asks whether segments can be told by what
+    customers have (Dudoit & Fridlyand 2002).
+
+    Parameters
+    ----------
+    X : csr_array of shape (n, n_items), unweighted, non-negative
+    labels : ndarray of shape (n,)
+    others : csr_array of shape (m, n_items)
+    other_labels : ndarray of shape (m,)
+    """
+    blocks = LocalEngine(n_threads=1).blocks(X)
+    model = fit_naive_bayes(blocks, labels, int(labels.max()) + 1)
+    return float(adjusted_rand_score(other_labels, model.predict(others)))
+
+
+def prediction_strength(own: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the prediction strength of one half's segments for the other half.
+
+    Of the pairs of customers that the half's own segmentation puts together, the share that the other
+    half's model puts together too, for the segment where that share is least: 0 to 1, 1 is best.
+    At least .8 to .9 for real segments (Tibshirani & Walther 2005). Segments of one customer have no
+    pairs and are left out; without any pair it is NaN.
+
+    Parameters
+    ----------
+    own : ndarray of shape (n,), the half's own labels
+    predicted : ndarray of shape (n,), the other half's model's labels
+    """
+    table = contingency(own, predicted)
+    sizes = table.sum(axis=1)
+    table, sizes = table[sizes > 1], sizes[sizes > 1]
+    if not len(sizes):
+        return float("nan")
+    together = (table * (table - 1)).sum(axis=1)
+    return float((together / (sizes * (sizes - 1))).min())
+
+
+def jaccard(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
+    """Return how well each segment is found again among the same customers.
+
+    The Jaccard similarity (customers in both over customers in either) of the segment and the found
+    one that matches it best: 0 to 1, 1 is best. Read its mean over resamples by `grade`.
+
+    Parameters
+    ----------
+    reference : ndarray of shape (n,), values in 0..k-1
+    found : ndarray of shape (n,)
+    k : int
+
+    Returns
+    -------
+    ndarray of shape (k,); NaN for a segment without customers among these
+    """
+    table = contingency(reference, found, k)
+    either = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
+    best = (table / np.maximum(either, 1)).max(axis=1)
+    return np.where(table.sum(axis=1) > 0, best, np.nan)
+
+
+def grade(stability: float) -> str:
+    """Return Hennig's word for a segment's mean Jaccard similarity.
+
+    "not trusted" below .6, "pattern" to .75 (something is there, who belongs to it is doubtful),
+    "stable" to .85, "highly stable" from there.
+    """
+    for threshold, word in GRADES:
+        if stability >= threshold:
+            return word
+    return NOT_TRUSTED
+
+
+def contingency(rows: np.ndarray, columns: np.ndarray, n_rows: int = 0) -> np.ndarray:
+    """Return how many customers have each pair of labels, an ndarray of shape (n_rows, n_columns)."""
+    n_rows = max(n_rows, int(rows.max()) + 1)
+    n_columns = int(columns.max()) + 1
+    counts = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
+    return counts.reshape(n_rows, n_columns)
+
+
+def matched(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
+    """Return, for each segment of one segmentation, the one of another that corresponds to it.
+
+    One to one, such that as many customers as can be are in corresponding segments (the Hungarian
+    method: Kuhn 1955).
+
+    Parameters
+    ----------
+    reference, found : ndarrays of shape (n,), values in 0..k-1
+
+    Returns
+    -------
+    ndarray of shape (k,), a permutation of 0..k-1
+    """
+    table = np.bincount(reference * k + found, minlength=k * k).reshape(k, k)
+    _, columns = linear_sum_assignment(table, maximize=True)
+    return np.asarray(columns)
+
+
+def nan_mean(values: np.ndarray) -> np.ndarray:
+    """Return the means over the first axis of what is not NaN; NaN where nothing is."""
+    counts = np.isfinite(values).sum(axis=0)
+    sums = np.nansum(values, axis=0)
+    return np.divide(sums, counts, out=np.full(np.shape(sums), np.nan), where=counts > 0)
+
+
+def _judge(
+    split: int,
+    full: FittedRecipe,
+    a: tuple[sp.csr_array, FittedRecipe],
+    b: tuple[sp.csr_array, FittedRecipe],
+    rows_a: np.ndarray,
+) -> Resample:
+    """Let half A's segments judge half B's, and compare them with those of all customers."""
+    n_ks = len(full.ks)
+    transfer, strength = np.full(n_ks, np.nan), np.full(n_ks, np.nan)
+    similarities = [np.full(k, np.nan) for k in full.ks]
+    (X_a, fit_a), (X_b, fit_b) = a, b
+    labels_b = fit_a.label(X_b)
+    for i in range(min(len(fit_a.ks), len(fit_b.ks))):  # a smaller half may lack the largest k
+        own_a, own_b = fit_a.partitions[i].labels, fit_b.partitions[i].labels
+        transfer[i] = transfer_ari(X_a, own_a, X_b, own_b)
+        strength[i] = prediction_strength(own_b, labels_b[i])
+        similarities[i] = jaccard(full.partitions[i].labels[rows_a], own_a, full.ks[i])
+    return Resample(split, transfer, strength, tuple(similarities))
+
+
+def _hits(
+    block: Block, labels: np.ndarray, models: tuple[HalfModel, ...], item_order: np.ndarray
+) -> tuple[np.ndarray]:
+    """Return how many models put each customer into the own segment."""
+    X = sp.csr_array(block.matrix[:, item_order])
+    own = labels[block.rows]
+    hits = np.zeros(len(own))
+    for model in models:
+        hits += assign(model.pca.project(X), model.centers)[0] == own
+    return (hits,)

@@ -1,0 +1,75 @@
+"""The evidence for k at a glance: each measure on the data against the same measure on nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segcli.plots.figure import BLUE, GREEN, GREY, INK, new_figure, whole_number_axis
+
+_PANELS = (
+    ("prediction_strength", "Prediction strength", "would other customers lead to the same segments?"),
+    ("transfer_ari", "Transfer ARI", "do items tell the segment?"),
+    ("held_out_gain", "Held-out gain, bits", "do segments predict hidden interactions?"),
+    ("jaccard_mean", "Jaccard stability", "mean (solid) and least stable segment (dotted)"),
+    ("silhouette", "Silhouette", "how well separated?"),
+    ("activity_share", "Activity share", "how much do segments sort by activity alone?"),
+)
+
+
+def k_evidence(
+    table: pd.DataFrame,
+    *,
+    thresholds: dict[str, float],
+    supported: Sequence[int],
+    recommended: int | None,
+) -> Figure:
+    """Draw one panel per measure: blue is the data, grey the nulls, green bands the supported k.
+
+    Parameters
+    ----------
+    table : DataFrame with a column ``k`` and, for each measure, ``<measure>``, ``<measure>_null`` and
+        perhaps ``<measure>_se``
+    thresholds : what a measure must reach, drawn as a dashed line
+    """
+    figure, axes = new_figure(12, 6.6, 3, 2)
+    for ax, (measure, title, question) in zip(axes, _PANELS, strict=True):
+        for k in supported:
+            ax.axvspan(k - 0.5, k + 0.5, color=GREEN, alpha=0.15, lw=0)
+        _curve(ax, table, measure)
+        if measure in thresholds:
+            ax.axhline(thresholds[measure], color=INK, lw=0.8, ls="--")
+        ax.set_title(f"{title}\n", fontsize=11, color=INK)
+        ax.text(
+            0.5, 1.02, question, transform=ax.transAxes, ha="center", va="bottom", fontsize=8.5, color=GREY
+        )
+        ax.set_xlabel("k")
+        whole_number_axis(ax)
+    axes[0].legend(frameon=False, fontsize=9)
+    if recommended is None:
+        verdict = "no supported k"
+    else:
+        verdict = f"largest supported k: {recommended}"
+    figure.suptitle(f"Evidence for the number of segments: {verdict}", fontsize=13, color=INK)
+    return figure
+
+
+def _curve(ax: Axes, table: pd.DataFrame, measure: str) -> None:
+    k, real, null = table["k"], table[measure], table[f"{measure}_null"]
+    if f"{measure}_se" in table:
+        error = table[f"{measure}_se"]
+        ax.fill_between(k, real - error, real + error, color=BLUE, alpha=0.2, lw=0)
+    ax.plot(k, null, "o-", color=GREY, ms=3, lw=1, label="null: no segments")
+    ax.plot(k, real, "o-", color=BLUE, ms=3.5, lw=1.3, label="these data")
+    if measure == "jaccard_mean":
+        ax.plot(k, table["jaccard_min"], ":", color=BLUE, lw=1.2)
+        ax.plot(k, table["jaccard_min_null"], ":", color=GREY, lw=1)
+    lows = [series.min() for series in (real, null) if not series.isna().all()]
+    ax.set_ylim(bottom=min(0.0, *lows) if lows else 0.0)
+    if measure != "held_out_gain":
+        ax.set_ylim(top=1.0 if np.nanmax([real.max(), null.max()]) > 0.5 else None)
+

@@ -1,0 +1,44 @@
+"""Matrices and engines that many tests need."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from segcli.engine import LocalEngine, single_threaded_blas
+
+ML100K = Path(__file__).parents[2] / "shared" / "data" / "ml-100k" / "u.data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_blas_thread():
+    with single_threaded_blas():
+        yield
+
+
+@pytest.fixture(
+    params=[LocalEngine(1), LocalEngine(2, block_entries=64)],
+    ids=["one thread, one block", "two threads, small blocks"],
+)
+def engine(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def ratings():
+    """300 customers of uneven activity, 20 items, whole values 1 to 5; no two rows are equal."""
+    rng = np.random.default_rng(20)
+    activity = rng.beta(1.5, 3, 300)
+    have = rng.random((300, 20)) < 0.1 + 0.8 * activity[:, None] * np.linspace(1, 0.2, 20)
+    dense = np.where(have, rng.integers(1, 6, have.shape), 0)
+    return sp.csr_array(np.unique(dense, axis=0).astype(np.float64))
+
+
+@pytest.fixture(scope="session")
+def ml100k():
+    """MovieLens 100K as it comes, 943 customers × 1682 items."""
+    if not ML100K.exists():
+        pytest.skip(f"MovieLens 100K is not at {ML100K}")
+    user, item, value = np.loadtxt(ML100K, dtype=np.int64, usecols=(0, 1, 2), unpack=True)
+    return sp.csr_array((value.astype(np.float64), (user - 1, item - 1)))

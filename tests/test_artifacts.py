@@ -1,0 +1,208 @@
+"""The formats: what goes in comes out, in the same bytes, and nothing else is let in."""
+
+import os
+import pickle
+import struct
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from segcli.artifacts import catalogue, formats
+from segcli.numerics.pca import PCA
+from segcli.numerics.weighting import Weighting
+
+quick = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+ids = st.one_of(
+    st.sampled_from(["", "NA", "nan", "None", "null", " a ", "1.0", "007", "-", '"', ",", "\n", "\r"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
+)
+numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
+
+
+def both_ways(artifact_format, path, value):
+    """Write twice, insist on equal bytes, and return what is read back."""
+    artifact_format.write(path, value)
+    first = path.read_bytes()
+    artifact_format.write(path, value)
+    assert path.read_bytes() == first
+    return artifact_format.read(path)
+
+
+@quick
+@given(rows=st.lists(st.tuples(ids, ids, numbers), min_size=1, max_size=6))
+def test_a_table_keeps_ids_and_numbers_as_they_are(tmp_path, rows):
+    table = pd.DataFrame(rows, columns=["customer", "name", "value"])
+    found = both_ways(formats.Table(text=("customer", "name")), tmp_path / "t.csv", table)
+    assert found["customer"].tolist() == table["customer"].tolist()
+    assert found["name"].tolist() == table["name"].tolist()
+    assert found["value"].tolist() == table["value"].tolist()
+
+
+@quick
+@given(rows=st.lists(ids, min_size=1, max_size=6))
+def test_a_table_of_ids_alone_keeps_each_row(tmp_path, rows):
+    table = pd.DataFrame({"customer": rows})
+    found = both_ways(formats.Table(text=("customer",)), tmp_path / "t.csv", table)
+    assert found["customer"].tolist() == rows
+
+
+def test_a_number_that_is_missing_comes_back_missing(tmp_path):
+    table = pd.DataFrame({"customer": ["NA", ""], "value": [1.5, float("nan")]})
+    found = both_ways(formats.Table(text=("customer",)), tmp_path / "t.csv", table)
+    assert found["customer"].tolist() == ["NA", ""]
+    assert found["value"].isna().tolist() == [False, True]
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path):
+    table = pd.DataFrame({"customer": pd.Series([], dtype=object), "value": []})
+    found = both_ways(formats.Table(text=("customer",)), tmp_path / "t.csv", table)
+    assert (list(found.columns), len(found)) == (["customer", "value"], 0)
+
+
+@quick
+@given(
+    data=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), numbers), max_size=8),
+)
+def test_a_sparse_matrix_keeps_every_entry(tmp_path, data):
+    rows, columns, values = zip(*data, strict=True) if data else ((), (), ())
+    matrix = sp.csr_array((np.array(values, float), (rows, columns)), shape=(5, 4))
+    found = both_ways(formats.SparseMatrix(), tmp_path / "m.npz", matrix)
+    for part in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(matrix, part))
+
+
+def test_arrays_keep_names_types_and_shapes(tmp_path):
+    value = {"scores": np.arange(6.0).reshape(2, 3), "ids": np.array(["é", ""])}
+    found = both_ways(formats.Arrays(), tmp_path / "a.npz", value)
+    for name, array in value.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+
+
+@quick
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\r")))
+def test_text_is_kept(tmp_path, text):
+    assert both_ways(formats.Text(), tmp_path / "t.txt", text) == text
+
+
+@quick
+@given(value=st.recursive(
+    st.none() | st.booleans() | st.integers() | numbers | ids,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ids, inner, max_size=3),
+    max_leaves=8,
+))  # fmt: skip
+def test_json_is_kept(tmp_path, value):
+    assert both_ways(formats.Json(), tmp_path / "j.json", value) == value
+
+
+def test_json_writes_null_for_what_is_no_number(tmp_path):
+    value = {"a": [float("nan"), 1.0], "b": (float("inf"),)}
+    found = both_ways(formats.Json(), tmp_path / "j.json", value)
+    assert found == {"a": [None, 1.0], "b": [None]}
+
+
+def model():
+    return PCA(Weighting("raw", np.ones(3)), np.zeros(3), np.eye(2, 3), np.ones(2), 2.5, 7)
+
+
+def test_a_model_comes_back_and_joblib_reads_it_too(tmp_path):
+    path = tmp_path / "pca.joblib"
+    for found in (both_ways(catalogue.PCA_MODEL.format, path, model()), joblib.load(path)):
+        assert (type(found), found.weighting.name, found.total_variance) == (PCA, "raw", 2.5)
+        np.testing.assert_array_equal(found.loadings, np.eye(2, 3))
+
+
+@dataclass
+class Attack:
+    """Unpickled, it makes the folder ``target``."""
+
+    target: str
+
+    def __reduce__(self):
+        return (os.mkdir, (self.target,))
+
+
+def as_an_attribute(path, target):
+    value = model()
+    object.__setattr__(value, "mean", Attack(target))
+    joblib.dump(value, path)
+
+
+def as_the_whole(path, target):
+    joblib.dump(Attack(target), path)
+
+
+def as_an_array_of_objects(path, target):
+    """Where joblib itself goes back to the plain unpickler."""
+    joblib.dump(np.array([Attack(target)], dtype=object), path)
+
+
+@pytest.mark.parametrize("craft", [as_the_whole, as_an_attribute, as_an_array_of_objects])
+def test_a_malicious_model_runs_nothing(tmp_path, craft):
+    path, target = tmp_path / "pca.joblib", tmp_path / "struck"
+    craft(path, str(target))
+    with pytest.raises(ValueError, match="which segcli never writes"):
+        catalogue.PCA_MODEL.format.read(path)
+    assert not target.exists()
+    joblib.load(path)  # the attack is a real one
+    assert target.exists()
+
+
+@pytest.mark.parametrize("function", ["os.system", "builtins.eval", "numpy.load", "joblib.load"])
+def test_a_function_is_no_class_of_ours(tmp_path, function):
+    module, name = function.rsplit(".", 1)
+    path = tmp_path / "pca.joblib"
+    path.write_bytes(f"c{module}\n{name}\n(S'1'\ntR.".encode())
+    with pytest.raises(ValueError, match=f"it holds {function}"):
+        catalogue.PCA_MODEL.format.read(path)
+
+
+def refuse(artifact_format, path):
+    """Insist on a `ValueError`, whatever it says."""
+    with pytest.raises(ValueError):  # noqa: PT011
+        artifact_format.read(path)
+
+
+BINARY = [
+    (formats.SparseMatrix(), sp.csr_array(np.eye(4))),
+    (formats.Arrays(), {"a": np.arange(9.0)}),
+    (catalogue.PCA_MODEL.format, model()),
+]
+
+
+@pytest.mark.parametrize(("artifact_format", "value"), BINARY, ids=["matrix", "arrays", "model"])
+def test_a_file_cut_short_anywhere_is_a_value_error(tmp_path, artifact_format, value):
+    path = tmp_path / "file"
+    artifact_format.write(path, value)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 1, 7):
+        path.write_bytes(whole[:length])
+        refuse(artifact_format, path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 64, b"PK\x03\x04 not a zip", struct.pack("<8d", *range(8)), b"{}"],
+    ids=["empty", "zeros", "no zip", "numbers", "json"],
+)
+@pytest.mark.parametrize(
+    "artifact_format", [pair[0] for pair in BINARY], ids=["matrix", "arrays", "model"]
+)
+def test_another_kind_of_file_is_a_value_error(tmp_path, artifact_format, content):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    refuse(artifact_format, path)
+
+
+def test_every_artifact_has_one_name_and_a_stage_of_the_pipeline():
+    artifacts = [a for a in vars(catalogue).values() if isinstance(a, formats.Artifact)]
+    assert len({artifact.name for artifact in artifacts}) == len(artifacts)
+    assert {artifact.stage for artifact in artifacts} == set(catalogue.STAGES)

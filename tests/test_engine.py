@@ -1,0 +1,157 @@
+"""What the numerics ask of an engine, asked of every engine; and where the local one cuts."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segcli.engine import LocalEngine
+from segcli.engine.local import LocalBlocks
+
+
+def column_sums(block):
+    return np.asarray(block.matrix.sum(axis=0)).ravel(), np.array(block.matrix.shape[0])
+
+
+def row_facts(block, factor):
+    sums = np.asarray(block.matrix.sum(axis=1)).ravel()
+    return sums * factor, np.arange(block.start, block.stop)
+
+
+def gram(block):
+    return (np.asarray(block.matrix.T @ block.matrix),)
+
+
+def doubled(block):
+    return block.matrix * 2
+
+
+def row_sums_as_column(block):
+    return np.asarray(block.matrix.sum(axis=1)).reshape(-1, 1)
+
+
+def part_of(block, rows):
+    return (rows[block.rows].sum(keepdims=True),)
+
+
+@pytest.fixture(params=["sparse", "dense"])
+def matrix(request, ratings):
+    return ratings if request.param == "sparse" else ratings.toarray()
+
+
+def dense(matrix):
+    return matrix.toarray() if sp.issparse(matrix) else matrix
+
+
+class TestEveryEngine:
+    def test_shape_is_the_matrix_shape(self, engine, matrix):
+        assert engine.blocks(matrix).shape == matrix.shape
+
+    def test_map_sum_is_the_sum_over_all_rows(self, engine, matrix):
+        sums, n = engine.blocks(matrix).map_sum(column_sums)
+        assert sums.tolist() == dense(matrix).sum(axis=0).tolist()
+        assert n == matrix.shape[0]
+
+    def test_map_sum_keeps_integers(self, engine, matrix):
+        """Fingerprints are 64-bit sums, exact only as integers."""
+
+        def large(block):
+            return (np.full(2, 2**63 + 1, dtype=np.uint64) * np.uint64(block.stop - block.start),)
+
+        (sums,) = engine.blocks(matrix).map_sum(large)
+        assert sums.dtype == np.uint64
+        assert sums.tolist() == [(2**63 + 1) * matrix.shape[0] % 2**64] * 2
+
+    def test_map_sum_leaves_the_blocks_alone(self, engine, matrix):
+        """A block function may return a view of the block: adding must not write into it."""
+        before = dense(matrix).copy()
+        engine.blocks(matrix).map_sum(lambda block: (dense(block.matrix)[:1],))
+        assert np.array_equal(dense(matrix), before)
+
+    def test_map_rows_is_in_row_order(self, engine, matrix):
+        tripled, positions = engine.blocks(matrix).map_rows(row_facts, 3.0)
+        assert positions.tolist() == list(range(matrix.shape[0]))
+        assert tripled.tolist() == (3 * dense(matrix).sum(axis=1)).tolist()
+
+    def test_a_block_knows_its_rows(self, engine, matrix):
+        weights = np.random.default_rng(0).integers(0, 99, matrix.shape[0])
+        (total,) = engine.blocks(matrix).map_sum(part_of, weights)
+        assert total == weights.sum()
+
+    def test_transform_is_row_for_row_and_can_be_mapped_again(self, engine, matrix):
+        twice = engine.blocks(matrix).transform(doubled)
+        assert twice.shape == matrix.shape
+        sums, _ = twice.map_sum(column_sums)
+        assert sums.tolist() == (2 * dense(matrix).sum(axis=0)).tolist()
+        assert np.array_equal(dense(twice.take(np.arange(5))), 2 * dense(matrix)[:5])
+
+    def test_transform_may_change_the_columns(self, engine, matrix):
+        narrow = engine.blocks(matrix).transform(row_sums_as_column)
+        assert narrow.shape == (matrix.shape[0], 1)
+        (rows,) = narrow.map_rows(lambda block: (block.matrix,))
+        assert rows.ravel().tolist() == dense(matrix).sum(axis=1).tolist()
+
+    def test_take_follows_the_order_given(self, engine, matrix):
+        rows = np.array([7, 0, matrix.shape[0] - 1, 7])
+        assert np.array_equal(dense(engine.blocks(matrix).take(rows)), dense(matrix)[rows])
+
+    def test_an_error_in_a_block_comes_through(self, engine, matrix):
+        def broken(block):
+            msg = "block is broken"
+            raise ValueError(msg)
+
+        with pytest.raises(ValueError, match="block is broken"):
+            engine.blocks(matrix).map_sum(broken)
+
+    def test_one_row_one_column(self, engine):
+        blocks = engine.blocks(sp.csr_array([[4.0]]))
+        assert [part.tolist() for part in blocks.map_sum(column_sums)] == [[4.0], 1]
+
+    def test_a_matrix_without_entries(self, engine):
+        blocks = engine.blocks(sp.csr_array((5, 3)))
+        sums, n = blocks.map_sum(column_sums)
+        assert (sums.tolist(), n) == ([0, 0, 0], 5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    cuts=st.lists(st.integers(1, 59), max_size=12, unique=True),
+    n_threads=st.integers(1, 3),
+)
+def test_cut_anywhere_the_sums_are_the_same(cuts, n_threads):
+    dense_rows = np.random.default_rng(1).standard_normal((60, 7))
+    bounds = (0, *sorted(cuts), 60)
+    (sums,) = LocalBlocks(dense_rows, bounds, n_threads).map_sum(gram)
+    assert np.allclose(sums, dense_rows.T @ dense_rows, rtol=1e-12, atol=1e-12)
+    (_, positions) = LocalBlocks(dense_rows, bounds, n_threads).map_rows(row_facts, 1.0)
+    assert positions.tolist() == list(range(60))
+
+
+def test_the_number_of_threads_changes_no_bit():
+    rows = np.random.default_rng(2).standard_normal((5000, 9))
+    sums = [LocalEngine(n, block_entries=500).blocks(rows).map_sum(gram)[0] for n in (1, 2, 5)]
+    assert sums[0].tobytes() == sums[1].tobytes() == sums[2].tobytes()
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("block_entries", [1, 500, 1 << 30])
+def test_blocks_are_cut_by_content_alone_and_cover_every_row_once(form, block_entries):
+    matrix = form(np.random.default_rng(3).random((400, 6)))
+    one, two = (LocalEngine(n, block_entries=block_entries).blocks(matrix) for n in (1, 2))
+    assert one.bounds == two.bounds
+    assert one.bounds[0] == 0
+    assert one.bounds[-1] == 400
+    assert np.all(np.diff(one.bounds) > 0)
+    assert (len(one.bounds) == 2) == (block_entries == 1 << 30)
+
+
+def test_blocks_hold_about_equal_numbers_of_entries_whatever_the_rows():
+    """One very active customer makes a block of its own; the others still share evenly."""
+    dense_rows = np.zeros((1000, 50))
+    dense_rows[:, 0] = 1
+    dense_rows[500] = 1
+    blocks = LocalEngine(1, block_entries=100).blocks(sp.csr_array(dense_rows))
+    entries = np.diff(blocks.matrix.indptr[list(blocks.bounds)])
+    assert len(entries) == 2  # 16 entries per column are the least: 1049 entries make two blocks
+    assert entries.max() <= 1049 / 2 + 50

@@ -1,0 +1,293 @@
+"""Each mistake a user can make ends in one clear line, no traceback, and an untouched run directory."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+from run_dirs import STAGES, assert_one_line, digests, invoke, ok, process, workplace_in
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+def assert_usage(result, *words):
+    """Insist on exit status 2, click's usage, and one line that says what is wrong."""
+    lines = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (2, ""), (result.output, result.exception)
+    assert lines[0].startswith("Usage: ")
+    assert lines[-1].startswith("Error: ")
+    assert sum(line.startswith("Error: ") for line in lines) == 1
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[-1]
+
+
+# The file of interactions
+
+HEADER = "customer,item,value\n"
+FILES = {
+    "empty": b"",
+    "blank lines": b"\n\n\n",
+    "header only": HEADER.encode(),
+    "one customer": (HEADER + "a,x,1\na,y,2\n").encode(),
+    "one item": (HEADER + "a,x,1\nb,x,2\n").encode(),
+    "binary": bytes(range(256)) * 40,
+    "zeros": bytes(4096),
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8,
+    "gzip cut short": gzip.compress((HEADER + "a,x,1\nb,y,2\n" * 500).encode())[:40],
+    "all values text": (HEADER + "a,x,good\nb,y,bad\nc,x,good\n").encode(),
+    "all values NaN": (HEADER + "a,x,NaN\nb,y,nan\nc,x,\n").encode(),
+    "all values infinite": (HEADER + "a,x,inf\nb,y,-inf\nc,x,Infinity\n").encode(),
+    "all values negative": (HEADER + "a,x,-1\nb,y,-2\nc,x,-1\n").encode(),
+    "no customer in any row": (HEADER + ",x,1\n,y,2\n").encode(),
+    "one column": b"customer\na\nb\n",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("fresh", [True, False], ids=["new", "again"])
+def test_a_file_without_interactions(place, name, fresh):
+    Path("bad.csv").write_bytes(FILES[name])
+    before = digests(place.folder)
+    assert_one_line(invoke("ingest", "bad.csv", "new" if fresh else "run"), "bad.csv")
+    assert digests(place.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("interactions", "words"), [("none.csv", "none.csv"), ("run", "run"), ("", "")]
+)
+def test_no_such_file_and_a_directory(place, interactions, words):
+    before = digests(place.folder)
+    assert_one_line(invoke("ingest", interactions, "new"), words)
+    assert digests(place.folder) == before
+
+
+@pytest.mark.parametrize("option", ["--customer", "--item", "--value", "--timestamp"])
+@pytest.mark.parametrize("column", ["nobody", "0", "9", "-1"])
+def test_a_wrong_column(place, option, column):
+    before = digests(place.folder)
+    assert_one_line(invoke("ingest", "ratings.csv", "new", f"{option}={column}"), column)
+    assert digests(place.folder) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--items", "none.csv"),
+        ("--items", "run"),
+        ("--items", "ratings.csv", "--items-id", "nobody"),
+        ("--items-id", "item"),
+        ("--encoding", "klingon"),
+        ("--delimiter", ""),
+        ("--duplicates", "last"),
+        ("--customer", "item", "--item", "item"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_choice_of_reading(place, options):
+    before = digests(place.folder)
+    assert_one_line(invoke("ingest", "ratings.csv", "new", *options))
+    assert digests(place.folder) == before
+
+
+@pytest.mark.parametrize("value", ["good", "NaN", "inf", "-inf", "-3", "1e999"])
+def test_a_value_that_cannot_be_used_is_told_or_refused(place, value):
+    with place.ratings.open("a") as file:
+        file.write(f"c001,i01,{value}\n")
+    assert "1 rejected" in ok("ingest", "ratings.csv", "new").stdout
+    before = digests(place.folder)
+    assert_one_line(invoke("ingest", "ratings.csv", "run", "--strict"), "--strict")
+    assert digests(place.folder) == before
+
+
+def test_negative_values_kept_are_refused_by_naive_bayes(place):
+    with place.ratings.open("a") as file:
+        file.write("c001,i01,-900\n")
+    ok(*STAGES["ingest"], "--negative", "keep")
+    for name in ("explore-pca", "cluster"):
+        ok(*STAGES[name], *(("--weighting", "raw") if name == "explore-pca" else ()))
+    before = digests(place.run)
+    assert_one_line(invoke("validate", "run"), "negative", "--negative")
+    assert_one_line(invoke(*STAGES["explore-pca"]), "raw")
+    assert digests(place.run) == before
+
+
+# Choices
+
+COMMAND_LINES = [
+    ("explore-pca", "run", "--max-components", "0"),
+    ("explore-pca", "run", "--max-components", "-1"),
+    ("explore-pca", "run", "--max-components", "many"),
+    ("explore-pca", "run", "--weighting", "heavy"),
+    ("explore-pca", "run", "--seed", "-1"),
+    ("explore-pca", "run", "--threads", "0"),
+    ("explore-k", "run"),
+    ("explore-k", "run", "--n-components", "0"),
+    ("explore-k", "run", "--n-components", "-2"),
+    ("explore-k", "run", "--n-components", "2", "--k-min", "5", "--k-max", "3"),
+    ("explore-k", "run", "--n-components", "2", "--k-min", "0"),
+    ("explore-k", "run", "--n-components", "2", "--k-max", "-1"),
+    ("explore-k", "run", "--n-components", "2", "--k-step", "0"),
+    ("cluster", "run"),
+    ("cluster", "run", "--n-components", "2"),
+    ("cluster", "run", "--n-components", "0", "--n-clusters", "2"),
+    ("cluster", "run", "--n-components", "2", "--n-clusters", "0"),
+    ("cluster", "run", "--n-components", "2", "--n-clusters", "-5"),
+    ("cluster", "run", "--n-components", "2", "--n-clusters", "2.5"),
+    ("report", "run", "--top", "0"),
+    ("validate",),
+    ("validate", "run", "extra"),
+    ("validate", "run", "--unknown"),
+    ("ingest", "ratings.csv"),
+    ("ingest", "ratings.csv", "run", "--duplicates", "first"),
+    ("inject",),
+]
+TOO_LARGE = [
+    ("explore-pca", "run", "--max-components", "12"),
+    ("explore-pca", "run", "--max-components", "1" + 30 * "0"),
+    ("explore-k", "run", "--n-components", "5"),
+    ("explore-k", "run", "--n-components", "1" + 30 * "0"),
+    ("explore-k", "run", "--n-components", "2", "--k-max", "61"),
+    ("explore-k", "run", "--n-components", "2", "--k-min", "61"),
+    ("explore-k", "run", "--n-components", "2", "--k-max", "1" + 30 * "0"),
+    ("cluster", "run", "--n-components", "5", "--n-clusters", "3"),
+    ("cluster", "run", "--n-components", "2", "--n-clusters", "61"),
+    ("cluster", "run", "--n-components", "2", "--n-clusters", "1" + 30 * "0"),
+]
+
+
+@pytest.mark.parametrize("args", COMMAND_LINES, ids=" ".join)
+def test_a_wrong_command_line(place, args):
+    before = digests(place.folder)
+    assert_usage(invoke(*args))
+    assert digests(place.folder) == before
+
+
+@pytest.mark.parametrize("args", TOO_LARGE, ids=" ".join)
+def test_a_choice_too_large_for_these_data(place, args):
+    before = digests(place.run)
+    assert_one_line(invoke(*args), args[-1] if args[-2] != "--n-clusters" or "61" in args else "")
+    assert digests(place.run) == before
+
+
+@pytest.mark.parametrize("option", ["--seed", "--threads", "--top", "--k-step"])
+def test_a_very_large_number_does_no_harm(place, option):
+    name = {"--top": "report", "--k-step": "explore-k"}.get(option, "cluster")
+    ok(*STAGES[name], option, "1" + 30 * "0")
+
+
+def test_customers_who_are_all_alike_have_no_components(place):
+    rows = "".join(f"{customer},{item},2\n" for customer in "abcde" for item in "xyz")
+    place.ratings.write_text(HEADER + rows)
+    ok(*STAGES["ingest"])
+    before = digests(place.run)
+    assert_one_line(invoke("explore-pca", "run"))
+    assert digests(place.run) == before
+
+
+def test_the_smallest_data_that_can_be_used_go_all_the_way(place):
+    place.ratings.write_text(HEADER + "a,x,1\nb,y,2\nb,x,1\n")
+    ok(*STAGES["ingest"])
+    ok("explore-pca", "run")
+    ok("explore-k", "run", "--n-components", "1")
+    for k in ("1", "2"):
+        ok("cluster", "run", "--n-components", "1", "--n-clusters", k)
+        result = invoke("validate", "run")
+        if result.exit_code:
+            assert_one_line(result)
+        ok("report", "run")
+    assert_one_line(invoke("cluster", "run", "--n-components", "1", "--n-clusters", "3"), "3", "2")
+    assert_one_line(invoke("explore-k", "run", "--n-components", "1", "--k-max", "3"), "3", "2")
+
+
+# The run directory
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_run_directory_that_is_a_file(place, name):
+    args = ["ratings.csv" if arg == "run" else arg for arg in STAGES[name]]
+    before = digests(place.folder)
+    assert_one_line(invoke(*args), "ratings.csv is a file, not a run directory")
+    args = ["ratings.csv/run" if arg == "run" else arg for arg in STAGES[name]]
+    assert_one_line(invoke(*args), "ratings.csv/run")
+    assert digests(place.folder) == before
+
+
+@pytest.mark.parametrize("name", [*STAGES, "status"])
+def test_a_run_directory_whose_name_is_too_long(place, name):
+    long = "x" * 300
+    args = [long if arg == "run" else arg for arg in STAGES.get(name, ("status", "run"))]
+    before = digests(place.folder)
+    assert_one_line(invoke(*args))
+    assert digests(place.folder) == before
+
+
+@pytest.mark.parametrize("name", [*list(STAGES)[1:], "status"])
+def test_a_run_directory_that_does_not_exist(place, name):
+    args = ["nowhere" if arg == "run" else arg for arg in STAGES.get(name, ("status", "run"))]
+    assert_one_line(invoke(*args), "nowhere does not exist. Run: segcli ingest INTERACTIONS nowhere")
+    assert not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("done", "asked", "first"),
+    [
+        ([], "explore-pca", "ingest"),
+        ([], "report", "ingest"),
+        (["ingest"], "explore-k", "explore-pca"),
+        (["ingest"], "cluster", "explore-pca"),
+        (["ingest", "explore-pca"], "validate", "cluster"),
+        (["ingest", "explore-pca"], "report", "cluster"),
+    ],
+)
+def test_stages_in_the_wrong_order(place, done, asked, first):
+    Path("other").mkdir()
+    for name in done:
+        ok(*("other" if arg == "run" else arg for arg in STAGES[name]))
+    before = digests(Path("other"))
+    args = ["other" if arg == "run" else arg for arg in STAGES[asked]]
+    assert_one_line(invoke(*args), f"{first} has not run here. Run: segcli {first} ")
+    assert digests(Path("other")) == before
+
+
+# Names and streams
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_a_letter_stops_nothing(place, encoding):
+    place.ratings.write_text("customer,item,value\na,日本,1\nb,Ω,2\nb,日本,1\nc,Ω,3\n", "utf-8")
+    found = process(
+        "ingest", "ratings.csv", "new", cwd=place.folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONIOENCODING": encoding},
+        errors="replace",
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_a_file_name_that_is_no_unicode(place):
+    odd = os.fsdecode(b"r\xe4tings.csv")
+    try:
+        place.ratings.rename(odd)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    found = process("ingest", odd, "new", cwd=place.folder)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert process("status", "new", cwd=place.folder).returncode == 0
+    assert process("ingest", odd, "new", "--json", cwd=place.folder).returncode == 0
+
+
+def test_a_reader_that_goes_away_is_no_error(place):
+    command = f"{__import__('sys').executable} -m segcli report run | true"
+    import subprocess
+
+    from run_dirs import environment
+
+    found = subprocess.run(
+        command, shell=True, cwd=place.folder, env=environment(), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert "Traceback" not in found.stderr

@@ -1,0 +1,460 @@
+"""k-means by hand, by relation, and against scikit-learn's."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+
+from segcli.engine import LocalEngine
+from segcli.engine.local import LocalBlocks
+from segcli.errors import ChoiceError
+from segcli.numerics.kmeans import KMeansFit, assign, fit_all, fit_kmeans, plusplus, refine
+from segcli.numerics.pca import fit_pca, score
+from segcli.numerics.ranks import rank
+from segcli.numerics.weighting import fit_weighting, weigh
+from segcli.stages.explore_k import FULL_ITERATIONS
+
+
+def fit(X, k, *, ranks=None, engine=None, seed=0, **choices):
+    ranks = np.arange(len(X)) if ranks is None else ranks
+    blocks = (engine or LocalEngine(1)).blocks(np.ascontiguousarray(X, dtype=np.float64))
+    return fit_kmeans(blocks, k, customer_ranks=ranks, seed=seed, **choices)
+
+
+def scores_of(matrix, n_components=5, name="raw"):
+    """The scores of a sparse matrix's customers, and their ranks."""
+    blocks = LocalEngine(1).blocks(matrix)
+    ranks = rank(blocks)
+    weighting = fit_weighting(blocks, name)
+    weighted = weigh(blocks, weighting)
+    pca = fit_pca(weighted, weighting, n_components, item_ranks=ranks.items, seed=0)
+    return score(weighted, pca), ranks.customers
+
+
+def blobs(sizes=(60, 40, 25, 15), seed=0):
+    """Points about centers 100 apart, and the label of each; the largest first."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    centers = 100.0 * np.eye(len(sizes), 4)
+    X = centers[labels] + rng.standard_normal((len(labels), 4))
+    order = rng.permutation(len(labels))
+    return X[order], labels[order]
+
+
+def inertia_of(X, labels):
+    """The definition: squared distances to the mean of one's own segment."""
+    return sum(
+        ((X[labels == label] - X[labels == label].mean(axis=0)) ** 2).sum()
+        for label in np.unique(labels)
+    )
+
+
+def lloyd_by_scikit_learn(X, centers):
+    start = np.ascontiguousarray(centers)
+    return KMeans(len(centers), init=start, n_init=1, tol=0, algorithm="lloyd").fit(X)
+
+
+# by hand
+
+
+def test_four_points(engine):
+    """Three near (0, 1/3), one at (10, 0): squares 1/9 + 1/9 + 4/9 about their mean."""
+    X = np.array([[10.0, 0], [0, 0], [0, 1], [0, 0]])
+    found = fit(X, 2, engine=engine)
+    assert found.labels.tolist() == [1, 0, 0, 0]
+    assert np.allclose(found.centers, [[0, 1 / 3], [10, 0]], atol=1e-12)
+    assert found.inertia == pytest.approx(6 / 9)
+    assert found.sizes.tolist() == [3, 1]
+    assert found.k == 2
+    assert found.converged
+
+
+def test_one_segment_is_the_mean():
+    X = np.array([[0.0, 0], [2, 0], [4, 6]])
+    found = fit(X, 1)
+    assert np.allclose(found.centers, [[2, 2]])
+    assert found.inertia == pytest.approx(8 + 4 + 20)
+    assert found.labels.tolist() == [0, 0, 0]
+
+
+def test_as_many_segments_as_customers():
+    X = np.array([[0.0], [1], [5], [9]])
+    found = fit(X, 4, ranks=np.array([2, 0, 3, 1]))
+    assert found.inertia == 0
+    assert found.labels.tolist() == [2, 0, 3, 1]  # all of one size: numbered by rank
+
+
+def test_label_zero_is_the_largest_segment():
+    X, truth = blobs()
+    found = fit(X, 4)
+    assert found.sizes.tolist() == [60, 40, 25, 15]
+    assert found.labels.tolist() == truth.tolist()
+
+
+def test_segments_of_equal_size_are_numbered_by_their_first_customer_in_rank():
+    X = np.array([[0.0], [0.1], [50], [50.1], [90], [90.1]])
+    ranks = np.array([3, 5, 4, 0, 1, 2])
+    assert fit(X, 3, ranks=ranks).labels.tolist() == [2, 2, 0, 0, 1, 1]
+
+
+# what a fit is
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 12])
+def test_a_fit_is_a_fixed_point_and_its_inertia_the_definition(engine, ratings, k):
+    X, ranks = scores_of(ratings)
+    found = fit(X, k, ranks=ranks, engine=engine)
+    assert found.converged
+    assert found.inertia == pytest.approx(inertia_of(X, found.labels), rel=1e-9)
+    means = np.stack([X[found.labels == label].mean(axis=0) for label in range(k)])
+    assert np.allclose(found.centers, means, atol=1e-5)
+    nearest = ((X[:, None] - found.centers) ** 2).sum(axis=2).argmin(axis=1)
+    assert found.labels.tolist() == nearest.tolist()
+    assert np.all(np.diff(found.sizes) <= 0)
+    assert found.sizes.min() > 0
+
+
+@pytest.mark.parametrize("k", [2, 5, 12])
+def test_scikit_learn_started_from_our_centers_stays_there(ratings, k):
+    X, ranks = scores_of(ratings)
+    found = fit(X, k, ranks=ranks)
+    oracle = lloyd_by_scikit_learn(X, found.centers)
+    assert found.inertia == pytest.approx(oracle.inertia_, rel=1e-9)
+    assert found.labels.tolist() == oracle.labels_.tolist()
+
+
+@pytest.mark.parametrize("name", ["raw", "tfidf"])
+def test_inertia_never_rises_with_k(engine, ratings, name):
+    X, ranks = scores_of(ratings, name=name)
+    ks = [1, 2, 3, 4, 5, 7, 8, 15, 16, 40, 41, 42]
+    for n_starts in (1, 3):
+        fits = fit_all(engine.blocks(X), ks, customer_ranks=ranks, seed=0, n_starts=n_starts)
+        inertias = np.array([found.inertia for found in fits])
+        assert [found.k for found in fits] == ks
+        assert np.all(inertias[1:] <= inertias[:-1] * (1 + 1e-12))
+
+
+def test_one_k_alone_or_among_many_is_the_same(ratings):
+    """Unless the smaller k's centers give a better start, which many starts make rare."""
+    X, ranks = scores_of(ratings)
+    among = fit_all(LocalEngine(1).blocks(X), [2, 4, 6], customer_ranks=ranks, seed=0)
+    for found in among:
+        alone = fit(X, found.k, ranks=ranks)
+        assert found.labels.tolist() == alone.labels.tolist()
+        assert found.inertia == alone.inertia
+
+
+def test_more_starts_are_never_worse(ratings):
+    X, ranks = scores_of(ratings)
+    few, many = (fit(X, 8, ranks=ranks, n_starts=n) for n in (2, 10))
+    assert many.inertia <= few.inertia
+
+
+# by relation
+
+
+@pytest.mark.parametrize("name", ["raw", "tfidf"])
+@pytest.mark.parametrize("k", [3, 8])
+def test_shuffled_rows_give_the_same_segments(ratings, name, k):
+    X, ranks = scores_of(ratings, name=name)
+    move = np.random.default_rng(1).permutation(len(X))
+    before, after = fit(X, k, ranks=ranks), fit(X[move], k, ranks=ranks[move])
+    assert after.labels.tolist() == before.labels[move].tolist()
+    assert after.inertia == pytest.approx(before.inertia, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["raw", "tfidf"])
+@pytest.mark.parametrize("k", [3, 8])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_renamed_customers_and_items_give_the_same_segments(ratings, name, k, seed):
+    """Renaming moves rows and columns; the ranks come from the moved matrix itself."""
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.permutation(ratings.shape[0]), rng.permutation(ratings.shape[1])
+    X, ranks = scores_of(ratings, name=name)
+    before = fit(X, k, ranks=ranks, seed=seed)
+    X, ranks = scores_of(sp.csr_array(ratings.toarray()[rows][:, columns]), name=name)
+    after = fit(X, k, ranks=ranks, seed=seed)
+    assert after.labels.tolist() == before.labels[rows].tolist()
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(1, 139), max_size=6, unique=True))
+def test_blocks_do_not_matter(cuts):
+    X, truth = blobs()
+    blocks = LocalBlocks(X, (0, *sorted(cuts), len(X)), 1)
+    found = fit_kmeans(blocks, 4, customer_ranks=np.arange(len(X)), seed=0)
+    assert found.labels.tolist() == truth.tolist()
+    assert found.inertia == pytest.approx(inertia_of(X, truth), rel=1e-12)
+
+
+def test_threads_change_no_bit(ratings):
+    X, ranks = scores_of(ratings)
+    one, two = (fit(X, 6, ranks=ranks, engine=LocalEngine(n, block_entries=64)) for n in (1, 2))
+    assert one.centers.tobytes() == two.centers.tobytes()
+    assert one.labels.tolist() == two.labels.tolist()
+    assert one.inertia == two.inertia
+
+
+def test_duplicated_customers_have_the_same_centers():
+    X, truth = blobs()
+    once, twice = fit(X, 4), fit(np.vstack([X, X]), 4)
+    assert np.allclose(twice.centers, once.centers, atol=1e-9)
+    assert twice.labels.tolist() == [*truth, *truth]
+    assert twice.inertia == pytest.approx(2 * once.inertia, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e6])
+def test_the_unit_of_the_scores_does_not_matter(ratings, scale):
+    X, ranks = scores_of(ratings)
+    one, two = fit(X, 6, ranks=ranks), fit(X * scale, 6, ranks=ranks)
+    assert two.labels.tolist() == one.labels.tolist()
+    assert two.inertia == pytest.approx(one.inertia * scale**2, rel=1e-9)
+
+
+def test_where_the_origin_is_does_not_matter():
+    X, truth = blobs()
+    assert fit(X + 1e4, 4).labels.tolist() == truth.tolist()
+
+
+def test_the_seed_decides_and_nothing_else():
+    X = np.random.default_rng(0).standard_normal((200, 3))
+    one, again, other = (fit(X, 12, seed=seed, n_starts=1) for seed in (0, 0, 1))
+    assert one.labels.tolist() == again.labels.tolist()
+    assert one.labels.tolist() != other.labels.tolist()
+
+
+# a sample of the customers
+
+
+def test_starts_that_compete_on_a_sample_find_the_blobs():
+    X, truth = blobs((600, 300, 200, 100))
+    found = fit(X, 4, sample_size=100)
+    assert found.labels.tolist() == truth.tolist()
+    assert found.inertia == pytest.approx(inertia_of(X, truth), rel=1e-12)
+
+
+def test_a_sample_does_not_depend_on_the_order_of_rows(ratings):
+    X, ranks = scores_of(ratings)
+    move = np.random.default_rng(1).permutation(len(X))
+    before = fit(X, 5, ranks=ranks, sample_size=60)
+    after = fit(X[move], 5, ranks=ranks[move], sample_size=60)
+    assert after.labels.tolist() == before.labels[move].tolist()
+    oracle = lloyd_by_scikit_learn(X, before.centers)
+    assert before.inertia == pytest.approx(oracle.inertia_, rel=1e-9)
+
+
+# too few customers
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 1e-7, 1e7])
+def test_fewer_distinct_customers_than_segments_are_refused(scale):
+    X = scale * np.repeat(np.array([[0.0, 1], [3, 0], [7, 7], [1, 2], [5, 1]]), 10, axis=0)
+    with pytest.raises(ChoiceError, match=r"6 segments .* only 5 distinct customers"):
+        fit(X, 6)
+    found = fit(X, 5)
+    assert found.inertia == pytest.approx(0, abs=1e-20 * scale**2)
+    assert found.sizes.tolist() == [10] * 5
+
+
+def test_customers_all_alike_make_one_segment_only():
+    X = np.full((20, 3), 0.1)
+    assert fit(X, 1).labels.tolist() == [0] * 20
+    with pytest.raises(ChoiceError, match="only 1 distinct"):
+        fit(X, 2)
+
+
+def test_fewer_customers_than_segments_are_refused():
+    with pytest.raises(ChoiceError, match=r"5 segments .* 4 customers"):
+        fit(np.arange(4.0)[:, None], 5)
+    blocks = LocalEngine(1).blocks(np.arange(4.0)[:, None])
+    with pytest.raises(ChoiceError, match=r"5 segments .* 4 customers"):
+        fit_all(blocks, [2, 5], customer_ranks=np.arange(4), seed=0)
+
+
+# k-means++
+
+
+def test_plusplus_picks_distinct_rows_and_its_first_are_a_start_for_fewer():
+    X, truth = blobs()
+    for seed in range(5):
+        eight = plusplus(X, 8, np.random.default_rng(seed))
+        assert {row.tobytes() for row in eight} <= {row.tobytes() for row in X}
+        assert len({row.tobytes() for row in eight}) == 8
+        four = plusplus(X, 4, np.random.default_rng(seed))
+        assert np.array_equal(four, eight[:4])
+        labels = [truth[(row == X).all(axis=1)][0] for row in four]
+        assert sorted(labels) == [0, 1, 2, 3]  # far apart: one in each blob
+
+
+def test_plusplus_of_rows_all_alike_ends():
+    assert plusplus(np.ones((3, 2)), 3, np.random.default_rng(0)).tolist() == [[1, 1]] * 3
+
+
+# assign
+
+
+def test_assign_by_hand(engine):
+    X, centers = np.array([[0.0, 0], [3, 4], [5, 0], [10, 0]]), np.array([[0.0, 0], [10, 0]])
+    labels, distances = assign(X, centers)
+    assert labels.tolist() == [0, 0, 0, 1]  # (5, 0) is as near to either: the lower
+    assert distances.tolist() == [0, 5, 5, 0]
+    labels, distances = assign(sp.csr_array(X), centers)
+    assert labels.tolist() == [0, 0, 0, 1]
+    assert np.allclose(distances, [0, 5, 5, 0])
+
+
+def test_assign_of_sparse_rows_is_that_of_dense_rows(ratings):
+    centers = np.random.default_rng(0).random((6, ratings.shape[1])) * 2
+    dense = ratings.toarray()
+    expected = np.sqrt(((dense[:, None] - centers) ** 2).sum(axis=2))
+    for X in (ratings, dense):
+        labels, distances = assign(X, centers)
+        assert labels.tolist() == expected.argmin(axis=1).tolist()
+        assert np.allclose(distances, expected.min(axis=1), rtol=1e-9, atol=1e-7)
+
+
+# refine: into another space
+
+
+def partition(labels):
+    """A fit of which only the labels matter."""
+    labels = np.asarray(labels)
+    centers = np.zeros((labels.max() + 1, 1))
+    return KMeansFit(centers, labels, inertia=0.0, n_iterations=0, converged=True)
+
+
+def refined(X, fits, max_iterations, engine=None):
+    blocks = (engine or LocalEngine(1)).blocks(X)
+    ranks = np.arange(X.shape[0])
+    return refine(blocks, fits, customer_ranks=ranks, max_iterations=max_iterations)
+
+
+def test_refine_of_no_steps_measures_the_partition_by_the_nearest_mean(engine, ratings):
+    """Customers go to the nearest of the partition's means: the definition, on the dense matrix."""
+    X, ranks = scores_of(ratings)
+    dense = ratings.toarray()
+    fits = [fit(X, k, ranks=ranks) for k in (2, 5)]
+    for given_fit, found in zip(fits, refined(ratings, fits, 0, engine), strict=True):
+        means = np.stack([dense[given_fit.labels == label].mean(0) for label in range(given_fit.k)])
+        squares = ((dense[:, None] - means) ** 2).sum(axis=2).min(axis=1)
+        assert found.inertia == pytest.approx(squares.sum(), rel=1e-10)
+        assert found.inertia <= inertia_of(dense, given_fit.labels) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("max_iterations", [1, 3, 100])
+def test_refine_takes_scikit_learns_steps(engine, ratings, max_iterations):
+    X, ranks = scores_of(ratings)
+    dense = ratings.toarray()
+    start = fit(X, 5, ranks=ranks)
+    means = np.stack([dense[start.labels == label].mean(axis=0) for label in range(5)])
+    for form in (ratings, dense):
+        (found,) = refined(form, [start], max_iterations, engine)
+        # Its last step only labels, so that it counts one more.
+        oracle = KMeans(5, init=means, n_init=1, tol=0, algorithm="lloyd", max_iter=300).fit(dense)
+        squares = ((dense[:, None] - found.centers) ** 2).sum(axis=2).min(axis=1)
+        assert found.inertia == pytest.approx(squares.sum(), rel=1e-10)
+        assert found.inertia >= oracle.inertia_ * (1 - 1e-9)
+        if found.converged:
+            assert found.inertia == pytest.approx(oracle.inertia_, rel=1e-9)
+
+
+def test_refine_of_sparse_is_that_of_dense(engine, ratings):
+    X, ranks = scores_of(ratings)
+    fits = [fit(X, k, ranks=ranks) for k in (2, 6)]
+    pairs = zip(
+        refined(ratings, fits, 20, engine), refined(ratings.toarray(), fits, 20), strict=True
+    )
+    for sparse, dense in pairs:
+        assert sparse.labels.tolist() == dense.labels.tolist()
+        assert np.allclose(sparse.centers, dense.centers, atol=1e-12)
+        assert sparse.inertia == pytest.approx(dense.inertia, rel=1e-10)
+
+
+def test_refine_never_makes_a_partition_worse(ratings):
+    X, ranks = scores_of(ratings)
+    start = fit(X, 6, ranks=ranks)
+    inertias = [refined(ratings, [start], steps)[0].inertia for steps in (0, 1, 2, 5, 50)]
+    assert np.all(np.diff(inertias) <= 1e-9)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+def test_an_empty_segment_moves_to_the_farthest_customer(engine, form):
+    """Both means are 0, so segment 1 gets nobody. It is put on a customer at distance 2."""
+    X = np.array([[-2.0], [-1], [1], [2]])
+    (found,) = refined(form(X), [partition([0, 1, 1, 0])], 50, engine)
+    assert found.sizes.tolist() == [2, 2]
+    assert found.labels[0] == found.labels[1] != found.labels[2] == found.labels[3]
+    assert sorted(found.centers.ravel().tolist()) == pytest.approx([-1.5, 1.5])
+    assert found.inertia == pytest.approx(4 * 0.25)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e7])
+def test_several_empty_segments_move_to_distinct_customers(engine, scale):
+    """The farthest customers are twins: only one segment goes there."""
+    X = scale * np.array([[-9.0], [-9], [-2], [2], [9], [9], [0], [0]])
+    (found,) = refined(X, [partition([0, 1, 2, 2, 0, 1, 0, 1])], 50, engine)
+    assert found.k == 3
+    assert found.sizes.tolist() == [4, 2, 2]
+    assert found.inertia == pytest.approx(8 * scale**2)
+
+
+def test_iterations_are_counted_and_convergence_told():
+    """0 | 1 2 10: the border moves by one customer at a time, in steps worked out here.
+
+    Means 0 and 13/3: 1 and 2 go left. Means 1 and 10: nobody moves.
+    """
+    X, start = np.array([[0.0], [1], [2], [10]]), partition([0, 1, 1, 1])
+    (none,) = refined(X, [start], 0)
+    assert (none.n_iterations, none.converged) == (0, False)
+    (one,) = refined(X, [start], 1)
+    assert (one.n_iterations, one.converged) == (1, False)
+    assert one.inertia == pytest.approx(2)
+    (all_,) = refined(X, [start], 50)
+    assert (all_.n_iterations, all_.converged) == (1, True)
+    assert all_.inertia == pytest.approx(2)
+
+
+# MovieLens 100K: what the recipe of 2015 gave
+
+KS = [2, 5, 10, 20, 25, 30, 50]
+REDUCED = [253_755, 183_319, 143_156, 113_720, 104_756, 98_443, 79_295]
+FULL = [981_288, 908_048, 869_677, 829_403, 812_476, 799_511, 751_061]
+
+
+@pytest.fixture(scope="module")
+def movielens(ml100k):
+    return scores_of(ml100k, 50)
+
+
+@pytest.fixture(scope="module")
+def movielens_fits(movielens):
+    scores, ranks = movielens
+    reduced = LocalEngine(2).blocks(np.ascontiguousarray(scores[:, :10]))
+    return fit_all(reduced, KS, customer_ranks=ranks, seed=0)
+
+
+def test_the_inertias_of_2015_on_ten_components(movielens_fits):
+    ratios = np.array([found.inertia for found in movielens_fits]) / REDUCED
+    assert np.all(ratios <= 1.01)
+
+
+def test_the_inertias_of_2015_on_the_full_matrix(movielens, ml100k):
+    scores, ranks = movielens
+    held = fit_all(LocalEngine(2).blocks(scores), KS, customer_ranks=ranks, seed=0)
+    full = LocalEngine(2).blocks(ml100k)
+    fits = refine(full, held, customer_ranks=ranks, max_iterations=FULL_ITERATIONS)
+    ratios = np.array([found.inertia for found in fits]) / FULL
+    assert np.all(ratios <= 1.01)
+
+
+@pytest.mark.parametrize("k", [5, 10, 25])
+def test_as_good_as_the_best_of_ten_of_scikit_learn(movielens, movielens_fits, k):
+    X = np.ascontiguousarray(movielens[0][:, :10])
+    found = movielens_fits[KS.index(k)]
+    oracle = KMeans(k, n_init=10, random_state=0).fit(X)
+    assert found.inertia <= 1.01 * oracle.inertia_
+    assert found.inertia == pytest.approx(
+        lloyd_by_scikit_learn(X, found.centers).inertia_, rel=1e-9
+    )

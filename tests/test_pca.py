@@ -1,0 +1,239 @@
+"""PCA without densifying, against scikit-learn's on the dense matrix."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import decomposition
+
+from segcli.engine import LocalEngine
+from segcli.engine.local import LocalBlocks
+from segcli.errors import ChoiceError
+from segcli.numerics.pca import fit_pca, leading_eigenpairs, n_components_limit, score
+from segcli.numerics.ranks import rank
+from segcli.numerics.weighting import fit_weighting, weigh
+
+
+def pca_and_scores(blocks, n_components, *, seed=0, name="raw"):
+    weighting = fit_weighting(blocks, name)
+    weighted = weigh(blocks, weighting)
+    ranks = rank(blocks).items
+    pca = fit_pca(weighted, weighting, n_components, item_ranks=ranks, seed=seed)
+    return pca, score(weighted, pca)
+
+
+def of(dense, n_components, **choices):
+    return pca_and_scores(LocalEngine(1).blocks(sp.csr_array(dense)), n_components, **choices)
+
+
+def oracle(dense, n_components):
+    """scikit-learn's ratios, loadings and scores, with our sign: the greatest entry positive."""
+    full = decomposition.PCA(n_components, svd_solver="full").fit(dense)
+    peaks = np.abs(full.components_).argmax(axis=1)
+    signs = np.sign(full.components_[np.arange(n_components), peaks])
+    loadings = full.components_ * signs[:, None]
+    return full, loadings, full.transform(dense) * signs
+
+
+def sparse_like(n_customers, n_items, seed=0):
+    rng = np.random.default_rng(seed)
+    have = rng.random((n_customers, n_items)) < 0.4
+    return np.where(have, rng.gamma(2, 2, have.shape), 0)
+
+
+@pytest.mark.parametrize(
+    ("n_customers", "n_items", "n_components"),
+    [(80, 25, 10), (25, 80, 10), (40, 40, 12), (200, 3, 3), (6, 90, 5), (30, 12, 12), (2, 5, 1)],
+)
+def test_equals_scikit_learn(n_customers, n_items, n_components):
+    dense = sparse_like(n_customers, n_items)
+    assert n_components <= n_components_limit(n_customers, n_items)
+    pca, scores = of(dense, n_components)
+    full, loadings, expected_scores = oracle(dense, n_components)
+    ratios = full.explained_variance_ratio_
+    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=0, atol=1e-9)
+    assert np.allclose(pca.explained_variance, full.explained_variance_, rtol=1e-8)
+    assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-6)
+    assert np.allclose(scores, expected_scores, rtol=0, atol=1e-5)
+    assert np.allclose(pca.mean, full.mean_, rtol=1e-12, atol=1e-14)
+    assert pca.total_variance == pytest.approx(dense.var(axis=0, ddof=1).sum(), rel=1e-10)
+
+
+def test_equals_scikit_learn_on_weighted_values(engine, ratings):
+    pca, scores = pca_and_scores(engine.blocks(ratings), 8, name="tfidf")
+    dense = pca.weighting.apply(ratings).toarray()
+    full, loadings, expected_scores = oracle(dense, 8)
+    ratios = full.explained_variance_ratio_
+    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=0, atol=1e-9)
+    assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-6)
+    assert np.allclose(scores, expected_scores, rtol=0, atol=1e-6)
+
+
+def test_what_a_pca_is(engine, ratings):
+    pca, scores = pca_and_scores(engine.blocks(ratings), 7)
+    assert np.allclose(pca.loadings @ pca.loadings.T, np.eye(7), atol=1e-12)
+    peaks = pca.loadings[np.arange(7), np.abs(pca.loadings).argmax(axis=1)]
+    assert np.all(peaks > 0)
+    assert np.all(np.diff(pca.explained_variance) <= 0)
+    assert np.allclose(scores.mean(axis=0), 0, atol=1e-10)
+    covariance = np.diag(pca.explained_variance)
+    assert np.allclose(np.cov(scores.T), covariance, atol=1e-7)
+    assert (pca.n_components, pca.n_customers) == (7, ratings.shape[0])
+
+
+def test_all_components_hold_all_the_variance(ratings):
+    n_items = ratings.shape[1]
+    pca, _ = of(ratings, n_items)
+    assert pca.n_components == n_items
+    assert pca.explained_variance_ratio.sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_project_gives_the_scores_from_unweighted_rows(engine, ratings):
+    pca, scores = pca_and_scores(engine.blocks(ratings), 5, name="tfidf")
+    assert np.allclose(pca.project(ratings), scores, atol=1e-12)
+    assert np.allclose(pca.project(ratings[[3, 1]]), scores[[3, 1]], atol=1e-12)
+
+
+def test_first_cuts_and_refuses_more_than_there_are(ratings):
+    pca, scores = of(ratings, 6)
+    cut = pca.first(2)
+    assert (cut.n_components, cut.total_variance) == (2, pca.total_variance)
+    assert np.allclose(cut.project(ratings), scores[:, :2], atol=1e-12)
+    with pytest.raises(ChoiceError, match=r"7 components.*holds 6"):
+        pca.first(7)
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(1, 250), max_size=6, unique=True))
+def test_blocks_do_not_matter(ratings, cuts):
+    bounds = (0, *sorted(cuts), ratings.shape[0])
+    pca, scores = pca_and_scores(LocalBlocks(ratings, bounds, 1), 4)
+    whole, whole_scores = of(ratings, 4)
+    assert np.allclose(pca.explained_variance, whole.explained_variance, rtol=1e-9)
+    assert np.allclose(pca.loadings, whole.loadings, atol=1e-7)
+    assert np.allclose(scores, whole_scores, atol=1e-6)
+
+
+def test_threads_change_no_bit(ratings):
+    found = [pca_and_scores(LocalEngine(n, block_entries=64).blocks(ratings), 5) for n in (1, 2, 2)]
+    for (one, one_scores), (two, two_scores) in pairwise(found):
+        assert one.loadings.tobytes() == two.loadings.tobytes()
+        assert one.explained_variance.tobytes() == two.explained_variance.tobytes()
+        assert one_scores.tobytes() == two_scores.tobytes()
+
+
+def test_the_seed_does_not_show(ratings):
+    one, two = (of(ratings, 5, seed=seed)[0] for seed in (0, 1))
+    assert np.allclose(one.explained_variance, two.explained_variance, rtol=1e-9)
+    assert np.allclose(one.loadings, two.loadings, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["raw", "tfidf"])
+def test_renamed_customers_and_items_give_the_same_components(ratings, name):
+    rng = np.random.default_rng(3)
+    rows, columns = rng.permutation(ratings.shape[0]), rng.permutation(ratings.shape[1])
+    before, before_scores = of(ratings, 4, name=name)
+    after, after_scores = of(ratings.toarray()[rows][:, columns], 4, name=name)
+    assert np.allclose(after.explained_variance, before.explained_variance, rtol=1e-9)
+    assert np.allclose(after.loadings, before.loadings[:, columns], atol=1e-6)
+    assert np.allclose(after_scores, before_scores[rows], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(50, 20), (20, 50)])
+def test_a_matrix_of_rank_three_has_three_components(shape):
+    rng = np.random.default_rng(0)
+    dense = rng.integers(0, 3, (shape[0], 3)) @ rng.integers(0, 3, (3, shape[1])).astype(float)
+    pca, scores = of(dense, 10)
+    assert pca.n_components == np.linalg.matrix_rank(dense - dense.mean(axis=0)) == 3
+    assert pca.explained_variance_ratio.sum() == pytest.approx(1, abs=1e-9)
+    full = decomposition.PCA(3, svd_solver="full").fit(dense)
+    assert np.allclose(pca.explained_variance_ratio, full.explained_variance_ratio_, atol=1e-9)
+    assert scores.shape == (shape[0], 3)
+
+
+def test_items_that_nobody_has_or_everybody_has_alike_bear_no_loading():
+    dense = sparse_like(40, 6)
+    dense[:, 2], dense[:, 4] = 0, 3.3
+    pca, _ = of(dense, 4)
+    assert np.allclose(pca.loadings[:, [2, 4]], 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("row", [[1.0, 0, 2], [0.1, 0.7, 0], [0, 0, 0]])
+@pytest.mark.parametrize("n_customers", [2, 7, 1000])
+def test_customers_all_alike_are_refused(row, n_customers):
+    with pytest.raises(ChoiceError, match="all customers have the same values"):
+        of(np.tile(row, (n_customers, 1)), 1)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e6])
+def test_the_unit_of_the_values_does_not_matter(ratings, scale):
+    one, two = of(ratings, 5)[0], of(ratings * scale, 5)[0]
+    assert np.allclose(two.explained_variance_ratio, one.explained_variance_ratio, atol=1e-9)
+    assert np.allclose(two.loadings, one.loadings, atol=1e-6)
+
+
+def test_the_limit_is_one_less_than_the_customers():
+    assert n_components_limit(10, 50) == 9
+    assert n_components_limit(50, 10) == 10
+
+
+# eigenpairs
+
+
+def operator_with(eigenvalues, seed=0):
+    n = len(eigenvalues)
+    basis, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
+    matrix = (basis * eigenvalues) @ basis.T
+    return (matrix + matrix.T) / 2
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "n_pairs", "width"),
+    [
+        pytest.param([5, 5, 5, 3, 3, *np.linspace(1, 0, 55)], 5, 8, id="repeated"),
+        pytest.param([2.0] * 40, 4, 6, id="all equal"),
+        pytest.param(
+            [4.0] * 12 + [1.0] * 48, 6, 8, id="repeated more often than the start is wide"
+        ),
+        pytest.param(np.linspace(1, 0.9, 50), 12, 12, id="close together, basis fills the space"),
+        pytest.param(1 - np.arange(400) * 1e-3, 5, 8, id="close together, with restarts"),
+        pytest.param([7, 1e-3, 1e-6, *np.zeros(30)], 3, 6, id="far apart"),
+        pytest.param([3, 2, *np.zeros(30)], 4, 6, id="fewer than asked for"),
+        pytest.param(np.zeros(20), 3, 5, id="all zero"),
+        pytest.param([2.0], 1, 1, id="one"),
+    ],
+)
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_leading_eigenpairs(eigenvalues, n_pairs, width, scale):
+    matrix = operator_with(np.asarray(eigenvalues, dtype=float) * scale)
+    start = np.random.default_rng(1).standard_normal((len(matrix), width))
+    values, vectors = leading_eigenpairs(lambda W: matrix @ W, start, n_pairs)
+    expected = np.asarray(eigenvalues)[:n_pairs] * scale
+    assert len(values) == vectors.shape[1]
+    assert np.allclose(values, expected[: len(values)], rtol=1e-8, atol=1e-12 * scale)
+    assert np.all(expected[len(values) :] == 0)
+    assert np.all(np.diff(values) <= 0)
+    assert np.allclose(vectors.T @ vectors, np.eye(len(values)), atol=1e-10)
+    residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
+    assert np.all(residuals <= 2e-9 * values + 1e-12 * scale)
+
+
+# MovieLens 100K: what the recipe of 2015 gave
+
+
+def test_the_ratios_of_2015(ml100k):
+    pca, _ = of(ml100k, 10)
+    ratios = pca.explained_variance_ratio
+    assert np.allclose(ratios[:5], [0.1691, 0.0476, 0.0315, 0.0223, 0.0216], rtol=0, atol=1e-4)
+    assert ratios.sum() == pytest.approx(0.353, abs=1e-3)
+
+
+def test_equals_scikit_learn_on_movielens(ml100k):
+    pca, _ = of(ml100k, 10)
+    full, loadings, _ = oracle(ml100k.toarray(), 10)
+    ratios = full.explained_variance_ratio_
+    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=0, atol=1e-9)
+    assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-6)

@@ -1,0 +1,189 @@
+"""Pictures, looked at through their labels, ticks and artists; never through pixels."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from segcli import plots
+from segcli.numerics.agreement import Agreement
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def variance_table(n):
+    ratios = 0.5 ** np.arange(1, n + 1)
+    return pd.DataFrame(
+        {
+            "component": range(1, n + 1),
+            "explained_variance_ratio": ratios,
+            "cumulative": ratios.cumsum(),
+        }
+    )
+
+
+def inertia_table():
+    return pd.DataFrame(
+        {
+            "k": [2, 3, 5],
+            "inertia_reduced_share": [0.8, 0.6, 0.4],
+            "inertia_full_share": [0.95, 0.9, 0.85],
+        }
+    )
+
+
+def summary():
+    return pd.DataFrame(
+        {"segment": [0, 1, 2], "share": [0.5, 0.3, 0.2], "interactions_share": [0.2, 0.3, 0.5]}
+    )
+
+
+def evaluations(k=3):
+    diagonal = Agreement(np.diag(np.arange(1, k + 1)))
+    return {"in_sample": diagonal, "cross_validated": Agreement(np.full((k, k), 2))}
+
+
+FIGURES = {
+    "explained_variance": lambda: plots.explained_variance(variance_table(12), "tfidf"),
+    "inertia": lambda: plots.inertia(inertia_table(), 10, "raw"),
+    "segment_sizes": lambda: plots.segment_sizes(summary()),
+    "confusion_matrix": lambda: plots.confusion_matrix(evaluations()),
+}
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_every_figure_is_drawn_the_same_twice(draw):
+    figure = draw()
+    assert isinstance(figure, Figure)
+    first = plots.png(figure)
+    assert first.startswith(PNG)
+    assert plots.png(figure) == first
+    assert plots.png(draw()) == first
+    assert b"Software" not in first
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_every_axis_says_what_it_shows(draw):
+    axes = draw().axes
+    assert all(ax.get_xlabel() or ax.get_ylabel() for ax in axes)
+
+
+def curve(ax, label=None):
+    lines = [line for line in ax.get_lines() if label is None or line.get_label() == label]
+    assert len(lines) == 1
+    return np.asarray(lines[0].get_xdata()).tolist(), np.asarray(lines[0].get_ydata()).tolist()
+
+
+def tick_labels(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def whole_numbers(ticks):
+    return all(float(tick).is_integer() for tick in ticks)
+
+
+def test_explained_variance_shows_shares_and_running_shares():
+    table = variance_table(12)
+    figure = plots.explained_variance(table, "tfidf")
+    left, right = figure.axes
+    components = table["component"].tolist()
+    assert curve(left) == (components, table["explained_variance_ratio"].tolist())
+    assert curve(right) == (components, table["cumulative"].tolist())
+    assert "tfidf" in figure.get_suptitle()
+    assert [note.get_text() for note in right.texts] == ["10: 100%"]
+    for ax in (left, right):
+        assert ax.get_xlabel() == "component"
+        assert whole_numbers(ax.get_xticks())
+        assert ax.get_ylim()[0] == 0
+        assert all(label.endswith("%") for label in tick_labels(ax.yaxis) if label)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9])
+def test_explained_variance_of_few_components_has_no_notes(n):
+    figure = plots.explained_variance(variance_table(n), "raw")
+    assert not figure.axes[1].texts
+    plots.png(figure)
+
+
+def test_inertia_shows_both_spaces_on_one_scale():
+    table = inertia_table()
+    figure = plots.inertia(table, 10, "raw")
+    (ax,) = figure.axes
+    assert curve(ax, "full matrix") == ([2, 3, 5], table["inertia_full_share"].tolist())
+    assert curve(ax, "10 components") == ([2, 3, 5], table["inertia_reduced_share"].tolist())
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == {
+        "full matrix",
+        "10 components",
+    }
+    assert "k" in ax.get_xlabel()
+    assert "share of the total variance" in ax.get_ylabel()
+    assert "raw" in ax.get_title()
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylim()[1] >= 1
+    assert whole_numbers(ax.get_xticks())
+
+
+def test_inertia_of_a_single_k_is_a_picture_too():
+    assert plots.png(plots.inertia(inertia_table().head(1), 10, "raw")).startswith(PNG)
+
+
+def test_segment_sizes_show_customers_beside_interactions():
+    (ax,) = plots.segment_sizes(summary()).axes
+    heights = [round(bar.get_height(), 6) for bar in ax.patches]
+    assert heights == [0.5, 0.3, 0.2, 0.2, 0.3, 0.5]
+    assert tick_labels(ax.xaxis) == ["0", "1", "2"]
+    assert ax.get_xlabel() == "segment"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "customers",
+        "interactions",
+    ]
+
+
+def test_confusion_matrices_stand_side_by_side_shaded_by_the_share_of_the_row():
+    left, right, bar = plots.confusion_matrix(evaluations()).axes
+    assert left.get_title() == "in-sample: 100.0% agree"
+    assert right.get_title() == "cross-validated: 33.3% agree"
+    assert left.get_ylabel() == "segment"
+    assert "naive Bayes" in left.get_xlabel()
+    assert "share" in bar.get_ylabel()
+    assert np.allclose(left.images[0].get_array(), np.eye(3))
+    assert np.allclose(right.images[0].get_array(), 1 / 3)
+    assert left.images[0].get_clim() == right.images[0].get_clim() == (0, 1)
+    numbers = {tuple(map(int, t.get_position())): t.get_text() for t in left.texts}
+    assert len(numbers) == 9
+    assert [numbers[i, i] for i in range(3)] == ["1", "2", "3"]
+    assert left.get_xticks().tolist() == left.get_yticks().tolist() == [0, 1, 2]
+
+
+def test_a_confusion_matrix_is_drawn_rows_down_columns_across():
+    """Two customers of segment 0 predicted as 1: the number stands in row 0, column 1."""
+    left, _ = plots.confusion_matrix({"in_sample": Agreement(np.array([[5, 2], [0, 1]]))}).axes
+    numbers = {tuple(map(int, t.get_position())): t.get_text() for t in left.texts}
+    assert numbers == {(0, 0): "5", (1, 0): "2", (0, 1): "0", (1, 1): "1"}
+    assert left.yaxis_inverted()
+
+
+@pytest.mark.parametrize(("k", "numbers", "n_ticks"), [(12, 144, 12), (13, 0, 13), (31, 0, 7)])
+def test_large_confusion_matrices_leave_out_numbers_and_ticks(k, numbers, n_ticks):
+    left, *_ = plots.confusion_matrix(evaluations(k)).axes
+    assert len(left.texts) == numbers
+    assert len(left.get_xticks()) == len(left.get_yticks()) == n_ticks
+
+
+def test_a_segment_without_customers_is_shaded_zero():
+    left, _ = plots.confusion_matrix({"in_sample": Agreement(np.array([[3, 0], [0, 0]]))}).axes
+    assert left.images[0].get_array().tolist() == [[1, 0], [0, 0]]
+
+
+def test_pictures_need_no_pyplot():
+    """It would bring global state, and a window system where there is none."""
+    program = (
+        "import sys, pandas as pd; from segcli import plots;"
+        "table = pd.DataFrame({'segment': [0], 'share': [1.], 'interactions_share': [1.]});"
+        "plots.png(plots.segment_sizes(table));"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

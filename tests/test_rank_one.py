@@ -1,0 +1,153 @@
+"""Sparse minus rank one: every operation equals the dense one, through the whole recipe."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from segcli.engine import LocalEngine
+from segcli.engine.local import LocalBlocks
+from segcli.engine.rank_one import SparseMinusRankOne, stack
+from segcli.numerics import pca
+from segcli.numerics.kmeans import KMeansFit, assign, refine
+from segcli.numerics.pca import fit_pca, score
+from segcli.numerics.segmentation import Segmentation
+from segcli.numerics.weighting import fit_weighting, squared_norms, weigh
+
+RNG = np.random.default_rng(5)
+
+
+@pytest.fixture
+def rows():
+    S = sp.random_array((40, 15), density=0.2, rng=np.random.default_rng(1), format="csr")
+    u, v = np.random.default_rng(2).random(40), np.random.default_rng(3).random(15)
+    return SparseMinusRankOne(sp.csr_array(S), u, v)
+
+
+@pytest.fixture
+def counts():
+    rng = np.random.default_rng(0)
+    rates = np.kron(np.eye(3), np.ones((30, 10))) * 2 + 0.3
+    X = rng.poisson(rates * rng.gamma(1.0, 1.0, size=(90, 1))).astype(np.float64)
+    X[4] = 0
+    return sp.csr_array(X)
+
+
+def close(a, b):
+    return np.allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_by_hand():
+    """[[3, 0], [0, 1]] less [1, 2]' [1, 1] is [[2, -1], [-2, -1]]."""
+    X = SparseMinusRankOne(sp.csr_array([[3.0, 0.0], [0.0, 1.0]]), np.array([1.0, 2]), np.ones(2))
+    assert X.toarray().tolist() == [[2, -1], [-2, -1]]
+    assert X.squared_norms().tolist() == [5, 5]
+    assert X.column_sums().tolist() == [0, -2]
+    assert X.column_squares().tolist() == [8, 2]
+
+
+def test_products(rows):
+    dense, W, Y = rows.toarray(), RNG.random((15, 4)), RNG.random((40, 3))
+    assert close(rows @ W, dense @ W)
+    assert close(rows @ W[:, 0], dense @ W[:, 0])
+    assert close(rows.T @ Y, dense.T @ Y)
+    assert close(rows.T @ Y[:, 0], dense.T @ Y[:, 0])
+    assert rows.shape == dense.shape
+    assert rows.T.shape == dense.T.shape
+    assert len(rows) == 40
+
+
+def test_sums_and_norms(rows):
+    dense = rows.toarray()
+    indicator = sp.csr_array(RNG.integers(0, 2, (5, 40)).astype(float))
+    assert close(rows.sum_rows(indicator), indicator @ dense)
+    assert close(squared_norms(rows), (dense**2).sum(axis=1))
+    assert close(rows.column_sums(), dense.sum(axis=0))
+    assert close(rows.column_squares(), (dense**2).sum(axis=0))
+
+
+@pytest.mark.parametrize(
+    "which", [slice(3, 9), slice(0, 0), np.array([5, 1, 5]), np.arange(40) % 3 == 0]
+)
+def test_rows_are_picked_as_numpy_picks_them(rows, which):
+    assert np.array_equal(rows[which].toarray(), rows.toarray()[which])
+
+
+def test_parts_stack_to_the_whole(rows):
+    assert np.array_equal(stack([rows[:7], rows[7:7], rows[7:]]).toarray(), rows.toarray())
+
+
+def test_engine_cuts_and_stacks_it(rows):
+    blocks = LocalEngine(2, block_entries=10).blocks(rows)
+    assert blocks.shape == (40, 15)
+    again = blocks.transform(lambda block: block.matrix)
+    assert np.array_equal(again.take(np.arange(40)).toarray(), rows.toarray())
+    many = LocalBlocks(rows, (0, 5, 20, 40), 2)
+    (sums,) = many.map_sum(lambda block: (block.matrix.column_sums(),))
+    assert close(sums, rows.toarray().sum(axis=0))
+
+
+def fitted(counts, n_components=5):
+    blocks = LocalEngine(1).blocks(counts)
+    weighting = fit_weighting(blocks, "pearson")
+    weighted = weigh(blocks, weighting)
+    return weighted, fit_pca(
+        weighted, weighting, n_components, item_ranks=np.arange(counts.shape[1]), seed=0
+    )
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("n_customers", [90, 20])
+def test_pca_and_scores_are_those_of_the_dense_matrix(monkeypatch, counts, direct, n_customers):
+    """By the items' products, the customers', or the iteration: the same components."""
+    if not direct:
+        monkeypatch.setattr(pca, "DIRECT_SIZE", 0)
+    counts = counts[np.arange(90) % (90 // n_customers) == 0][:n_customers]
+    weighted, model = fitted(counts)
+    dense = weighted.take(np.arange(len(counts.indptr) - 1)).toarray()
+    centred = dense - dense.mean(axis=0)
+    U, s, _ = np.linalg.svd(centred, full_matrices=False)
+    assert close(model.mean, dense.mean(axis=0))
+    ratios = s**2 / (s**2).sum()
+    assert np.allclose(model.explained_variance_ratio, ratios[:5], atol=1e-9)
+    signs = np.sign((score(weighted, model) * U[:, :5]).sum(axis=0))
+    assert np.allclose(score(weighted, model) * signs, U[:, :5] * s[:5], atol=1e-6)
+    assert np.allclose(model.loadings @ model.loadings.T, np.eye(5), atol=1e-10)
+    assert np.allclose(score(weighted, model), centred @ model.loadings.T, atol=1e-9)
+
+
+def test_assignment_is_that_of_the_dense_matrix(rows):
+    centers = RNG.normal(size=(4, 15))
+    labels, distances = assign(rows, centers)
+    expected = np.linalg.norm(rows.toarray()[:, None] - centers, axis=2)
+    assert np.array_equal(labels, expected.argmin(axis=1))
+    assert np.allclose(distances, expected.min(axis=1), atol=1e-9)
+
+
+@pytest.mark.parametrize("max_iterations", [0, 3, 50])
+def test_refining_is_that_of_the_dense_matrix(rows, max_iterations):
+    labels = np.arange(40) % 3
+    start = [KMeansFit(np.zeros((3, 1)), labels, 0.0, 0, True)]
+    ranks = np.arange(40)
+    fits = [
+        refine(blocks, start, customer_ranks=ranks, max_iterations=max_iterations)[0]
+        for blocks in (
+            LocalEngine(1).blocks(rows),
+            LocalBlocks(rows, (0, 9, 30, 40), 2),
+            LocalEngine(1).blocks(rows.toarray()),
+        )
+    ]
+    for fit in fits:
+        assert np.array_equal(fit.labels, fits[2].labels)
+        assert np.allclose(fit.centers, fits[2].centers, atol=1e-9)
+        own = ((rows.toarray() - fit.centers[fit.labels]) ** 2).sum()
+        assert np.isclose(fit.inertia, own, rtol=1e-9)
+
+
+def test_new_customers_get_the_segment_of_their_dense_residuals(counts):
+    weighted, model = fitted(counts)
+    scores = score(weighted, model)
+    centers = np.stack([scores[first : first + 30].mean(axis=0) for first in (0, 30, 60)])
+    segmentation = Segmentation(tuple(str(i) for i in range(30)), model, centers)
+    expected, _ = assign(scores, centers)
+    assert np.array_equal(segmentation.predict(counts), expected)
+    assert np.array_equal(segmentation.predict(counts[[50, 4]]), expected[[50, 4]])

@@ -1,0 +1,74 @@
+"""The README is run: every console block is executed in order, and must print what it says.
+
+``make readme`` (SEGCLI_UPDATE_README=1) writes the outputs anew.
+"""
+
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from segcli.artifacts import catalogue
+from segcli.artifacts.formats import Artifact
+from segcli.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_block(block):
+    """Return the block with the output that its commands print now."""
+    lines = []
+    for command in commands(block):
+        lines.append(f"$ {command}\n")
+        words = shlex.split(command.replace("\\\n", " "))
+        assert words[0] == "segcli", command
+        result = CliRunner().invoke(main, words[1:], prog_name="segcli", terminal_width=88)
+        output = "\n".join(line.rstrip() for line in result.output.splitlines())
+        lines.append(output + "\n" if output else "")
+    return "".join(lines)
+
+
+def commands(block):
+    """Return the commands of a block; one may go on over lines that end in a backslash."""
+    found = re.findall(r"^\$ ((?:.*\\\n)*.*)$", block, re.MULTILINE)
+    assert found, f"no command in {block!r}"
+    return found
+
+
+def test_every_block_prints_what_it_says(shop):
+    text = README.read_text(encoding="utf-8")
+    now = BLOCK.sub(lambda match: f"```console\n{run_block(match[1])}```", text)
+    for block in PYTHON.findall(text):
+        exec(compile(block, str(README), "exec"), {})
+    if os.environ.get("SEGCLI_UPDATE_README"):
+        README.write_text(now, encoding="utf-8")
+    assert BLOCK.findall(text) == BLOCK.findall(now)
+
+
+def test_every_command_and_option_is_in_the_readme():
+    text = README.read_text(encoding="utf-8")
+    for name, command in main.commands.items():
+        assert f"segcli {name}" in text
+        for parameter in command.params:
+            for option in parameter.opts if parameter.param_type_name == "option" else ():
+                assert option in text, f"{name} {option}"
+
+
+def test_every_artifact_is_in_the_readme():
+    text = README.read_text(encoding="utf-8")
+    names = [a.name for a in vars(catalogue).values() if isinstance(a, Artifact)]
+    assert [name for name in names if f"`{name}`" not in text] == []

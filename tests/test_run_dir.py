@@ -1,0 +1,550 @@
+"""The run directory under a hostile user: staleness, damage, crashes, a full disk, two at once."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from run_dirs import (
+    LATER,
+    ROOT,
+    STAGES,
+    assert_one_line,
+    assert_whole,
+    command_in,
+    digests,
+    environment,
+    invoke,
+    ok,
+    process,
+    states,
+    workplace_in,
+)
+
+from segcli.artifacts import catalogue, manifest, open_stage, stage
+from segcli.artifacts.formats import Text
+from segcli.errors import RunDirectoryError
+
+FRESH = dict.fromkeys(STAGES, "fresh")
+PENDING, COMMIT = stage._PENDING, stage._COMMIT
+as_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount or change its user"
+)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+# Staleness
+
+
+def test_a_finished_run_is_fresh_and_whole(place):
+    assert states(place.run) == FRESH
+    assert_whole(place.run)
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_after_another_ingest_each_later_stage_is_refused_or_follows(place, name):
+    place.change_one_row()
+    ok(*STAGES["ingest"])
+    assert states(place.run) == {**dict.fromkeys(LATER, "stale"), "ingest": "fresh"}
+    before = digests(place.run)
+    if name == "explore-pca":  # the first reads the matrix alone: it mends itself
+        ok(*STAGES[name])
+    else:
+        line = assert_one_line(invoke(*STAGES[name]), "is stale: matrix.npz has changed since")
+        assert command_in(line) == list(map(str, STAGES["explore-pca"])) + ["--weighting", "tfidf"]
+        assert digests(place.run) == before
+
+
+def test_the_commands_in_the_errors_lead_back_to_fresh(place):
+    place.change_one_row()
+    ok(*STAGES["ingest"])
+    for _ in range(12):
+        result = invoke(*STAGES["report"])
+        if result.exit_code == 0:
+            break
+        ok(*command_in(assert_one_line(result)))
+    found = states(place.run)
+    assert [found[name] for name in ("ingest", "explore-pca", "cluster", "report")] == ["fresh"] * 4
+    assert_whole(place.run)
+
+
+def test_the_commands_of_status_lead_back_to_fresh(place):
+    place.change_one_row()
+    ok(*STAGES["ingest"])
+    commands = []
+    while "stale" in states(place.run).values():
+        last = ok("status", "run").stdout.splitlines()[-1]
+        commands.append(command_in(last))
+        ok(*commands[-1])
+    assert [command[0] for command in commands] == list(LATER)
+    assert states(place.run) == FRESH
+
+
+def test_the_same_data_again_leave_every_stage_fresh_and_every_byte(place):
+    before = digests(place.run)
+    ok(*STAGES["ingest"])
+    assert states(place.run) == FRESH
+    for args in STAGES.values():
+        ok(*args)
+    assert digests(place.run) == before
+
+
+def test_another_choice_upstream_makes_only_what_rests_on_it_stale(place):
+    ok(*STAGES["cluster"][:-1], "2")
+    assert [name for name, state in states(place.run).items() if state == "stale"] == [
+        "validate",
+        "report",
+    ]
+
+
+def test_a_stage_that_never_ran_is_named_with_its_choices(place):
+    shutil.rmtree(place.run)
+    ok(*STAGES["ingest"])
+    line = assert_one_line(invoke("cluster", "run", "--n-components", "2", "--n-clusters", "2"))
+    assert line.endswith("pca.joblib is missing: explore-pca has not run here. Run: segcli explore-pca run")
+    line = assert_one_line(invoke("validate", "run"))
+    assert line.endswith("Run: segcli cluster run --n-components P --n-clusters K")
+
+
+# Damage
+
+READERS = {
+    "matrix.npz": ("explore-pca", "explore-k", "cluster", "validate", "report"),
+    "customers.csv": ("cluster",),
+    "items.csv": ("cluster", "report"),
+    "pca.joblib": ("explore-k", "cluster"),
+    "segmentation.joblib": ("validate", "report"),
+    "segments.csv": ("validate", "report"),
+}
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def alter(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE = {
+    "cut short": (cut_short, "was altered or cut short"),
+    "altered": (alter, "was altered or cut short"),
+    "empty": (empty, "was altered or cut short"),
+    "removed": (Path.unlink, "was removed"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_refused_with_the_command_that_mends_it(place, name, damage):
+    whole = digests(place.run)
+    hurt, words = DAMAGE[damage]
+    hurt(place.run / name)
+    before = digests(place.run)
+    writer = next(a.stage for a in vars(catalogue).values() if getattr(a, "name", "") == name)
+    assert states(place.run)[writer] == "altered"
+    for reader in READERS[name]:
+        line = assert_one_line(invoke(*STAGES[reader]), name, words)
+        assert command_in(line)[0] == writer
+    assert digests(place.run) == before
+    ok(*command_in(line))
+    assert digests(place.run) == whole
+
+
+def test_a_folder_in_an_artifacts_place_is_refused(place):
+    a_folder(place.run / "segments.csv")
+    (place.run / "segments.csv" / "mine").touch()
+    before = digests(place.run)
+    assert_one_line(invoke(*STAGES["validate"]), "segments.csv")
+    assert_one_line(invoke(*STAGES["cluster"]), "segments.csv is in the way")
+    assert digests(place.run) == before
+
+
+def test_a_model_of_a_stranger_runs_nothing(place):
+    """Even with a manifest that vouches for it."""
+    path = place.run / "pca.joblib"
+    path.write_bytes(b"cos\nmkdir\n(S'struck'\ntR.")
+    document = json.loads((place.run / "manifest.json").read_text())
+    document["stages"]["explore-pca"]["writes"]["pca.joblib"] = manifest.digest(path)
+    (place.run / "manifest.json").write_text(json.dumps(document))
+    line = assert_one_line(invoke(*STAGES["explore-k"]), "it holds os.mkdir")
+    assert command_in(line)[0] == "explore-pca"
+    assert not Path("struck").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\x00",
+        '{"format": 2}',
+        '{"format": 1}',
+        '{"format": 1, "stages": []}',
+        '{"format": 1, "stages": {"ingest": 3}}',
+        '{"format": 1, "stages": {"ingest": {"clock": 3}}}',
+        '{"format": 1, "stages": {"ingest": {"parameters": [], "seed": null}}}',
+        '{"name": "My web page", "icons": []}',
+    ],
+)
+def test_another_manifest_is_refused_and_kept(place, content):
+    (place.run / "manifest.json").write_text(content)
+    before = digests(place.run)
+    for args in (*STAGES.values(), ("status", "run")):
+        assert_one_line(invoke(*args), "manifest.json")
+    assert digests(place.run) == before
+
+
+@pytest.mark.parametrize("name", ["../ratings.csv", "/etc/hostname", "..", "a/b", ".ssh"])
+def test_a_manifest_never_leads_out_of_the_directory(place, name):
+    document = json.loads((place.run / "manifest.json").read_text())
+    document["stages"]["ingest"]["writes"][name] = "0" * 64
+    (place.run / "manifest.json").write_text(json.dumps(document))
+    assert_one_line(invoke(*STAGES["ingest"]), "is damaged")
+    assert place.ratings.exists()
+
+
+@pytest.mark.parametrize("name", ["matrix.npz", "rejects.csv", "items.csv"])
+def test_a_file_of_the_users_is_never_written_over(place, name):
+    shutil.rmtree(place.run)
+    place.run.mkdir()
+    (place.run / name).write_text("mine")
+    before = digests(place.run)
+    assert_one_line(invoke(*STAGES["ingest"]), f"{name} is in the way")
+    assert digests(place.run) == before
+
+
+def test_other_files_in_the_directory_are_left_alone(place):
+    (place.run / "notes.txt").write_text("mine")
+    (place.run / ".pending").mkdir()
+    (place.run / ".pending" / "mine").touch()
+    for args in STAGES.values():
+        ok(*args)
+    assert (place.run / "notes.txt").read_text() == "mine"
+    assert (place.run / ".pending" / "mine").exists()
+
+
+# The manifest and status
+
+
+def test_the_manifest_knows_no_clock_host_or_place(place):
+    import getpass
+    import platform
+
+    text = (place.run / "manifest.json").read_text()
+    for secret in (str(place.folder), str(ROOT), platform.node(), getpass.getuser(), '"/'):
+        assert secret not in text
+    words = {word for word in text.split('"') if len(word) != 64}  # digests may hold any digits
+    assert not any(str(time.localtime().tm_year) in word for word in words)
+
+
+def test_status_in_words(place):
+    lines = ok("status", "run").stdout.splitlines()
+    assert lines[0].split() == ["stage", "state", "choices"]
+    assert [line.split()[:2] for line in lines[1:]] == [[name, "fresh"] for name in STAGES]
+    assert "n_components 2, n_clusters 3, seed 0" in lines[4]
+    (place.run / "pca.joblib").unlink()
+    last = ok("status", "run").stdout.splitlines()[-1]
+    assert last.startswith("explore-pca is altered: pca.joblib was altered or removed. Run: segcli ")
+
+
+def test_status_as_json(place):
+    document = json.loads(ok("status", "run", "--json").stdout)
+    assert [entry["stage"] for entry in document["stages"]] == list(STAGES)
+    assert document["stages"][3]["parameters"] == {"n_components": 2, "n_clusters": 3}
+    assert document["stages"][3]["seed"] == 0
+    assert "segments.csv" in document["stages"][3]["writes"]
+
+
+def test_status_of_an_empty_folder_says_that_nothing_ran(tmp_path):
+    assert set(states(tmp_path).values()) == {"not run"}
+    assert list(tmp_path.iterdir()) == []
+
+
+# A stage that dies
+
+
+class Crash(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def test_a_stage_that_raises_leaves_everything_as_it_was(place, monkeypatch):
+    before = digests(place.run)
+    monkeypatch.setattr(Text, "write", lambda *_: (_ for _ in ()).throw(MemoryError))
+    assert_one_line(invoke(*STAGES["report"][:-1], "5"), "memory", "Nothing was changed")
+    assert digests(place.run) == before
+
+
+@pytest.mark.parametrize("error", [Crash, KeyboardInterrupt, ValueError])
+def test_whatever_is_raised_nothing_is_left_over(tmp_path, error):
+    run = tmp_path / "a" / "b"
+    with pytest.raises(error), open_stage(run, "ingest", {}) as opened:
+        opened.save(catalogue.REJECTS, catalogue_table())
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def catalogue_table():
+    import pandas as pd
+
+    return pd.DataFrame({"file": ["f"], "row": [1], "reason": ["r"], "text": ["t"]})
+
+
+STEPS = ("mkdir", "rename", "replace", "unlink", "rmdir")
+
+
+def crash_at(monkeypatch, step):
+    """Let the process die just before the ``step``-th change that a commit makes to the disk."""
+    count = 0
+
+    def counted(function):
+        def call(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == step:
+                raise Crash
+            return function(*args, **kwargs)
+
+        return call
+
+    for name in STEPS:
+        monkeypatch.setattr(Path, name, counted(getattr(Path, name)))
+    monkeypatch.setattr(os, "fsync", counted(os.fsync))
+    monkeypatch.setattr(shutil, "rmtree", dead_after_a_crash(lambda: count >= step, shutil.rmtree))
+
+
+def dead_after_a_crash(crashed, function):
+    """A dead process cleans nothing up."""
+
+    def call(*args, **kwargs):
+        if not crashed():
+            function(*args, **kwargs)
+
+    return call
+
+
+def test_a_crash_between_any_two_steps_of_a_commit(place):
+    """Afterwards the old or the new is whole; never a mixture."""
+    old = digests(place.run)
+    shutil.copytree(place.run, "new")
+    args = [*STAGES["cluster"][2:-1], "2"]
+    ok("cluster", "new", *args)
+    new = digests(Path("new"))
+    shutil.copytree(place.run, "old")
+    outcomes = []
+    for step in range(1, 60):
+        shutil.rmtree("run")
+        shutil.copytree("old", "run")
+        with pytest.MonkeyPatch.context() as patch:
+            crash_at(patch, step)
+            try:
+                ok("cluster", "run", *args)
+            except Crash:
+                pass
+            else:
+                break
+        states(place.run)  # any command mends what it finds
+        found = digests(place.run)
+        assert found in (old, new), step
+        outcomes.append("new" if found == new else "old")
+        assert_whole(place.run)
+        stage.recover(place.run)
+        assert digests(place.run) == found
+    else:
+        pytest.fail("the command never ended well")
+    assert outcomes == sorted(outcomes, reverse=True)  # first old, from one instant on new
+    assert {"old", "new"} == set(outcomes)
+
+
+def test_an_interrupted_recovery_is_taken_up_again(place):
+    """A second crash, while the next command finishes the first one's commit."""
+    shutil.copytree(place.run, "new")
+    args = [*STAGES["cluster"][2:-1], "2"]
+    ok("cluster", "new", *args)
+    new = digests(Path("new"))
+    os.mkdir(place.run / COMMIT)  # noqa: PTH102
+    for name in ("segments.csv", "segmentation.joblib", "projected.npz", "manifest.json"):
+        shutil.copy(Path("new") / name, place.run / COMMIT / name)
+    for step in range(1, 12):
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Crash):
+            crash_at(patch, step)
+            stage.recover(place.run)
+            break
+    assert digests(place.run) == new
+
+
+def test_recover_is_idempotent_and_drops_what_was_left(place):
+    before = digests(place.run)
+    (place.run / PENDING).mkdir()
+    (place.run / PENDING / "segments.csv").write_text("half")
+    for _ in range(2):
+        stage.recover(place.run)
+        assert digests(place.run) == before
+
+
+KILLED = """
+import os, signal, sys, threading, time
+delay = float(sys.argv[1])
+from segcli import cli
+from segcli.stages import cluster
+import segcli.artifacts.stage as stage
+threading.Timer(delay, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+while True:
+    for k in ("2", "3"):
+        cli.main(["cluster", "run", "--n-components", "2", "--n-clusters", k], standalone_mode=False)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.013, 0.111, 0.137, 0.242])
+def test_kill_9_at_a_moment_of_many(place, delay):
+    """The process runs cluster over and over with two k, and is killed somewhere in it."""
+    runs = {}
+    for k in ("2", "3"):
+        ok(*STAGES["cluster"][:-1], k)
+        runs[k] = digests(place.run)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(delay)],
+        cwd=place.folder,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -9, killed.stderr
+    states(place.run)
+    assert digests(place.run) in runs.values()
+    assert_whole(place.run)
+
+
+# A disk or a folder that will not take it
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("where", ["write", "commit"])
+def test_a_full_disk_is_one_line_and_changes_nothing(place, monkeypatch, name, where):
+    before = digests(place.run)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if where == "commit":
+        monkeypatch.setattr(os, "fsync", full)
+    else:
+        monkeypatch.setattr(manifest, "write", full)
+    assert_one_line(invoke(*STAGES[name]), "run cannot take more: No space left on device")
+    assert digests(place.run) == before
+
+
+@as_root
+@pytest.mark.parametrize(("name", "spare"), [("ingest", 4), ("report", 20), ("explore-k", 12)])
+def test_a_disk_that_is_really_full(place, name, spare):
+    disk = place.folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this place does not let us mount a small disk")
+    try:
+        shutil.copytree(place.run, disk / "run")
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(b"\0" * 4096)
+        os.truncate(disk / "filler", max(0, (disk / "filler").stat().st_size - spare * 1024))
+        before = digests(disk / "run")
+        args = [str(disk / arg) if arg == "run" else arg for arg in STAGES[name]]
+        assert_one_line(invoke(*args), "cannot take more", "Nothing was changed")
+        assert digests(disk / "run") == before
+        (disk / "filler").unlink()
+        ok(*args)
+    finally:
+        subprocess.run(["umount", str(disk)], capture_output=True, check=True)
+
+
+@as_root
+def test_a_directory_that_may_not_be_written_to(place):
+    """As another user, since root may write anywhere."""
+    for folder in (place.folder, *place.folder.parents):
+        if not folder.stat().st_mode & 0o001:
+            pytest.skip(f"another user cannot enter {folder}")
+    before = digests(place.run)
+    become = {"user": 65534, "group": 65534, "extra_groups": []}
+    env = environment(MPLCONFIGDIR="/tmp", PYTHONDONTWRITEBYTECODE="1")
+    for args in (STAGES["ingest"], STAGES["cluster"]):
+        found = process(*args, cwd=place.folder, env=env, **become)
+        if "Permission denied" in found.stderr and "run" not in found.stderr:
+            pytest.skip("another user cannot run this Python")
+        assert_one_line(found, "run cannot be written to")
+    found = process("ingest", "ratings.csv", "another/run", cwd=place.folder, env=env, **become)
+    assert_one_line(found, "another/run cannot be made: Permission denied")
+    found = process("status", "run", cwd=place.folder, env=env, **become)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert digests(place.run) == before
+
+
+def test_parents_are_made_and_removed_again_if_ingest_fails(place):
+    ok("ingest", "ratings.csv", "deep/er/run")
+    assert Path("deep/er/run/matrix.npz").exists()
+    Path("empty.csv").touch()
+    Path("kept").mkdir()
+    assert_one_line(invoke("ingest", "empty.csv", "other/deep/run"))
+    assert_one_line(invoke("ingest", "empty.csv", "kept/run"))
+    assert_one_line(invoke("ingest", "empty.csv", "kept"))
+    assert not Path("other").exists()
+    assert list(Path("kept").iterdir()) == []
+
+
+def test_a_second_command_at_once_is_refused(place):
+    before = digests(place.run)
+    handle = os.open(place.run, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for args in STAGES.values():
+            assert_one_line(invoke(*args), "run is in use by another segcli command")
+        assert digests(place.run) == before
+    finally:
+        os.close(handle)
+    ok(*STAGES["cluster"])
+
+
+def test_two_open_stages_do_not_meet(tmp_path):
+    with open_stage(tmp_path, "ingest", {}) as first:
+        first.save(catalogue.REJECTS, catalogue_table())
+        with (
+            pytest.raises(RunDirectoryError, match="in use"),
+            open_stage(tmp_path, "ingest", {}),
+        ):
+            pass
+    assert_whole(tmp_path)
+
+
+def test_an_artifact_of_another_stage_cannot_be_saved(tmp_path):
+    with (
+        pytest.raises(ValueError, match=r"rejects\.csv belongs to ingest, not to report"),
+        open_stage(tmp_path, "report", {}) as opened,
+    ):
+        opened.save(catalogue.REJECTS, catalogue_table())
+    assert list(tmp_path.iterdir()) == []

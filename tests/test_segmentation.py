@@ -1,0 +1,129 @@
+"""A segmentation labels the customers it was made from, and new ones, alike."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from segcli.engine import LocalEngine
+from segcli.numerics.kmeans import fit_kmeans
+from segcli.numerics.pca import fit_pca, score
+from segcli.numerics.ranks import rank
+from segcli.numerics.segmentation import Segmentation
+from segcli.numerics.weighting import fit_weighting, weigh
+
+
+@pytest.fixture(params=["raw", "tfidf"])
+def made(request, ratings):
+    """A segmentation of the ratings, the labels and the distances it was made with."""
+    blocks = LocalEngine(1).blocks(ratings)
+    ranks = rank(blocks)
+    weighting = fit_weighting(blocks, request.param)
+    weighted = weigh(blocks, weighting)
+    pca = fit_pca(weighted, weighting, 6, item_ranks=ranks.items, seed=0)
+    scores = score(weighted, pca)
+    fit = fit_kmeans(LocalEngine(1).blocks(scores), 5, customer_ranks=ranks.customers, seed=0)
+    items = tuple(f"item {j}" for j in range(ratings.shape[1]))
+    distances = np.linalg.norm(scores - fit.centers[fit.labels], axis=1)
+    return Segmentation(items, pca, fit.centers), fit.labels, distances
+
+
+def triplets(matrix):
+    rows, columns = matrix.nonzero()
+    return pd.DataFrame(
+        {
+            "customer": [f"c{i:03}" for i in rows],
+            "item": [f"item {j}" for j in columns],
+            "value": matrix[rows, columns],
+        }
+    )
+
+
+def test_predict_gives_the_labels_it_was_made_with(made, ratings):
+    segmentation, labels, _ = made
+    assert segmentation.k == 5
+    assert segmentation.predict(ratings).tolist() == labels.tolist()
+    assert segmentation.predict(ratings[[7, 3, 7]]).tolist() == labels[[7, 3, 7]].tolist()
+
+
+def test_interactions_give_the_labels_they_were_made_with(made, ratings):
+    segmentation, labels, distances = made
+    table = triplets(ratings).sample(frac=1, random_state=0)
+    found = segmentation.predict_interactions(table)
+    assert found.columns.tolist() == ["customer", "segment", "distance", "known_items"]
+    known = [int(customer[1:]) for customer in found["customer"]]
+    assert known == sorted(known)
+    assert set(known) == set(np.flatnonzero(np.diff(ratings.indptr)))
+    assert found["segment"].tolist() == labels[known].tolist()
+    assert np.allclose(found["distance"], distances[known], atol=1e-9)
+    assert found["known_items"].tolist() == np.diff(ratings.indptr)[known].tolist()
+
+
+def test_repeated_pairs_are_summed(made):
+    segmentation, *_ = made
+    once = pd.DataFrame({"customer": ["a", "a"], "item": ["item 1", "item 2"], "value": [3.0, 1]})
+    split = pd.DataFrame(
+        {
+            "customer": ["a", "a", "a"],
+            "item": ["item 1", "item 2", "item 1"],
+            "value": [2.0, 1, 1],
+        }
+    )
+    pd.testing.assert_frame_equal(
+        segmentation.predict_interactions(once), segmentation.predict_interactions(split)
+    )
+
+
+def test_without_values_each_row_counts_one(made):
+    segmentation, *_ = made
+    bare = pd.DataFrame({"customer": ["a", "b", "a"], "item": ["item 1", "item 4", "item 1"]})
+    valued = bare.assign(value=[1.0, 1.0, 1.0])
+    pd.testing.assert_frame_equal(
+        segmentation.predict_interactions(bare), segmentation.predict_interactions(valued)
+    )
+
+
+def test_unknown_items_are_left_out_and_said_to_be(made):
+    segmentation, *_ = made
+    table = pd.DataFrame(
+        {
+            "customer": ["known", "both", "both", "unknown"],
+            "item": ["item 3", "item 3", "no such item", "no such item"],
+            "value": [4.0, 4, 5, 5],
+        }
+    )
+    found = segmentation.predict_interactions(table).set_index("customer")
+    assert found["known_items"].to_dict() == {"both": 1, "known": 1, "unknown": 0}
+    assert found.loc["both", "segment"] == found.loc["known", "segment"]
+    assert found.loc["both", "distance"] == found.loc["known", "distance"]
+    nothing = sp.csr_array((1, len(segmentation.items)))
+    assert found.loc["unknown", "segment"] == segmentation.predict(nothing)[0]
+
+
+def test_a_row_of_nothing_gets_the_segment_nearest_to_it(made):
+    """Its score is that of the origin: minus the mean, on the loadings."""
+    segmentation, *_ = made
+    pca = segmentation.pca
+    origin = -pca.loadings @ pca.mean
+    nearest = np.linalg.norm(segmentation.centers - origin, axis=1).argmin()
+    nothing = sp.csr_array((2, len(segmentation.items)))
+    assert segmentation.predict(nothing).tolist() == [nearest, nearest]
+
+
+def test_ids_are_compared_as_strings(made):
+    segmentation, *_ = made
+    numbered = Segmentation(
+        tuple(str(j) for j in range(len(segmentation.items))),
+        segmentation.pca,
+        segmentation.centers,
+    )
+    table = pd.DataFrame({"customer": [10, 9], "item": [1, 2], "value": [1.0, 1]})
+    found = numbered.predict_interactions(table)
+    assert found["customer"].tolist() == ["10", "9"]
+    assert found["known_items"].tolist() == [1, 1]
+
+
+def test_no_interactions_no_customers(made):
+    segmentation, *_ = made
+    empty = pd.DataFrame({"customer": [], "item": [], "value": []})
+    assert len(segmentation.predict_interactions(empty)) == 0
