@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-WEIGHTINGS = ("raw", "tfidf")
+WEIGHTINGS = ("raw", "log1p", "l2", "tfidf", "bm25", "pearson")
 FILE_PATH: click.Path = click.Path(path_type=Path)  # type: ignore[type-var]
 RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
 
@@ -65,6 +65,17 @@ def engine(command: F) -> F:
         type=click.IntRange(min=1),
         default=None,
         help="Threads to work with. They change the time, never the result.  [default: all cores]",
+    )(command)
+
+
+def evidence(command: F) -> F:
+    """Add ``--evidence``."""
+    return click.option(
+        "--evidence",
+        type=click.Choice(["quick", "full", "none"]),
+        default=None,
+        help="How much evidence to gather: each figure is shown beside the same on data without "
+        "segments.  [default: quick, or none where the data cannot bear it]",
     )(command)
 
 
@@ -181,13 +192,15 @@ def explore_pca(run_dir: Path, *, as_json: bool, threads: int | None, **options:
 @click.option(
     "--k-step", type=click.IntRange(min=1), default=1, show_default=True, help="Step of k."
 )
+@evidence
 @engine
 @seed
 @as_json
 def explore_k(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
-    """Measure k-means for each k, on the components and on the full matrix.
+    """Find how many segments the data support, or that they support none.
 
-    Writes k_scores.csv and a plot to choose the number of segments from.
+    Writes k_scores.csv, the inertia curves, and the evidence for each k beside the same evidence on
+    data without segments, with one recommendation.
 
     \b
     Example:

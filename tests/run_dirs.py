@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,18 +63,22 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def process(
-    *args: object, cwd: Path, env: dict[str, str] | None = None, **options: object
+    *args: object,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    errors: str = "strict",
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -m segcli`` in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "segcli", *map(str, args)],
+        [*prefix, sys.executable, "-m", "segcli", *map(str, args)],
         cwd=cwd,
         env=env if env is not None else environment(),
         capture_output=True,
         text=True,
+        errors=errors,
         timeout=120,
         check=False,
-        **options,
     )
 
 

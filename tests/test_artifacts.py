@@ -1,7 +1,6 @@
 """The formats: what goes in comes out, in the same bytes, and nothing else is let in."""
 
 import os
-import pickle
 import struct
 from dataclasses import dataclass
 
@@ -21,7 +20,9 @@ quick = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 ids = st.one_of(
-    st.sampled_from(["", "NA", "nan", "None", "null", " a ", "1.0", "007", "-", '"', ",", "\n", "\r"]),
+    st.sampled_from(
+        ["", "NA", "nan", "None", "null", " a ", "1.0", "007", "-", '"', ",", "\n", "\r"]
+    ),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
 )
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)

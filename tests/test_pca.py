@@ -12,9 +12,19 @@ from sklearn import decomposition
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
+from segcli.numerics import pca as pca_module
 from segcli.numerics.pca import fit_pca, leading_eigenpairs, n_components_limit, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
+
+
+@pytest.fixture(scope="module", params=[None, 0], ids=["as chosen", "by iteration"])
+def _both_ways(request):
+    """Small matrices are solved outright: everything must hold for the iteration as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param is not None:
+            patch.setattr(pca_module, "DIRECT_SIZE", request.param)
+        yield
 
 
 def pca_and_scores(blocks, n_components, *, seed=0, name="raw"):
@@ -48,6 +58,7 @@ def sparse_like(n_customers, n_items, seed=0):
     ("n_customers", "n_items", "n_components"),
     [(80, 25, 10), (25, 80, 10), (40, 40, 12), (200, 3, 3), (6, 90, 5), (30, 12, 12), (2, 5, 1)],
 )
+@pytest.mark.usefixtures("_both_ways")
 def test_equals_scikit_learn(n_customers, n_items, n_components):
     dense = sparse_like(n_customers, n_items)
     assert n_components <= n_components_limit(n_customers, n_items)
@@ -62,6 +73,7 @@ def test_equals_scikit_learn(n_customers, n_items, n_components):
     assert pca.total_variance == pytest.approx(dense.var(axis=0, ddof=1).sum(), rel=1e-10)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_equals_scikit_learn_on_weighted_values(engine, ratings):
     pca, scores = pca_and_scores(engine.blocks(ratings), 8, name="tfidf")
     dense = pca.weighting.apply(ratings).toarray()
@@ -72,6 +84,7 @@ def test_equals_scikit_learn_on_weighted_values(engine, ratings):
     assert np.allclose(scores, expected_scores, rtol=0, atol=1e-6)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_what_a_pca_is(engine, ratings):
     pca, scores = pca_and_scores(engine.blocks(ratings), 7)
     assert np.allclose(pca.loadings @ pca.loadings.T, np.eye(7), atol=1e-12)
@@ -84,6 +97,7 @@ def test_what_a_pca_is(engine, ratings):
     assert (pca.n_components, pca.n_customers) == (7, ratings.shape[0])
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_all_components_hold_all_the_variance(ratings):
     n_items = ratings.shape[1]
     pca, _ = of(ratings, n_items)
@@ -91,12 +105,14 @@ def test_all_components_hold_all_the_variance(ratings):
     assert pca.explained_variance_ratio.sum() == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_project_gives_the_scores_from_unweighted_rows(engine, ratings):
     pca, scores = pca_and_scores(engine.blocks(ratings), 5, name="tfidf")
     assert np.allclose(pca.project(ratings), scores, atol=1e-12)
     assert np.allclose(pca.project(ratings[[3, 1]]), scores[[3, 1]], atol=1e-12)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_first_cuts_and_refuses_more_than_there_are(ratings):
     pca, scores = of(ratings, 6)
     cut = pca.first(2)
@@ -108,6 +124,7 @@ def test_first_cuts_and_refuses_more_than_there_are(ratings):
 
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(1, 250), max_size=6, unique=True))
+@pytest.mark.usefixtures("_both_ways")
 def test_blocks_do_not_matter(ratings, cuts):
     bounds = (0, *sorted(cuts), ratings.shape[0])
     pca, scores = pca_and_scores(LocalBlocks(ratings, bounds, 1), 4)
@@ -117,6 +134,7 @@ def test_blocks_do_not_matter(ratings, cuts):
     assert np.allclose(scores, whole_scores, atol=1e-6)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_threads_change_no_bit(ratings):
     found = [pca_and_scores(LocalEngine(n, block_entries=64).blocks(ratings), 5) for n in (1, 2, 2)]
     for (one, one_scores), (two, two_scores) in pairwise(found):
@@ -125,6 +143,7 @@ def test_threads_change_no_bit(ratings):
         assert one_scores.tobytes() == two_scores.tobytes()
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_the_seed_does_not_show(ratings):
     one, two = (of(ratings, 5, seed=seed)[0] for seed in (0, 1))
     assert np.allclose(one.explained_variance, two.explained_variance, rtol=1e-9)
@@ -132,6 +151,7 @@ def test_the_seed_does_not_show(ratings):
 
 
 @pytest.mark.parametrize("name", ["raw", "tfidf"])
+@pytest.mark.usefixtures("_both_ways")
 def test_renamed_customers_and_items_give_the_same_components(ratings, name):
     rng = np.random.default_rng(3)
     rows, columns = rng.permutation(ratings.shape[0]), rng.permutation(ratings.shape[1])
@@ -143,6 +163,7 @@ def test_renamed_customers_and_items_give_the_same_components(ratings, name):
 
 
 @pytest.mark.parametrize("shape", [(50, 20), (20, 50)])
+@pytest.mark.usefixtures("_both_ways")
 def test_a_matrix_of_rank_three_has_three_components(shape):
     rng = np.random.default_rng(0)
     dense = rng.integers(0, 3, (shape[0], 3)) @ rng.integers(0, 3, (3, shape[1])).astype(float)
@@ -154,6 +175,7 @@ def test_a_matrix_of_rank_three_has_three_components(shape):
     assert scores.shape == (shape[0], 3)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_items_that_nobody_has_or_everybody_has_alike_bear_no_loading():
     dense = sparse_like(40, 6)
     dense[:, 2], dense[:, 4] = 0, 3.3
@@ -163,12 +185,14 @@ def test_items_that_nobody_has_or_everybody_has_alike_bear_no_loading():
 
 @pytest.mark.parametrize("row", [[1.0, 0, 2], [0.1, 0.7, 0], [0, 0, 0]])
 @pytest.mark.parametrize("n_customers", [2, 7, 1000])
+@pytest.mark.usefixtures("_both_ways")
 def test_customers_all_alike_are_refused(row, n_customers):
     with pytest.raises(ChoiceError, match="all customers have the same values"):
         of(np.tile(row, (n_customers, 1)), 1)
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e6])
+@pytest.mark.usefixtures("_both_ways")
 def test_the_unit_of_the_values_does_not_matter(ratings, scale):
     one, two = of(ratings, 5)[0], of(ratings * scale, 5)[0]
     assert np.allclose(two.explained_variance_ratio, one.explained_variance_ratio, atol=1e-9)
@@ -224,6 +248,7 @@ def test_leading_eigenpairs(eigenvalues, n_pairs, width, scale):
 # MovieLens 100K: what the recipe of 2015 gave
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_the_ratios_of_2015(ml100k):
     pca, _ = of(ml100k, 10)
     ratios = pca.explained_variance_ratio
@@ -231,6 +256,7 @@ def test_the_ratios_of_2015(ml100k):
     assert ratios.sum() == pytest.approx(0.353, abs=1e-3)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_equals_scikit_learn_on_movielens(ml100k):
     pca, _ = of(ml100k, 10)
     full, loadings, _ = oracle(ml100k.toarray(), 10)

@@ -37,6 +37,8 @@ EXPLAINED_VARIANCE_PLOT: Artifact[Any] = Artifact(
 
 # explore-k
 K_SCORES = Artifact("k_scores.csv", "explore-k", Table())
+K_VERDICT = Artifact("k_verdict.json", "explore-k", Json())
+K_EVIDENCE_PLOT: Artifact[Any] = Artifact("k_evidence.png", "explore-k", Picture())
 INERTIA_PLOT: Artifact[Any] = Artifact("inertia.png", "explore-k", Picture())
 
 # cluster

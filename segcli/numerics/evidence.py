@@ -82,6 +82,40 @@ class Level:
 LEVELS = {"quick": Level(3, 1), "full": Level(8, 4)}
 
 
+def evidence_level(
+    asked: str | None, X: sp.csr_array, ks: Sequence[int]
+) -> tuple[Level | None, str | None]:
+    """Return how much evidence to gather, or None and the reason why there can be none.
+
+    Parameters
+    ----------
+    asked : a name of `LEVELS`, "none", or None for as much as is quick and possible
+
+    Raises
+    ------
+    ChoiceError
+        If a level is asked for that these data cannot bear.
+    """
+    if asked == "none":
+        return None, None
+    trouble = None
+    if X.shape[0] < LEAST_CUSTOMERS:
+        trouble = (
+            f"{X.shape[0]} customers are too few to be split into halves: evidence needs at least "
+            f"{LEAST_CUSTOMERS}"
+        )
+    elif X.nnz and X.data.min() < 0:
+        trouble = "evidence takes counts or ratings from 0 up, and the matrix has negative values"
+    elif max(ks) < 2:
+        trouble = "one segment needs no evidence"
+    if trouble is None:
+        return LEVELS[asked or "quick"], None
+    if asked is None:
+        return None, f"No evidence was gathered: {trouble}."
+    msg = f"{trouble}. Use --evidence none."
+    raise ChoiceError(msg)
+
+
 @dataclass(frozen=True)
 class KEvidence:
     """What speaks for and against each number of segments.
@@ -271,6 +305,7 @@ def _measure(
     strength, strength_se = _over_splits([r.prediction_strength for r in resamples])
     transfer, transfer_se = _over_splits([r.transfer_ari for r in resamples])
     gains = np.array([mean_gain(row, n_hidden) for row in bits]).reshape(n_ks, 2)
+    steps_up = np.array([_step_up(bits, gains[:, 0], i, n_hidden) for i in range(n_ks)])
     widths = silhouettes(
         full.scores,
         [partition.labels for partition in full.partitions],
@@ -287,6 +322,8 @@ def _measure(
         "transfer_ari_se": transfer_se,
         "held_out_gain": gains[:, 0],
         "held_out_gain_se": gains[:, 1],
+        "held_out_step": steps_up.reshape(n_ks, 2)[:, 0],
+        "held_out_step_se": steps_up.reshape(n_ks, 2)[:, 1],
         "activity_share": _activity_shares(X, full),
     }
     table = pd.DataFrame(columns, index=pd.Index(full.ks, name="k"), dtype=np.float64)
@@ -303,6 +340,19 @@ def _over_splits(values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     n = len(splits)
     errors = splits.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(splits.shape[1])
     return nan_mean(splits), errors
+
+
+def _step_up(
+    bits: np.ndarray, gains: np.ndarray, i: int, n_hidden: np.ndarray
+) -> tuple[float, float]:
+    """Return by how much the i-th k gains more than any smaller one, and the standard error.
+
+    The same customers and hidden interactions are compared, so the error is far below that of
+    either gain.
+    """
+    if i == 0 or np.isnan(gains[:i]).all():
+        return mean_gain(bits[i], n_hidden)
+    return mean_gain(bits[i] - bits[np.nanargmax(gains[:i])], n_hidden)
 
 
 def _activity_shares(X: sp.csr_array, full: FittedRecipe) -> list[float]:

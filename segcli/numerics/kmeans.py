@@ -36,7 +36,7 @@ MAX_ITERATIONS = 300
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
 
-SAMPLE_SIZE = 20_000
+SAMPLE_SIZE = 5_000
 """Customers from which starts are drawn, and on which they compete when there are more."""
 
 _N_CANDIDATES = 5

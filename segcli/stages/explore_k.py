@@ -1,8 +1,8 @@
-"""explore-k: the inertia of k-means for each k, on the reduced data and on the full matrix."""
+"""explore-k: for each number of segments, the inertia of k-means and the evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,37 @@ import pandas as pd
 
 from segcli import plots
 from segcli.artifacts import open_stage, records
-from segcli.artifacts.catalogue import INERTIA_PLOT, K_SCORES, MATRIX, PCA_MODEL
+from segcli.artifacts.catalogue import (
+    INERTIA_PLOT,
+    K_EVIDENCE_PLOT,
+    K_SCORES,
+    K_VERDICT,
+    MATRIX,
+    PCA_MODEL,
+)
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
+from segcli.numerics.evidence import (
+    LEAST_STRENGTH,
+    LEAST_TRANSFER,
+    KEvidence,
+    KVerdict,
+    evidence_level,
+    gather_evidence,
+    verdict,
+)
 from segcli.numerics.kmeans import KMeansFit, fit_all, refine
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import rank
+from segcli.numerics.recipe import Recipe
 from segcli.numerics.weighting import weigh
 
 DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
 """Lloyd steps on the full matrix, from the partition found on all the components held."""
+
+FULL_STARTS = 8
+"""Starts of that partition: the steps on the full matrix make up for fewer."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,10 @@ class KExploration:
     weighting : str
     scores : tuple of dict, the rows of k_scores.csv
     not_converged : tuple of int, the k whose centers still moved at the last step
+    evidence : dict or None
+        What `k_verdict.json` holds: the supported k, the recommended one, the reason, and on what it
+        rests. None if no evidence was gathered; `no_evidence` says why.
+    no_evidence : str or None
     wrote : tuple of str, the files written
     """
 
@@ -42,28 +66,57 @@ class KExploration:
     weighting: str
     scores: tuple[dict[str, Any], ...]
     not_converged: tuple[int, ...]
+    evidence: dict[str, Any] | None
+    no_evidence: str | None
     wrote: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """Return the summary for a person."""
+        lines = [
+            f"k-means of the {self.weighting} matrix, on {self.n_components} components (reduced) and "
+            "in full.",
+            *(self._evidence_lines() if self.evidence else self._inertia_lines()),
+        ]
+        if self.not_converged:
+            ks = ", ".join(map(str, self.not_converged))
+            lines.append(f"Not converged after the last step allowed, k = {ks}.")
+        if self.no_evidence:
+            lines.append(self.no_evidence)
+        return lines
+
+    def _inertia_lines(self) -> list[str]:
         rows = [
             f"{row['k']:>5}  {row['inertia_reduced']:>14,.6g}  {row['inertia_reduced_share']:>6.1%}"
             f"  {row['inertia_full']:>14,.6g}  {row['inertia_full_share']:>6.1%}"
             for row in _spread(self.scores)
         ]
-        lines = [
-            f"k-means of the {self.weighting} matrix, on {self.n_components} components and in full.",
+        return [
             "    k        reduced   share            full   share",
             *rows,
+            "Shares are of the total variance of the same space. Inertia falls with k in any data, so "
+            "a fall alone is no evidence.",
         ]
-        if self.not_converged:
-            ks = ", ".join(map(str, self.not_converged))
-            lines.append(f"Not converged after the last step allowed, k = {ks}.")
-        lines.append(
-            "Shares are of the total variance of the same space; inertia falls with k in any data, "
-            "so a fall alone is no evidence. Look at inertia.png, choose k, then run cluster."
-        )
-        return lines
+
+    def _evidence_lines(self) -> list[str]:
+        evidence = self.evidence or {}
+        supported = set(evidence["supported"])
+        rows = [
+            f"{row['k']:>5}   {row['inertia_reduced_share']:>7.1%}  {row['inertia_full_share']:>5.1%}"
+            f"{_pair(row, 'prediction_strength'):>13}{_pair(row, 'transfer_ari'):>14}"
+            f"{_pair(row, 'held_out_gain'):>14}{_pair(row, 'jaccard_min'):>14}"
+            f"{_pair(row, 'activity_share'):>13}{'   *' if row['k'] in supported else ''}".rstrip()
+            for row in _spread(self.scores, keep=supported)
+        ]
+        sampled = " (a sample)" if evidence["is_sample"] else ""
+        return [
+            "        inertia share   prediction      transfer    held-out gain  least stable   activity",
+            "    k  reduced   full   strength           ARI          bits         Jaccard       share",
+            *rows,
+            f"Each pair: these data | data without segments. From {evidence['n_customers']:,} customers"
+            f"{sampled}, {evidence['n_splits']} splits, {evidence['n_nulls']} "
+            f"null{'s' if evidence['n_nulls'] > 1 else ''}. * supported.",
+            evidence["reason"],
+        ]
 
 
 def run(
@@ -73,26 +126,75 @@ def run(
     k_min: int,
     k_max: int | None,
     k_step: int,
+    evidence: str | None,
     engine: Engine,
     seed: int,
 ) -> KExploration:
     """Read `MATRIX` and `PCA_MODEL`; write `K_SCORES` and `INERTIA_PLOT`; return the scores."""
-    parameters = {"n_components": n_components, "k_min": k_min, "k_max": k_max, "k_step": k_step}
+    parameters = {
+        "n_components": n_components,
+        "k_min": k_min,
+        "k_max": k_max,
+        "k_step": k_step,
+        "evidence": evidence,
+    }
     with open_stage(run_dir, "explore-k", parameters, seed=seed) as stage:
-        X = engine.blocks(stage.load(MATRIX))
+        matrix = stage.load(MATRIX)
+        X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL)
         reduced = pca.first(n_components)
         ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0])
-        ranks = rank(X).customers
+        ranks = rank(X)
         weighted = weigh(X, pca.weighting)
         scores = score(weighted, pca)
         on_reduced = engine.blocks(np.ascontiguousarray(scores[:, :n_components]))
-        fits_reduced = fit_all(on_reduced, ks, customer_ranks=ranks, seed=seed)
-        fits_held = fit_all(engine.blocks(scores), ks, customer_ranks=ranks, seed=seed)
+        fits_reduced = fit_all(on_reduced, ks, customer_ranks=ranks.customers, seed=seed)
+        fits_held = fit_all(
+            engine.blocks(scores),
+            ks,
+            customer_ranks=ranks.customers,
+            seed=seed,
+            n_starts=FULL_STARTS,
+        )
         fits_full = refine(
-            weighted, fits_held, customer_ranks=ranks, max_iterations=FULL_ITERATIONS
+            weighted, fits_held, customer_ranks=ranks.customers, max_iterations=FULL_ITERATIONS
         )
         table = k_scores_table(reduced, fits_reduced, fits_full)
+        level, no_evidence = evidence_level(evidence, matrix, ks)
+        document = None
+        if level is not None:
+            gathered = gather_evidence(
+                matrix,
+                Recipe(pca.weighting.name, n_components),
+                [k for k in ks if k > 1],
+                ranks=ranks,
+                seed=seed,
+                n_splits=level.n_splits,
+                n_nulls=level.n_nulls,
+            )
+            found = verdict(gathered)
+            document = verdict_document(gathered, found)
+            table = table.merge(
+                gathered.table.drop(columns=["inertia_share"]).rename(
+                    columns=lambda name: name.replace("inertia_share", "inertia_reduced_share")
+                ),
+                left_on="k",
+                right_index=True,
+                how="left",
+            )
+            stage.save(K_VERDICT, document)
+            stage.save(
+                K_EVIDENCE_PLOT,
+                plots.k_evidence(
+                    table,
+                    thresholds={
+                        "prediction_strength": LEAST_STRENGTH,
+                        "transfer_ari": LEAST_TRANSFER,
+                    },
+                    supported=found.supported,
+                    recommended=found.recommended,
+                ),
+            )
         stage.save(K_SCORES, table)
         stage.save(INERTIA_PLOT, plots.inertia(table, n_components, pca.weighting.name))
         return KExploration(
@@ -100,8 +202,26 @@ def run(
             weighting=pca.weighting.name,
             scores=tuple(records(table)),
             not_converged=tuple(fit.k for fit in fits_reduced if not fit.converged),
+            evidence=document,
+            no_evidence=no_evidence,
             wrote=tuple(stage.writes),
         )
+
+
+def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:
+    """Return what `k_verdict.json` holds."""
+    return {
+        "supported": list(found.supported),
+        "recommended": found.recommended,
+        "gain_peak": found.gain_peak,
+        "reason": found.reason,
+        "weighting": gathered.recipe.weighting,
+        "n_components": gathered.recipe.n_components,
+        "n_customers": gathered.n_customers,
+        "is_sample": gathered.is_sample,
+        "n_splits": gathered.n_splits,
+        "n_nulls": gathered.n_nulls,
+    }
 
 
 def choose_ks(k_min: int, k_max: int | None, k_step: int, *, n_customers: int) -> list[int]:
@@ -140,7 +260,14 @@ def k_scores_table(
     )
 
 
-def _spread(rows: Sequence[dict[str, Any]], n: int = 12) -> list[dict[str, Any]]:
-    """Return at most n of the rows, evenly spread, both ends included."""
-    picks = np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(int))
-    return [rows[pick] for pick in picks]
+def _pair(row: dict[str, Any], measure: str) -> str:
+    return f"{row[measure]:.2f} | {row[measure + '_null']:.2f}"
+
+
+def _spread(
+    rows: Sequence[dict[str, Any]], n: int = 14, keep: Collection[int] = ()
+) -> list[dict[str, Any]]:
+    """Return about n of the rows: small k and those to keep in full, then ever fewer."""
+    n = min(n, len(rows))
+    picks = set(np.geomspace(1, len(rows), n).round().astype(int) - 1) | set(range(n // 2))
+    return [row for i, row in enumerate(rows) if i in picks or row["k"] in keep]

@@ -1,0 +1,222 @@
+"""The command line: light, in order, documented; JSON alone on stdout; a bar on terminals only."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+from run_dirs import STAGES, assert_whole, digests, environment, invoke, ok, process, workplace_in
+
+from segcli import __version__, terminal
+from segcli.cli import main
+
+HEAVY = ("numpy", "scipy", "pandas", "sklearn", "matplotlib", "joblib", "pyarrow", "jinja2")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["cluster", "--help"]])
+def test_help_loads_nothing_heavier_than_click(tmp_path, args):
+    code = (
+        "import sys\nfrom segcli.cli import main\n"
+        f"main({args}, standalone_mode=False)\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(found.stderr.split())
+    assert "click" in loaded
+    assert loaded.isdisjoint({*HEAVY, "threadpoolctl", "pyspark"})
+
+
+def test_commands_stand_in_the_order_of_the_pipeline():
+    lines = ok("--help").stdout.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == [*STAGES, "status"]
+    assert all(len(line.split()) > 1 for line in lines)
+
+
+@pytest.mark.parametrize("name", [*STAGES, "status"])
+def test_each_command_has_help_with_an_example(name):
+    text = ok(name, "--help").stdout
+    assert f"Example:\n    segcli {name} " in text
+    assert ok(name, "-h").stdout == text
+    command = main.commands[name]
+    for option in command.params:
+        assert isinstance(option, click.Argument) or option.help, option.name
+    examples = [line.split()[1:] for line in text.splitlines() if line.startswith("    segcli ")]
+    for example in examples:  # the example is a command line that parses
+        command.make_context(name, example[1:], resilient_parsing=False)
+
+
+def test_every_option_has_no_double():
+    for command in main.commands.values():
+        names = [name for option in command.params for name in option.opts]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", [*STAGES, "status"])
+def test_json_is_one_object_alone_on_stdout(place, name):
+    result = ok(*STAGES.get(name, ("status", "run")), "--json")
+    assert isinstance(json.loads(result.stdout), dict)
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_summary_names_the_files_written_and_json_says_the_same(place, name):
+    text = ok(*STAGES[name]).stdout
+    document = json.loads(ok(*STAGES[name], "--json").stdout)
+    assert text.splitlines()[-1] == f"Wrote to run: {', '.join(document['wrote'])}"
+    assert all((place.run / wrote).is_file() for wrote in document["wrote"])
+
+
+def test_module_version_and_bare_call(tmp_path):
+    found = process("--version", cwd=tmp_path)
+    assert (found.returncode, found.stdout) == (0, f"segcli, version {__version__}\n")
+    assert process(cwd=tmp_path).stderr.startswith("Usage: segcli ")
+    assert invoke("--version").stdout == found.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion(tmp_path, shell):
+    code = "from segcli.cli import main; main(prog_name='segcli')"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(_SEGCLI_COMPLETE=f"{shell}_source"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0
+    assert "_SEGCLI_COMPLETE" in found.stdout
+
+
+def test_completion_offers_the_commands(tmp_path):
+    env = environment(_SEGCLI_COMPLETE="bash_complete", COMP_WORDS="segcli explore", COMP_CWORD="1")
+    code = "from segcli.cli import main; main(prog_name='segcli')"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == ["plain,explore-pca", "plain,explore-k"]
+
+
+# The progress bar
+
+
+class FakeTerminal(io.StringIO):
+    """A stream that is, or is not, a terminal."""
+
+    def __init__(self, tty):
+        super().__init__()
+        self._tty = tty
+
+    def isatty(self):
+        return self._tty
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is set."""
+    now = [100.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    return now
+
+
+def drawn(monkeypatch, clock, tty, moments):
+    """Return what a bar writes when told, at each moment, that a step of ten is done."""
+    stream = FakeTerminal(tty)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(click, "echo", lambda text, nl, err: stream.write(text))
+    bar = terminal.ProgressBar()
+    for done, moment in enumerate(moments, 1):
+        clock[0] = 100.0 + moment
+        bar("k-means", done, 10)
+    bar.clear()
+    return stream.getvalue()
+
+
+def test_no_bar_where_there_is_no_terminal(monkeypatch, clock):
+    assert drawn(monkeypatch, clock, False, [1, 5, 9]) == ""
+
+
+def test_no_bar_for_short_work(monkeypatch, clock):
+    assert drawn(monkeypatch, clock, True, [0.1, 0.5, 1.4]) == ""
+
+
+def test_a_bar_for_long_work_with_the_time_left(monkeypatch, clock):
+    text = drawn(monkeypatch, clock, True, [1, 2, 2.01, 2.02, 8])
+    lines = text.split("\r\x1b[2K")
+    assert len(lines) == 4  # nothing, two drawings (those between come too soon), the wipe
+    assert lines[1] == "k-means [#####-------------------]  20%  4 s left"
+    assert lines[2] == "k-means [############------------]  50%  7 s left"
+    assert lines[3] == ""
+
+
+def test_a_bar_without_a_total_counts_steps(monkeypatch, clock):
+    stream = FakeTerminal(True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(click, "echo", lambda text, nl, err: stream.write(text))
+    bar = terminal.ProgressBar()
+    clock[0] += 5
+    bar("PCA", 3, None)
+    assert stream.getvalue().endswith("PCA: step 3")
+
+
+# Ctrl-C
+
+INTERRUPTED = """
+import sys, time
+import segcli.artifacts.formats as formats
+def slow(self, path, value):
+    path.write_text("half")
+    print("writing", flush=True)
+    time.sleep(30)
+formats.Picture.write = slow
+from segcli.cli import main
+main(sys.argv[1:], prog_name="segcli")
+"""
+
+
+@pytest.mark.parametrize("name", ["explore-pca", "explore-k", "validate", "report"])
+def test_ctrl_c_leaves_the_run_directory_as_it_was(place, name):
+    before = digests(place.run)
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, *STAGES[name]],
+        cwd=place.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout.readline() == "writing\n"
+        time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=20)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 1
+    assert errors.strip() == "Aborted!"
+    assert digests(place.run) == before
+    assert_whole(place.run)
