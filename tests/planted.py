@@ -18,7 +18,7 @@ class Design:
     spread: float  # standard deviation of log activity
     values: str  # "stars" or "counts"
     n_customers: int = 1200
-    n_items: int = 300
+    n_items: int = 600
     median_items: int = 30
     contrast: float = 12.0
 
@@ -49,7 +49,7 @@ def plant(design, seed):
     popularity = (rng.permutation(m) + 1.0) ** -0.7
     chances = popularity * np.where(genre == truth[:, None], design.contrast, 1.0)
     activity = design.median_items * np.exp(design.spread * rng.standard_normal(n))
-    n_picks = np.clip(np.rint(activity), 5, m // 3).astype(int)
+    n_picks = np.clip(np.rint(activity), 5, m // 6).astype(int)
     # The first to come of exponential waiting times: a draw without replacement by chances.
     waiting = rng.exponential(size=(n, m)) / chances
     picked = np.argsort(np.argsort(waiting, axis=1), axis=1) < n_picks[:, None]

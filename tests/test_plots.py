@@ -64,22 +64,7 @@ def test_every_figure_is_drawn_the_same_twice(draw):
     assert b"Software" not in first
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        pytest.param(
-            draw,
-            id=name,
-            marks=[
-                pytest.mark.xfail(
-                    reason="the constrained layout moves on with every save", strict=True
-                )
-            ]
-            * (name == "confusion_matrix"),
-        )
-        for name, draw in FIGURES.items()
-    ],
-)
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
 def test_a_figure_saved_twice_gives_the_same_bytes(draw):
     figure = draw()
     assert plots.png(figure) == plots.png(figure)

@@ -63,7 +63,7 @@ def test_after_another_ingest_each_later_stage_is_refused_or_follows(place, name
         ok(*STAGES[name])
     else:
         line = assert_one_line(invoke(*STAGES[name]), "is stale: matrix.npz has changed since")
-        assert command_in(line) == list(map(str, STAGES["explore-pca"])) + ["--weighting", "tfidf"]
+        assert command_in(line) == [*STAGES["explore-pca"], "--weighting", "tfidf"]
         assert digests(place.run) == before
 
 
@@ -222,6 +222,13 @@ def test_another_manifest_is_refused_and_kept(place, content):
     assert digests(place.run) == before
 
 
+def test_a_manifest_that_goes_in_a_circle_is_refused(place):
+    document = json.loads((place.run / "manifest.json").read_text())
+    document["stages"]["ingest"]["reads"]["report.txt"] = "0" * 64
+    (place.run / "manifest.json").write_text(json.dumps(document))
+    assert_one_line(invoke(*STAGES["cluster"]), "manifest.json is damaged")
+
+
 @pytest.mark.parametrize("name", ["../ratings.csv", "/etc/hostname", "..", "a/b", ".ssh"])
 def test_a_manifest_never_leads_out_of_the_directory(place, name):
     document = json.loads((place.run / "manifest.json").read_text())
@@ -307,7 +314,7 @@ def test_a_stage_that_raises_leaves_everything_as_it_was(place, monkeypatch):
 @pytest.mark.parametrize("error", [Crash, KeyboardInterrupt, ValueError])
 def test_whatever_is_raised_nothing_is_left_over(tmp_path, error):
     run = tmp_path / "a" / "b"
-    with pytest.raises(error), open_stage(run, "ingest", {}) as opened:
+    with pytest.raises(error), open_stage(run, "ingest", {}) as opened:  # noqa: PT012
         opened.save(catalogue.REJECTS, catalogue_table())
         raise error
     assert list(tmp_path.iterdir()) == []
@@ -504,7 +511,7 @@ def test_a_directory_that_may_not_be_written_to(place):
     place.run.chmod(0o555)
     place.folder.chmod(0o555)
     try:
-        for args in STAGES.values():
+        for args in (STAGES["ingest"], STAGES["cluster"]):
             found = process(*args, cwd=place.folder, prefix=prefix)
             assert_one_line(found, "run cannot be written to")
         found = process("ingest", "ratings.csv", "another/run", cwd=place.folder, prefix=prefix)

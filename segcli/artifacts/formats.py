@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import joblib
 import numpy as np
@@ -106,7 +106,7 @@ class Table:
         returns = any(
             value[name].str.contains("\r", regex=False).any() for name in self.text if len(value)
         )
-        quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+        quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
         value.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 
     def read(self, path: Path) -> pd.DataFrame:

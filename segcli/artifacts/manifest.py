@@ -90,17 +90,20 @@ def read(run_dir: Path) -> Manifest:
     except FileNotFoundError:
         return Manifest({})
     except ValueError as error:
-        msg = f"{path} is damaged ({error}). Run the stages again, from: segcli ingest"
+        msg = f"{path} is damaged ({error}). Use a new run directory."
         raise RunDirectoryError(msg) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else None
         msg = f"{path} has format {found}; this segcli reads format {FORMAT}. Use a new run directory."
         raise RunDirectoryError(msg)
     try:
-        return Manifest({name: _record(entry) for name, entry in document["stages"].items()})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        msg = f"{path} is damaged ({error}). Run the stages again, from: segcli ingest"
+        manifest = Manifest({name: _record(entry) for name, entry in document["stages"].items()})
+        for name in manifest.stages:
+            manifest.outdated(name)  # stages that read from one another in a circle never end
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        msg = f"{path} is damaged ({error}). Use a new run directory."
         raise RunDirectoryError(msg) from error
+    return manifest
 
 
 def _record(entry: Mapping[str, Any]) -> Record:

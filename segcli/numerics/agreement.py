@@ -47,10 +47,11 @@ def variance_explained(values: np.ndarray, labels: np.ndarray) -> float:
     0: the segments' means are all equal; 1: the variable is constant within each segment. With no
     relation at all, (k - 1) / (n - 1) is expected.
     """
+    if values.min() == values.max():
+        return 0.0
+    values = values - values[0]  # rounding of a large mean would pass for variance
     counts = np.bincount(labels)
     means = np.bincount(labels, values) / np.maximum(counts, 1)
     total = float(((values - values.mean()) ** 2).sum())
-    if total == 0:
-        return 0.0
     between = float((counts * (means - values.mean()) ** 2).sum())
     return between / total

@@ -227,9 +227,7 @@ def recommend(n_parallel: int, n_predictive: int, n_components: int) -> tuple[in
     return recommended, f"{found[0].upper()}{found[1:]}; the smaller number is the safer."
 
 
-def explained_variance_ratios(
-    weighted: Deflated, n_components: int, *, seed: int
-) -> np.ndarray:
+def explained_variance_ratios(weighted: Deflated, n_components: int, *, seed: int) -> np.ndarray:
     """Return the leading components' shares of the variance, 0 to 1, to about four digits.
 
     Fewer than ``n_components`` come back where the matrix has fewer.

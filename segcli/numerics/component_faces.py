@@ -105,4 +105,4 @@ def _strongest(loading: np.ndarray, n: int) -> np.ndarray:
         # The order by twelve digits is slow; give it only what can be in it.
         least = np.partition(loading[candidates], -n)[-n]
         candidates = candidates[loading[candidates] >= least * (1 - 1e-9)]
-    return candidates[top(loading[candidates], n)]
+    return np.asarray(candidates[top(loading[candidates], n)])

@@ -2,16 +2,20 @@
 
 The rule (`verdict`). A k is supported if all of these hold:
 
-1. *Found again*: prediction strength, plus one standard error, is at least .8. Below, some segment
-   of one half of the customers is torn apart by the other half's model (Tibshirani & Walther 2005,
-   who take .8 to .9).
+1. *Found again*: every segment is at least "stable" in halves of the customers: smallest Jaccard
+   similarity at least .75 (Hennig 2007).
 2. *Told by what customers have*: transfer ARI is at least .65, from where on recovery counts as
    moderate (Steinley 2004), and above every null's by .05 (Clest's least difference: Dudoit &
    Fridlyand 2002).
 3. *Worth knowing*: the held-out gain is above every null's, and above 0, by .02 bits.
+4. *Worth more than fewer*: the held-out gain is above that of every smaller k by two standard errors
+   of the difference. Cutting a real segment in two by activity can be as stable; it gains nothing.
+
+Prediction strength is shown beside them. It asks the same as 1 more strictly, by the one segment and
+the one half that fare worst; Tibshirani & Walther take .8 to .9.
 
 Stability alone does not do: split by activity, customers without any segments are as stable as can
-be. What activity cannot do is carry over through items alone (2) and predict hidden ones (3).
+be. What activity cannot do is carry over through items alone (2) and predict hidden ones (3, 4).
 
 The recommended k is the largest that is supported. Held-out gain often still rises beyond: finer
 groups predict better although their borders are arbitrary. The smallest k whose gain is within one
@@ -19,6 +23,7 @@ standard error of the best (Breiman et al. 1984) is named beside, and what each 
 
 References
 ----------
+Hennig (2007), Comput. Stat. Data Anal. 52, 258-271, doi:10.1016/j.csda.2006.11.025.
 Tibshirani & Walther (2005), J. Comput. Graph. Stat. 14, 511-528, doi:10.1198/106186005X59243.
 Dudoit & Fridlyand (2002), Genome Biology 3(7), research0036, doi:10.1186/gb-2002-3-7-research0036.
 Steinley (2004), "Properties of the Hubert-Arabie adjusted Rand index", Psychol. Methods 9, 386-396,
@@ -45,10 +50,11 @@ from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_ord
 from segcli.numerics.silhouette import silhouettes
 from segcli.numerics.stability import nan_mean, resample
 
-LEAST_STRENGTH = 0.8
+LEAST_STABILITY = 0.75
 LEAST_TRANSFER = 0.65
 LEAST_TRANSFER_ABOVE_NULL = 0.05
 LEAST_GAIN_ABOVE_NULL = 0.02
+LEAST_STEP_ERRORS = 2.0
 
 SAMPLE_SIZE = 5000
 LEAST_CUSTOMERS = 20
@@ -134,6 +140,7 @@ class KEvidence:
         - jaccard_min, jaccard_mean: over segments, 0 to 1; from .75 on stable
         - transfer_ari: 1 is best, about 0 is chance
         - held_out_gain: bits per hidden interaction; 0, the segments predict nothing
+        - held_out_step, held_out_step_se: gain above the best of the smaller k, and its error
         - activity_share: of the variance of log activity, what the segments explain; 0 to 1
 
         NaN where a k asks for more segments than a half has distinct customers.
@@ -227,7 +234,9 @@ def gather_evidence(
     table = _measure(ordered, recipe, ks, seed, n_splits, steps)
     nulls = []
     for j in range(n_nulls):
-        null = swapped(ordered, ranks=_by_position(ordered), rng=np.random.default_rng([seed, 6, j]))
+        null = swapped(
+            ordered, ranks=_by_position(ordered), rng=np.random.default_rng([seed, 6, j])
+        )
         nulls.append(_measure(null, recipe, ks, seed, 1, steps)[list(MEASURES)].to_numpy())
     stacked = np.stack(nulls)
     for i, measure in enumerate(MEASURES):
@@ -372,11 +381,11 @@ def _gains(row: pd.Series) -> bool:
 def _failures(row: pd.Series) -> list[str]:
     """Return what speaks against a k, in words; nothing if it is supported."""
     failures = []
-    strength = row["prediction_strength"]
-    if not strength + row["prediction_strength_se"] >= LEAST_STRENGTH:
+    stability = row["jaccard_min"]
+    if not stability >= LEAST_STABILITY:
         failures.append(
-            f"other customers would lead to other segments (prediction strength {strength:.2f}, "
-            f"{LEAST_STRENGTH} is needed)"
+            f"other customers would lead to other segments (the least stable segment's Jaccard "
+            f"similarity is {stability:.2f}, {LEAST_STABILITY} is needed)"
         )
     transfer, null = row["transfer_ari"], row["transfer_ari_null_max"]
     if not transfer >= max(LEAST_TRANSFER, null + LEAST_TRANSFER_ABOVE_NULL):
@@ -390,13 +399,15 @@ def _failures(row: pd.Series) -> list[str]:
             f"({row['held_out_gain']:.3f} bits, {row['held_out_gain_null_max']:.3f} without any "
             f"segments)"
         )
+    elif not row["held_out_step"] > LEAST_STEP_ERRORS * row["held_out_step_se"]:
+        failures.append("fewer segments predict hidden interactions as well")
     return failures
 
 
 def _strengths(row: pd.Series) -> str:
     return (
-        f"other customers lead to the same segments (prediction strength "
-        f"{row['prediction_strength']:.2f}), what customers have tells their segment (transfer ARI "
+        f"other customers lead to the same segments (least Jaccard similarity "
+        f"{row['jaccard_min']:.2f}), what customers have tells their segment (transfer ARI "
         f"{row['transfer_ari']:.2f}, {row['transfer_ari_null_max']:.2f} without any segments), and "
         f"the segment helps to predict hidden interactions ({row['held_out_gain']:.2f} bits)"
     )

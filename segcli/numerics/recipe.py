@@ -107,9 +107,7 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
         return _fit(X, recipe, ks, seed)
 
 
-def in_rank_order(
-    X: sp.csr_array, ranks: Ranks, rows: np.ndarray | None = None
-) -> sp.csr_array:
+def in_rank_order(X: sp.csr_array, ranks: Ranks, rows: np.ndarray | None = None) -> sp.csr_array:
     """Return the matrix with customers and items in the order of their ranks.
 
     The same data in any order, under any names, give the same matrix, to the bit.

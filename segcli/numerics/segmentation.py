@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from segcli.errors import InputError
 from segcli.numerics.kmeans import assign
 from segcli.numerics.pca import PCA
 
@@ -57,19 +58,30 @@ class Segmentation:
         Parameters
         ----------
         interactions : DataFrame with columns ``customer`` and ``item``, and ``value`` or none
-            Ids are compared as strings. Repeated pairs are summed; without values each row counts 1.
-            Items that the segmentation does not know are left out.
+            Ids are compared as strings; those of a float column whose values are all whole lose
+            their ``.0``, as in ``segcli ingest``. Repeated pairs are summed; without values each row
+            counts 1. Items that the segmentation does not know are left out.
 
         Returns
         -------
         DataFrame with columns ``customer`` (sorted), ``segment``, ``distance`` to its center, and
         ``known_items``: on how many interactions the answer rests. With 0, do not use it.
+
+        Raises
+        ------
+        InputError
+            If a row has no customer or no item.
         """
         import pandas as pd  # noqa: PLC0415 (only here; the numerics work on arrays)
 
-        codes, customers = pd.factorize(interactions["customer"].astype(str), sort=True)
+        for column in ("customer", "item"):
+            n_missing = int(interactions[column].isna().sum())
+            if n_missing:
+                msg = f"{n_missing} rows have no {column}. Drop them first."
+                raise InputError(msg)
+        codes, customers = pd.factorize(_as_ids(interactions["customer"]), sort=True)
         position = pd.Series(np.arange(len(self.items)), index=list(self.items))
-        columns = interactions["item"].astype(str).map(position)
+        columns = _as_ids(interactions["item"]).map(position)
         values = interactions["value"] if "value" in interactions else np.ones(len(interactions))
         known = columns.notna().to_numpy()
         X = sp.csr_array(
@@ -89,3 +101,11 @@ class Segmentation:
                 "known_items": np.diff(X.indptr),
             }
         )
+
+
+def _as_ids(column: pd.Series) -> pd.Series:
+    """Return a column's ids as the strings that ``segcli ingest`` would read."""
+    is_float = np.issubdtype(column.to_numpy().dtype, np.floating)
+    if is_float and np.all(column == np.round(column)):
+        column = column.astype(np.int64)
+    return column.astype(str)

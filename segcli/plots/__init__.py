@@ -6,4 +6,11 @@ from segcli.plots.evidence import k_evidence
 from segcli.plots.figure import png
 from segcli.plots.sizes import segment_sizes
 
-__all__ = ["confusion_matrix", "explained_variance", "inertia", "k_evidence", "png", "segment_sizes"]
+__all__ = [
+    "confusion_matrix",
+    "explained_variance",
+    "inertia",
+    "k_evidence",
+    "png",
+    "segment_sizes",
+]

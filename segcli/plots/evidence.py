@@ -12,7 +12,11 @@ from matplotlib.figure import Figure
 from segcli.plots.figure import BLUE, GREEN, GREY, INK, new_figure, whole_number_axis
 
 _PANELS = (
-    ("prediction_strength", "Prediction strength", "would other customers lead to the same segments?"),
+    (
+        "prediction_strength",
+        "Prediction strength",
+        "would other customers lead to the same segments?",
+    ),
     ("transfer_ari", "Transfer ARI", "do items tell the segment?"),
     ("held_out_gain", "Held-out gain, bits", "do segments predict hidden interactions?"),
     ("jaccard_mean", "Jaccard stability", "mean (solid) and least stable segment (dotted)"),
@@ -45,15 +49,19 @@ def k_evidence(
             ax.axhline(thresholds[measure], color=INK, lw=0.8, ls="--")
         ax.set_title(f"{title}\n", fontsize=11, color=INK)
         ax.text(
-            0.5, 1.02, question, transform=ax.transAxes, ha="center", va="bottom", fontsize=8.5, color=GREY
+            0.5,
+            1.02,
+            question,
+            transform=ax.transAxes,
+            ha="center",
+            va="bottom",
+            fontsize=8.5,
+            color=GREY,
         )
         ax.set_xlabel("k")
         whole_number_axis(ax)
     axes[0].legend(frameon=False, fontsize=9)
-    if recommended is None:
-        verdict = "no supported k"
-    else:
-        verdict = f"largest supported k: {recommended}"
+    verdict = "no supported k" if recommended is None else f"largest supported k: {recommended}"
     figure.suptitle(f"Evidence for the number of segments: {verdict}", fontsize=13, color=INK)
     return figure
 
@@ -72,4 +80,3 @@ def _curve(ax: Axes, table: pd.DataFrame, measure: str) -> None:
     ax.set_ylim(bottom=min(0.0, *lows) if lows else 0.0)
     if measure != "held_out_gain":
         ax.set_ylim(top=1.0 if np.nanmax([real.max(), null.max()]) > 0.5 else None)
-

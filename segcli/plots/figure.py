@@ -46,5 +46,7 @@ def whole_number_axis(ax: Axes) -> None:
 def png(figure: Figure) -> bytes:
     """Return the picture as PNG bytes, the same for the same figure."""
     buffer = io.BytesIO()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # a second save would lay out again, from the first's result
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

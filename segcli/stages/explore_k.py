@@ -23,7 +23,7 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.evidence import (
-    LEAST_STRENGTH,
+    LEAST_STABILITY,
     LEAST_TRANSFER,
     KEvidence,
     KVerdict,
@@ -188,7 +188,7 @@ def run(
                 plots.k_evidence(
                     table,
                     thresholds={
-                        "prediction_strength": LEAST_STRENGTH,
+                        "jaccard_mean": LEAST_STABILITY,
                         "transfer_ari": LEAST_TRANSFER,
                     },
                     supported=found.supported,
