@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 WEIGHTINGS = ("raw", "log1p", "l2", "tfidf", "bm25", "pearson")
-FILE_PATH: click.Path = click.Path(path_type=Path)  # type: ignore[type-var]
+FILE_PATH: click.Path = click.Path(path_type=Path)
 RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
 
 
