@@ -24,6 +24,9 @@ SHARE_HIDDEN = 0.2
 
 _EM_STEPS = 30
 
+_DOUBT = 1.0
+"""Interactions, beside a segment's own, for which popularity answers: no item is ever impossible."""
+
 
 @dataclass(frozen=True)
 class Hidden:
@@ -135,7 +138,7 @@ def own_weights(counts: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (k,), 0 to 1: 0 for a segment that is best described by popularity
+    ndarray of shape (k,), 0 to below 1: 0 for a segment that is best described by popularity
     """
     segments, items = np.nonzero(counts)
     n = counts[segments, items]
@@ -148,7 +151,7 @@ def own_weights(counts: np.ndarray) -> np.ndarray:
     for _ in range(_EM_STEPS):
         own = weights[segments] * ratios
         responsible = n * own / (own + 1 - weights[segments])
-        weights = np.bincount(segments, responsible, len(counts)) / np.maximum(totals, 1)
+        weights = np.bincount(segments, responsible, len(counts)) / (totals + _DOUBT)
     return weights
 
 
