@@ -3,7 +3,7 @@
 Two questions are asked, because a curve of explained variance alone answers with the elbow one wants
 to see. *Parallel analysis*: does a component hold more variance than the same component of data with
 the same row and column counts and no segments? *Bi-cross-validation*: do that many components predict
-a block of customers and items that they have not seen?
+a block of customers and items that they have not seen? Its curve, too, stands beside a null's.
 
 Customers and items are first put in the order of their ranks, so that neither their names nor the
 order of the rows matters. No matrix is made dense: centring is a low-rank correction of a sparse one.
@@ -27,22 +27,68 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import Blocks, Engine
+from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.errors import ChoiceError
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import leading_eigenpairs, n_components_limit
 from segcli.numerics.ranks import Ranks, shuffled
 from segcli.numerics.weighting import fit_weighting, squared_norms
 
-N_NULLS = 5
-N_FOLDS = 8
 SAMPLE_SIZE = 4000
 NULL_QUANTILE = 0.95
 LEAST_COMPONENTS = 2
+LEAST_CUSTOMERS = 20
+LEAST_ITEMS = 4
 
 _TOLERANCE = 1e-2  # of the residual; an eigenvalue's error is of the order of its square
 _OVERSAMPLING = 10
-_NEGLIGIBLE = 1e-9
+_NEGLIGIBLE = 1e-11  # of the largest eigenvalue: rounding
 _PURPOSE = 31  # keys this module's random streams
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much evidence to gather.
+
+    Attributes
+    ----------
+    n_nulls : int, nulls for parallel analysis
+    n_folds : int, folds of bi-cross-validation, of the data and of one null
+    """
+
+    n_nulls: int
+    n_folds: int
+
+
+LEVELS = {"quick": Level(2, 4), "full": Level(5, 8)}
+
+
+def component_evidence_level(
+    asked: str | None, n_customers: int, n_items: int
+) -> tuple[Level | None, str | None]:
+    """Return how much evidence to gather, or None and the reason why there can be none.
+
+    Parameters
+    ----------
+    asked : a name of `LEVELS`, "none", or None for as much as is quick and possible
+
+    Raises
+    ------
+    ChoiceError
+        If a level is asked for that these data cannot bear.
+    """
+    if asked == "none":
+        return None, None
+    if n_customers >= LEAST_CUSTOMERS and n_items >= LEAST_ITEMS:
+        return LEVELS[asked or "quick"], None
+    trouble = (
+        f"{n_customers:,} customers with {n_items:,} items are too few to be split into halves: "
+        f"evidence needs at least {LEAST_CUSTOMERS} customers and {LEAST_ITEMS} items"
+    )
+    if asked is None:
+        return None, f"No evidence was gathered: {trouble}."
+    msg = f"{trouble}. Use --evidence none."
+    raise ChoiceError(msg)
 
 
 @dataclass(frozen=True)
@@ -51,10 +97,10 @@ class BiCrossValidation:
 
     Attributes
     ----------
-    errors : ndarray of shape (q + 1,), p = 0..q
+    errors : ndarray of shape (n_components + 1,), for p = 0, 1, ...
         Squared error as a share of that of the item means, over all folds: 1 at p = 0, less is better,
-        above 1 the components mislead. q is smaller than asked where a block has fewer components.
-    by_fold : ndarray of shape (n_folds, q + 1), the same of each fold
+        above 1 the components mislead. Components that a block does not have change nothing.
+    by_fold : ndarray of shape (n_folds, n_components + 1), the same of each fold
     """
 
     errors: np.ndarray
@@ -78,7 +124,7 @@ class ComponentEvidence:
     ratios : ndarray of shape (n_components,)
         Shares of explained variance of the sample; the whole matrix's where it is the sample.
     null_ratios : ndarray of shape (n_nulls, n_components), the same of each null
-    prediction : BiCrossValidation
+    prediction, null_prediction : BiCrossValidation, of the data and of the last null
     n_parallel : int
         Leading components that exceed the null's limit, up to the first that does not.
     n_predictive : int, the number of components that predicts held-out blocks best
@@ -92,6 +138,7 @@ class ComponentEvidence:
     ratios: np.ndarray
     null_ratios: np.ndarray
     prediction: BiCrossValidation
+    null_prediction: BiCrossValidation
     n_parallel: int
     n_predictive: int
     recommended: int
@@ -101,6 +148,21 @@ class ComponentEvidence:
     def n_components(self) -> int:
         """How many components were looked at."""
         return len(self.ratios)
+
+    @property
+    def n_nulls(self) -> int:
+        """How many nulls parallel analysis compared with."""
+        return len(self.null_ratios)
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds bi-cross-validation had."""
+        return len(self.prediction.by_fold)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the evidence rests on a sample of the customers."""
+        return self.n_customers < self.n_customers_total
 
     @property
     def null_mean(self) -> np.ndarray:
@@ -121,8 +183,8 @@ def gather_component_evidence(
     ranks: Ranks,
     n_components: int,
     seed: int,
-    n_nulls: int = N_NULLS,
-    n_folds: int = N_FOLDS,
+    n_nulls: int = LEVELS["full"].n_nulls,
+    n_folds: int = LEVELS["full"].n_folds,
     sample_size: int = SAMPLE_SIZE,
 ) -> ComponentEvidence:
     """Return the evidence for the number of components, and a recommendation.
@@ -135,9 +197,8 @@ def gather_component_evidence(
     ranks : of X's customers and items
     n_components : the most to consider; cut to what the sample can have
     seed : int
-    n_nulls : at least 1; 5 for a full answer, 2 for a quick one
-    n_folds : at least 1; 8 for a full answer, 4 for a quick one
-    sample_size : at least 4; of more customers than that, so many are drawn
+    n_nulls, n_folds : see `Level`; both at least 1
+    sample_size : of more customers than that, so many are drawn
 
     Raises
     ------
@@ -145,29 +206,38 @@ def gather_component_evidence(
         If there are fewer than 4 customers or 4 items, or no variance.
     """
     sample = _sample(X, ranks, sample_size, np.random.default_rng([seed, _PURPOSE, 0]))
-    if min(sample.shape) < 4:
+    if min(sample.shape) < LEAST_ITEMS:
         msg = (
             f"{sample.shape[0]} customers with {sample.shape[1]} items are too few to say how many "
             "components they support. Use --evidence none, or ingest more data."
         )
         raise ChoiceError(msg)
-    n_components = min(n_components, n_components_limit(*sample.shape))
+    limit = n_components_limit(*sample.shape)
     weighted = _weighted(sample, weighting, engine)
-    ratios = explained_variance_ratios(weighted, n_components, seed=seed)
-    n_components = len(ratios)
+    ratios = explained_variance_ratios(weighted, min(n_components, limit), seed=seed)
+    if not len(ratios):
+        msg = "all customers have the same values for the same items: there is nothing to segment."
+        raise ChoiceError(msg)
     in_order = Ranks(np.arange(sample.shape[0]), np.arange(sample.shape[1]))
-    null_ratios = np.zeros((n_nulls, n_components))
+
+    def validate(matrix: Deflated) -> BiCrossValidation:
+        return bi_cross_validate(
+            matrix, ranks=in_order, n_components=len(ratios), n_folds=n_folds, seed=seed
+        )
+
+    null_ratios = np.zeros((n_nulls, len(ratios)))
     for i in range(n_nulls):
         progress.report("components of the null", i, n_nulls)
         rng = np.random.default_rng([seed, _PURPOSE, 1, i])
         null = _weighted(swapped(sample, ranks=in_order, rng=rng), weighting, engine)
-        found = explained_variance_ratios(null, n_components, seed=seed)
+        found = explained_variance_ratios(null, len(ratios), seed=seed)
         null_ratios[i, : len(found)] = found
-    prediction = bi_cross_validate(
-        weighted, ranks=in_order, n_components=n_components, n_folds=n_folds, seed=seed
-    )
+    null_prediction = validate(null)
+    prediction = validate(weighted)
     n_parallel = count_leading(ratios, null_limit(null_ratios))
-    recommended, reason = recommend(n_parallel, prediction.n_components, n_components)
+    recommended, reason = recommend(
+        n_parallel, prediction.n_components, len(ratios), more=n_components < limit
+    )
     return ComponentEvidence(
         weighting=weighting,
         n_customers=sample.shape[0],
@@ -175,6 +245,7 @@ def gather_component_evidence(
         ratios=ratios,
         null_ratios=null_ratios,
         prediction=prediction,
+        null_prediction=null_prediction,
         n_parallel=n_parallel,
         n_predictive=prediction.n_components,
         recommended=recommended,
@@ -200,7 +271,9 @@ def count_leading(ratios: np.ndarray, limit: np.ndarray) -> int:
     return int(np.argmin(np.append(ratios > limit, False)))
 
 
-def recommend(n_parallel: int, n_predictive: int, n_components: int) -> tuple[int, str]:
+def recommend(
+    n_parallel: int, n_predictive: int, n_components: int, *, more: bool
+) -> tuple[int, str]:
     """Return a number of components and the reason for it in words.
 
     The smaller of the two suggestions, for a component that fails either question is not one to
@@ -210,38 +283,40 @@ def recommend(n_parallel: int, n_predictive: int, n_components: int) -> tuple[in
     ----------
     n_parallel, n_predictive : what parallel analysis and bi-cross-validation suggest
     n_components : how many were looked at
+    more : whether the data have more
     """
     smaller = min(n_parallel, n_predictive)
     recommended = min(max(smaller, LEAST_COMPONENTS), n_components)
+    if smaller == n_components:
+        words = (
+            f"{_all(n_components)} more variance than without segments, and help to predict held-out "
+            "customers and items."
+        )
+        if more:
+            words += " There may be more: raise --max-components to see."
+        return recommended, words
     found = (
-        f"{_components(n_parallel, n_components)} more variance than in data without segments, "
-        f"and held-out customers and items are predicted best from {n_predictive}"
+        f"{_leading(n_parallel, n_components)} more variance than without segments, and held-out "
+        f"customers and items are predicted best {_from(n_predictive)}"
     )
     if smaller < LEAST_COMPONENTS:
-        return recommended, f"Little supports any components: {found}. {recommended} is the least."
-    if smaller == n_components:
         return recommended, (
-            f"All {n_components} that were computed hold more variance than in data without segments "
-            "and predict held-out customers and items: there may be more. Raise --max-components."
+            f"Little supports any components: {found}. Another --weighting may show more; "
+            f"{recommended} is the least to work with."
         )
-    return recommended, f"{found[0].upper()}{found[1:]}; the smaller number is the safer."
+    agree = "; both say the same" if n_parallel == n_predictive else "; the smaller is the safer"
+    return recommended, f"{found[0].upper()}{found[1:]}{agree}."
 
 
 def explained_variance_ratios(weighted: Deflated, n_components: int, *, seed: int) -> np.ndarray:
     """Return the leading components' shares of the variance, 0 to 1, to about four digits.
 
-    Fewer than ``n_components`` come back where the matrix has fewer.
-
-    Raises
-    ------
-    ChoiceError
-        If there is no variance.
+    Fewer than ``n_components`` come back where the matrix has fewer; none where nothing varies.
     """
     centred = weighted.centred(weighted.column_means())
     total = centred.squared_norm()
     if total <= 1e-12 * float(squared_norms(weighted.sparse).sum()):
-        msg = "all customers have the same values for the same items: there is nothing to segment."
-        raise ChoiceError(msg)
+        return np.empty(0)
     rng = np.random.default_rng([seed, _PURPOSE, 2])
     _, s, _ = _leading_singular(centred, n_components, rng)
     return np.asarray(s**2 / total)
@@ -272,20 +347,18 @@ def bi_cross_validate(
     ----------
     Owen & Perry (2009), Ann. Appl. Stat. 3, 564-594, doi:10.1214/08-AOAS227, equation 3.1.
     """
-    totals, errors = [], []
+    totals = np.zeros(n_folds)
+    errors = np.zeros((n_folds, n_components + 1))
     for fold in range(n_folds):
         progress.report("bi-cross-validation", fold, n_folds)
         rng = np.random.default_rng([seed, _PURPOSE, 3, fold])
-        total, error = _fold_errors(weighted, ranks, n_components, rng)
-        totals.append(total)
-        errors.append(error)
-    length = min(map(len, errors))
-    table = np.array([error[:length] for error in errors])
-    scale = np.array(totals)
-    if scale.sum() <= 0:  # nothing varies in any held-out block: nothing to predict
-        return BiCrossValidation(np.ones(1), np.ones((n_folds, 1)))
-    by_fold = table / np.where(scale > 0, scale, np.inf)[:, None]
-    return BiCrossValidation(table.sum(axis=0) / scale.sum(), by_fold)
+        totals[fold], found = _fold_errors(weighted, ranks, n_components, rng)
+        errors[fold, : len(found)] = found
+        errors[fold, len(found) :] = found[-1]
+    if totals.sum() <= 0:  # nothing varies in any held-out block: nothing to predict
+        return BiCrossValidation(np.ones(n_components + 1), np.ones(errors.shape))
+    by_fold = errors / np.where(totals > 0, totals, np.inf)[:, None]
+    return BiCrossValidation(errors.sum(axis=0) / totals.sum(), by_fold)
 
 
 @dataclass(frozen=True)
@@ -304,10 +377,12 @@ class Deflated:
     right: np.ndarray
 
     @classmethod
-    def of(cls, sparse: sp.csr_array) -> Deflated:
-        """Return a sparse matrix with nothing taken away."""
-        n, m = sparse.shape
-        return cls(sparse, np.empty((n, 0)), np.empty((m, 0)))
+    def of(cls, matrix: sp.csr_array | SparseMinusRankOne) -> Deflated:
+        """Return the same matrix in this form."""
+        if isinstance(matrix, SparseMinusRankOne):
+            return cls(matrix.sparse, matrix.row_factors[:, None], matrix.column_factors[:, None])
+        n, m = matrix.shape
+        return cls(matrix, np.empty((n, 0)), np.empty((m, 0)))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -410,9 +485,8 @@ def _leading_singular(
         squares, V = leading_eigenpairs(
             lambda W: transposed @ (M @ W), start, n, tolerance=_TOLERANCE
         )
-    s = np.sqrt(np.maximum(squares, 0))
-    kept = s > _NEGLIGIBLE * max(float(s[0]), np.finfo(float).tiny) if len(s) else s > 0
-    s, V = s[kept], V[:, kept]
+    kept = squares > _NEGLIGIBLE * max(squares.max(initial=0.0), np.finfo(float).tiny)
+    s, V = np.sqrt(squares[kept]), V[:, kept]
     return (M @ V) / s, s, V
 
 
@@ -420,7 +494,17 @@ def _unheard(what: str, done: int, total: int | None) -> None:
     """Drop the reports of the steps within a step."""
 
 
-def _components(n: int, n_computed: int) -> str:
+def _all(n: int) -> str:
+    return "The one component there is holds" if n == 1 else f"All {n} components hold"
+
+
+def _leading(n: int, n_components: int) -> str:
     if n == 0:
         return "no component holds"
-    return f"the first {n} of {n_computed} components hold"
+    if n == n_components:
+        return f"all {n} components hold"
+    return "only the first component holds" if n == 1 else f"the first {n} components hold"
+
+
+def _from(n: int) -> str:
+    return "without any" if n == 0 else f"from {n}"

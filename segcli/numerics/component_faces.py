@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from segcli.numerics.profiles import top
+
+N_TOP = 5
+"""Items to list at each end of a component."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,10 @@ class ComponentFace:
 def describe_components(
     scores: np.ndarray,
     loadings: np.ndarray,
-    activity: np.ndarray,
-    popularity: np.ndarray,
+    X: sp.csr_array,
     *,
-    n_top: int = 5,
+    item_ranks: np.ndarray,
+    n_top: int = N_TOP,
 ) -> tuple[ComponentFace, ...]:
     """Return the face of each component.
 
@@ -50,17 +54,19 @@ def describe_components(
     ----------
     scores : ndarray of shape (n_customers, n_components)
     loadings : ndarray of shape (n_components, n_items)
-    activity : ndarray of shape (n_customers,), each customer's number of interactions
-        Customers without any are left out of the correlation, as items without customers are.
-    popularity : ndarray of shape (n_items,), each item's number of customers
+    X : csr_array of shape (n_customers, n_items), unweighted
+        Customers without items are left out of the correlation, as items without customers are.
+    item_ranks : ndarray of shape (n_items,), from `segcli.numerics.ranks`; they break ties
     n_top : items to list at each end
     """
+    activity = np.diff(X.indptr)
+    popularity = np.bincount(X.indices, minlength=X.shape[1])
     active, known = activity > 0, popularity > 0
     by_activity = correlations(scores[active].T, np.log(activity[active]))
     by_popularity = correlations(loadings[:, known], np.log(popularity[known]))
     faces = []
     for p, loading in enumerate(loadings):
-        positive, negative = _strongest(loading, n_top), _strongest(-loading, n_top)
+        positive, negative = (_strongest(side, item_ranks, n_top) for side in (loading, -loading))
         faces.append(
             ComponentFace(
                 component=p + 1,
@@ -98,11 +104,7 @@ def correlations(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
     return result
 
 
-def _strongest(loading: np.ndarray, n: int) -> np.ndarray:
+def _strongest(loading: np.ndarray, item_ranks: np.ndarray, n: int) -> np.ndarray:
     """Return the positions of the n largest positive loadings."""
     candidates = np.flatnonzero(loading > 0)
-    if len(candidates) > n > 0:
-        # The order by twelve digits is slow; give it only what can be in it.
-        least = np.partition(loading[candidates], -n)[-n]
-        candidates = candidates[loading[candidates] >= least * (1 - 1e-9)]
-    return np.asarray(candidates[top(loading[candidates], n)])
+    return np.asarray(candidates[top(loading[candidates], n, item_ranks[candidates])])

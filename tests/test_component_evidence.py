@@ -1,0 +1,353 @@
+"""How many components: parallel analysis and bi-cross-validation against their definitions."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from planted import DESIGNS, plant, unplanted
+
+from segcli.engine import LocalEngine
+from segcli.errors import ChoiceError
+from segcli.numerics.component_evidence import (
+    LEVELS,
+    Deflated,
+    bi_cross_validate,
+    component_evidence_level,
+    count_leading,
+    explained_variance_ratios,
+    gather_component_evidence,
+    null_limit,
+    recommend,
+)
+from segcli.numerics.ranks import Ranks, rank, shuffled
+from segcli.numerics.weighting import NAMES, fit_weighting, weigh
+
+ONE_THREAD = LocalEngine(1)
+
+
+def in_position(n, m):
+    return Ranks(np.arange(n), np.arange(m))
+
+
+def gather(X, weighting="tfidf", *, engine=ONE_THREAD, n_components=10, **options):
+    blocks = engine.blocks(X)
+    options = {"seed": 0, "n_nulls": 2, "n_folds": 4, **options}
+    return gather_component_evidence(
+        blocks, weighting, engine=engine, ranks=rank(blocks), n_components=n_components, **options
+    )
+
+
+def weighted(X, name):
+    return fit_weighting(ONE_THREAD.blocks(X), name).apply(X)
+
+
+def dense(matrix):
+    return matrix.toarray()
+
+
+# A sparse matrix minus one of low rank
+
+
+@pytest.fixture
+def deflated():
+    rng = np.random.default_rng(1)
+    sparse = sp.random_array((9, 6), density=0.4, rng=rng, format="csr")
+    return Deflated(sparse, rng.standard_normal((9, 2)), rng.standard_normal((6, 2)))
+
+
+def as_dense(matrix):
+    return matrix.sparse.toarray() - matrix.left @ matrix.right.T
+
+
+def test_deflated_is_what_its_dense_form_is(deflated):
+    M = as_dense(deflated)
+    W = np.random.default_rng(2).standard_normal((6, 3))
+    rows, columns = np.array([5, 0, 7]), np.array([4, 1])
+    assert deflated.shape == M.shape
+    assert np.allclose(deflated @ W, M @ W)
+    assert np.allclose(deflated.T @ M[:, :2], M.T @ M[:, :2])
+    assert np.allclose(as_dense(deflated.block(rows, columns)), M[np.ix_(rows, columns)])
+    assert np.allclose(deflated.column_means(), M.mean(axis=0))
+    assert np.allclose(as_dense(deflated.centred(M.mean(axis=0))), M - M.mean(axis=0))
+    assert np.isclose(deflated.squared_norm(), (M**2).sum())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_weighted_matrix_has_this_form(ratings, name):
+    matrix = weighted(ratings, name)
+    assert np.allclose(as_dense(Deflated.of(matrix)), dense(matrix))
+
+
+# Shares of explained variance
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("transposed", [False, True], ids=["tall", "wide"])
+def test_ratios_are_those_of_the_dense_decomposition(ratings, name, transposed):
+    X = sp.csr_array(ratings.T) if transposed else ratings
+    matrix = weighted(X, name)
+    centred = dense(matrix) - dense(matrix).mean(axis=0)
+    s = np.linalg.svd(centred, compute_uv=False)
+    found = explained_variance_ratios(Deflated.of(matrix), 8, seed=0)
+    assert np.allclose(found, s[:8] ** 2 / (centred**2).sum(), rtol=1e-3)
+
+
+def test_there_are_no_more_ratios_than_components():
+    rows = np.repeat([[1.0, 0, 2, 0], [0, 3, 0, 1], [2, 2, 0, 0]], 5, axis=0)
+    ratios = explained_variance_ratios(Deflated.of(sp.csr_array(rows)), 4, seed=0)
+    assert len(ratios) == 2
+    assert np.isclose(ratios.sum(), 1)
+
+
+def test_where_nothing_varies_there_are_none():
+    same = sp.csr_array(np.tile([1.0, 4, 2, 5], (6, 1)))
+    assert len(explained_variance_ratios(Deflated.of(same), 3, seed=0)) == 0
+    with pytest.raises(ChoiceError, match="nothing to segment"):
+        gather(same, "raw")
+
+
+# Bi-cross-validation
+
+
+def by_the_book(M, ranks, n_components, n_folds, seed):
+    """Owen & Perry (2009), equation 3.1, dense: A is predicted by B pinv(D_p) C."""
+    totals, errors = [], []
+    for fold in range(n_folds):
+        rng = np.random.default_rng([seed, 31, 3, fold])
+        customers, items = shuffled(ranks.customers, rng), shuffled(ranks.items, rng)
+        out_rows, in_rows = np.split(customers, [len(customers) // 2])
+        out_columns, in_columns = np.split(items, [len(items) // 2])
+        centred = M - M[in_rows].mean(axis=0)
+        A, B = centred[np.ix_(out_rows, out_columns)], centred[np.ix_(out_rows, in_columns)]
+        C, D = centred[np.ix_(in_rows, out_columns)], centred[np.ix_(in_rows, in_columns)]
+        U, s, Vt = np.linalg.svd(D, full_matrices=False)
+        totals.append((A**2).sum())
+        errors.append(
+            [
+                ((A - B @ np.linalg.pinv(U[:, :p] * s[:p] @ Vt[:p], rcond=1e-9) @ C) ** 2).sum()
+                for p in range(n_components + 1)
+            ]
+        )
+    by_fold = np.array(errors) / np.array(totals)[:, None]
+    return np.sum(errors, axis=0) / np.sum(totals), by_fold
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bi_cross_validation_is_equation_3_1(ratings, name):
+    matrix = weighted(ratings, name)
+    ranks = rank(ONE_THREAD.blocks(ratings))
+    found = bi_cross_validate(Deflated.of(matrix), ranks=ranks, n_components=7, n_folds=3, seed=4)
+    errors, by_fold = by_the_book(dense(matrix), ranks, 7, 3, 4)
+    assert np.allclose(found.errors, errors, rtol=1e-3)
+    assert np.allclose(found.by_fold, by_fold, rtol=1e-3)
+    assert found.errors[0] == 1
+
+
+def test_components_that_a_block_does_not_have_change_nothing(ratings):
+    matrix = weighted(ratings, "raw")
+    ranks = in_position(*ratings.shape)
+    found = bi_cross_validate(Deflated.of(matrix), ranks=ranks, n_components=13, n_folds=2, seed=0)
+    errors, _ = by_the_book(dense(matrix), ranks, 13, 2, 0)  # a block has ten items
+    assert found.errors.shape == (14,)
+    assert np.allclose(found.errors, errors, rtol=1e-3)
+    assert np.ptp(found.errors[10:]) == 0
+
+
+@pytest.mark.parametrize("r", [1, 3, 5])
+def test_data_of_rank_r_are_predicted_whole_by_r_components(r):
+    rng = np.random.default_rng(r)
+    M = rng.standard_normal((80, r)) @ rng.standard_normal((r, 60)) + rng.standard_normal(60)
+    found = bi_cross_validate(
+        Deflated.of(sp.csr_array(M)), ranks=in_position(80, 60), n_components=8, n_folds=3, seed=0
+    )
+    assert found.errors[r - 1] > 1e-3
+    assert np.all(np.abs(found.errors[r:]) < 1e-8)
+    noisy = sp.csr_array(M + 0.5 * rng.standard_normal(M.shape))
+    found = bi_cross_validate(
+        Deflated.of(noisy), ranks=in_position(80, 60), n_components=8, n_folds=3, seed=0
+    )
+    assert found.n_components == r
+
+
+def test_noise_is_predicted_by_nothing():
+    noise = sp.csr_array(np.random.default_rng(0).standard_normal((100, 50)))
+    found = bi_cross_validate(
+        Deflated.of(noise), ranks=in_position(100, 50), n_components=8, n_folds=4, seed=0
+    )
+    assert found.n_components == 0
+    assert np.all(np.diff(found.errors) > 0)
+
+
+def test_where_nothing_varies_nothing_is_predicted():
+    same = Deflated.of(sp.csr_array(np.tile([1.0, 0, 2, 5], (8, 1))))
+    found = bi_cross_validate(same, ranks=in_position(8, 4), n_components=2, n_folds=2, seed=0)
+    assert found.errors.tolist() == [1, 1, 1]
+    assert found.n_components == 0
+
+
+# Parallel analysis
+
+
+def test_the_limit_is_the_largest_of_few_nulls_and_the_quantile_of_many():
+    few = np.array([[0.3, 0.1], [0.2, 0.2]])
+    assert null_limit(few).tolist() == [0.3, 0.2]
+    many = np.arange(101.0)[:, None]
+    assert null_limit(many).tolist() == [95]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "count"),
+    [([0.5, 0.3, 0.1], 3), ([0.5, 0.1, 0.3], 1), ([0.2, 0.3, 0.3], 0), ([0.5, 0.2, 0.3], 1)],
+)
+def test_components_count_up_to_the_first_that_fails(ratios, count):
+    limit = [0.2, 0.2, 0.05]
+    assert count_leading(np.array(ratios), np.array(limit)) == count
+
+
+# Both, and what to do
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("weighting", ["tfidf", "pearson"])
+def test_planted_segments_have_one_component_less_than_segments(design, weighting):
+    """Centred, k groups of customers lie in k - 1 dimensions; a component or two more is activity."""
+    k = DESIGNS[design].k
+    found = gather(plant(DESIGNS[design], 0)[0], weighting)
+    assert k - 1 <= found.n_parallel
+    assert k - 2 <= found.recommended <= k + 1
+    assert found.prediction.errors.min() < found.null_prediction.errors.min() - 0.01
+    assert found.reason.startswith(("The first", "All"))
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("weighting", ["tfidf", "pearson"])
+def test_without_segments_little_supports_any_components(design, weighting):
+    found = gather(unplanted(DESIGNS[design], 0), weighting)
+    assert found.n_parallel <= 1
+    assert found.n_predictive <= 1
+    assert found.recommended == 2
+    assert found.reason.startswith("Little supports any components")
+
+
+def test_the_null_of_a_null_looks_like_it():
+    found = gather(unplanted(DESIGNS["equal, uneven, counts"], 1))
+    assert np.allclose(found.ratios, found.null_mean, rtol=0.15)
+    assert np.allclose(found.prediction.errors, found.null_prediction.errors, atol=0.01)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shuffled_and_renamed_data_give_the_same_evidence(ratings, name):
+    rng = np.random.default_rng(3)
+    rows, columns = rng.permutation(ratings.shape[0]), rng.permutation(ratings.shape[1])
+    first = gather(ratings, name, sample_size=120)
+    again = gather(sp.csr_array(ratings[rows][:, columns]), name, sample_size=120)
+    assert np.array_equal(again.ratios, first.ratios)
+    assert np.array_equal(again.null_ratios, first.null_ratios)
+    assert np.array_equal(again.prediction.errors, first.prediction.errors)
+    assert np.array_equal(again.null_prediction.errors, first.null_prediction.errors)
+    assert again.reason == first.reason
+
+
+def test_threads_change_no_bit(ratings):
+    found = [gather(ratings, engine=LocalEngine(n, block_entries=64)) for n in (1, 2)]
+    assert np.array_equal(found[0].ratios, found[1].ratios)
+    assert np.array_equal(found[0].null_ratios, found[1].null_ratios)
+    assert np.array_equal(found[0].prediction.errors, found[1].prediction.errors)
+
+
+def test_another_seed_draws_other_nulls_and_folds(ratings):
+    first, again = gather(ratings), gather(ratings, seed=1)
+    assert np.allclose(first.ratios, again.ratios, rtol=1e-4)
+    assert not np.array_equal(first.null_ratios, again.null_ratios)
+    assert not np.array_equal(first.prediction.errors, again.prediction.errors)
+
+
+def test_of_many_customers_a_sample_is_taken(ratings):
+    whole, sample = gather(ratings), gather(ratings, sample_size=100)
+    assert (whole.is_sample, whole.n_customers) == (False, ratings.shape[0])
+    assert (sample.is_sample, sample.n_customers) == (True, 100)
+    assert sample.n_customers_total == ratings.shape[0]
+    assert not np.allclose(whole.ratios, sample.ratios, rtol=1e-3)
+
+
+def test_the_ratios_are_those_of_the_components(ratings):
+    from segcli.numerics.pca import fit_pca
+
+    blocks = ONE_THREAD.blocks(ratings)
+    fitted = fit_weighting(blocks, "tfidf")
+    pca = fit_pca(weigh(blocks, fitted), fitted, 10, item_ranks=rank(blocks).items, seed=0)
+    assert np.allclose(gather(ratings).ratios, pca.explained_variance_ratio, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["raw", "l2"])
+def test_negative_values_are_welcome_where_the_weighting_takes_them(ratings, name):
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], ratings.nnz)
+    X = sp.csr_array((ratings.data * signs, ratings.indices, ratings.indptr), shape=ratings.shape)
+    assert np.isfinite(gather(X, name).prediction.errors).all()
+
+
+def test_customers_and_items_without_anything_are_no_trouble(ratings):
+    X = sp.csr_array(
+        (ratings.data, ratings.indices, ratings.indptr), shape=(len(ratings.indptr) - 1, 25)
+    )
+    X = sp.csr_array(sp.vstack([X, sp.csr_array((3, 25))]))
+    for name in NAMES:
+        found = gather(X, name)
+        assert np.isfinite(found.null_ratios).all()
+        assert np.isfinite(found.prediction.errors).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 40), (40, 5)])
+def test_the_smallest_data(shape):
+    X = sp.csr_array(np.random.default_rng(8).integers(1, 9, shape).astype(float))
+    for name in NAMES:
+        found = gather(X, name, n_components=50)
+        assert 1 <= found.recommended <= found.n_components <= min(shape[0] - 1, shape[1])
+
+
+@pytest.mark.parametrize("shape", [(3, 9), (9, 3)])
+def test_fewer_are_refused(shape):
+    X = sp.csr_array(np.random.default_rng(8).integers(1, 9, shape).astype(float))
+    with pytest.raises(ChoiceError, match="too few to say how many"):
+        gather(X)
+
+
+@pytest.mark.parametrize(
+    ("found", "recommended", "words"),
+    [
+        ((7, 5, 50), 5, "first 7 components hold more variance than without segments, and"),
+        ((7, 5, 50), 5, "best from 5; the smaller is the safer."),
+        ((4, 4, 50), 4, "best from 4; both say the same."),
+        ((50, 46, 50), 46, "All 50 components hold more variance than without"),
+        ((0, 0, 50), 2, "Little supports any components: no component holds"),
+        ((0, 0, 50), 2, "are predicted best without any. Another --weighting"),
+        ((1, 9, 50), 2, "only the first component holds"),
+        ((50, 50, 50), 50, "There may be more: raise --max-components"),
+        ((1, 1, 1), 1, "The one component there is holds"),
+        ((0, 1, 1), 1, "1 is the least to work with"),
+    ],
+)
+def test_the_recommendation_and_its_reason(found, recommended, words):
+    number, reason = recommend(*found, more=True)
+    assert number == recommended
+    assert words in reason
+    assert reason.endswith((".", "see."))
+
+
+def test_where_there_are_no_more_components_none_are_promised():
+    assert "raise" not in recommend(6, 6, 6, more=False)[1]
+
+
+# How much of it
+
+
+def test_as_much_evidence_as_the_data_can_bear():
+    assert component_evidence_level(None, 20, 4) == (LEVELS["quick"], None)
+    assert component_evidence_level("full", 20, 4) == (LEVELS["full"], None)
+    assert component_evidence_level("none", 1000, 1000) == (None, None)
+    for shape in ((19, 400), (400, 3)):
+        level, reason = component_evidence_level(None, *shape)
+        assert level is None
+        assert reason.startswith(f"No evidence was gathered: {shape[0]} customers")
+        assert component_evidence_level("none", *shape) == (None, None)
+        with pytest.raises(ChoiceError, match=r"too few .* Use --evidence none"):
+            component_evidence_level("quick", *shape)

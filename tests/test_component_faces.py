@@ -1,0 +1,102 @@
+"""What components are about: correlations by the book, items at their ends by hand."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from segcli.engine import LocalEngine
+from segcli.numerics.component_faces import correlations, describe_components
+from segcli.numerics.pca import fit_pca, score
+from segcli.numerics.ranks import rank
+from segcli.numerics.weighting import fit_weighting, weigh
+
+
+def describe(X, weighting="raw", n_components=3, **options):
+    blocks = LocalEngine(1).blocks(X)
+    fitted = fit_weighting(blocks, weighting)
+    ranks = rank(blocks)
+    blocks = weigh(blocks, fitted)
+    pca = fit_pca(blocks, fitted, n_components, item_ranks=ranks.items, seed=0)
+    scores = score(blocks, pca)
+    return (
+        pca,
+        scores,
+        describe_components(scores, pca.loadings, X, item_ranks=ranks.items, **options),
+    )
+
+
+@pytest.mark.parametrize("weighting", ["raw", "tfidf", "pearson"])
+def test_correlations_and_ends_are_what_they_are_said_to_be(ratings, weighting):
+    pca, scores, faces = describe(ratings, weighting)
+    X = ratings.toarray()
+    active = (X > 0).any(axis=1)  # one customer has nothing
+    activity, popularity = np.log((X[active] > 0).sum(axis=1)), np.log((X > 0).sum(axis=0))
+    assert [face.component for face in faces] == [1, 2, 3]
+    for p, face in enumerate(faces):
+        loading = pca.loadings[p]
+        assert np.isclose(face.activity_correlation, np.corrcoef(scores[active, p], activity)[0, 1])
+        assert np.isclose(face.popularity_correlation, np.corrcoef(loading, popularity)[0, 1])
+        positive, negative = (np.argsort(-side)[:5] for side in (loading, -loading))
+        assert face.positive.tolist() == [i for i in positive if loading[i] > 0]
+        assert face.negative.tolist() == [i for i in negative if loading[i] < 0]
+        assert face.positive_loadings.tolist() == loading[face.positive].tolist()
+        assert face.negative_loadings.tolist() == loading[face.negative].tolist()
+
+
+def test_two_tastes_stand_at_the_two_ends():
+    X = sp.csr_array([[5.0, 5, 0, 0, 1], [5, 4, 0, 0, 1], [0, 0, 5, 5, 1], [0, 0, 4, 5, 1]])
+    _, _, (face,) = describe(X, n_components=1)
+    ends = {frozenset(face.positive.tolist()), frozenset(face.negative.tolist())}
+    assert ends == {frozenset({0, 1}), frozenset({2, 3})}  # item 4 tells nobody from nobody
+
+
+def test_raw_values_of_unevenly_active_customers_are_mostly_activity():
+    rng = np.random.default_rng(0)
+    activity = rng.uniform(0.05, 0.9, 200)
+    X = sp.csr_array((rng.random((200, 30)) < activity[:, None]).astype(float))
+    _, _, (first, *_) = describe(X)
+    assert abs(first.activity_correlation) > 0.8
+
+
+def test_a_worked_example():
+    """Scores 1, 2, 3 of customers with 1, 2, 4 items: log activity 0, 1, 2 in units of log 2."""
+    X = sp.csr_array([[1.0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [0, 0, 0, 0, 0]])
+    scores = np.array([[1.0], [2.0], [3.0], [-50.0]])
+    loadings = np.array([[0.5, -0.1, 0.2, 0.2, 9.0]])
+    (face,) = describe_components(
+        scores, loadings, X, item_ranks=np.array([0, 1, 3, 2, 4]), n_top=3
+    )
+    assert np.isclose(face.activity_correlation, 1)  # the customer without items is left out
+    expected = np.corrcoef([0.5, -0.1, 0.2, 0.2], np.log([3, 2, 1, 1]))[0, 1]
+    assert np.isclose(face.popularity_correlation, expected)  # as is the item without customers
+    assert face.positive.tolist() == [4, 0, 3]  # of equal loadings, the lower rank
+    assert face.negative.tolist() == [1]
+    assert face.negative_loadings.tolist() == [-0.1]
+
+
+def test_where_all_are_alike_a_correlation_is_undefined():
+    assert np.isnan(correlations(np.eye(3), np.ones(3))).all()
+    assert np.isnan(correlations(np.eye(3), np.empty(0))).all()
+    found = correlations(np.array([[1.0, 1, 1], [1, 2, 3], [3, 2, 1]]), np.array([0.0, 1, 2]))
+    assert np.isnan(found[0])
+    assert np.allclose(found[1:], [1, -1])
+    _, _, faces = describe(sp.csr_array(1.0 + np.random.default_rng(0).integers(0, 4, (9, 5))))
+    assert all(np.isnan(face.activity_correlation) for face in faces)
+    assert all(np.isnan(face.popularity_correlation) for face in faces)
+
+
+def test_renamed_and_shuffled_the_faces_are_the_same(ratings):
+    rng = np.random.default_rng(2)
+    rows, columns = rng.permutation(ratings.shape[0]), rng.permutation(ratings.shape[1])
+    X = sp.csr_array(sp.hstack([ratings, ratings[:, [0, 1]]]))  # ties: two items are there twice
+    columns = rng.permutation(X.shape[1])
+    _, _, first = describe(X, "tfidf")
+    _, _, again = describe(sp.csr_array(X[rows][:, columns]), "tfidf")
+    distinct = np.arange(X.shape[1])
+    distinct[-2:] = [0, 1]
+    for one, other in zip(first, again, strict=True):
+        assert np.isclose(one.activity_correlation, other.activity_correlation)
+        assert np.isclose(one.popularity_correlation, other.popularity_correlation)
+        for end in ("positive", "negative"):
+            before, after = getattr(one, end), columns[getattr(other, end)]
+            assert distinct[before].tolist() == distinct[after].tolist()
