@@ -16,6 +16,8 @@ Buja & Eyuboglu (1992), "Remarks on parallel analysis", Multivar. Behav. Res. 27
 doi:10.1207/s15327906mbr2704_2.
 Owen & Perry (2009), "Bi-cross-validation of the SVD and the nonnegative matrix factorization", Ann.
 Appl. Stat. 3, 564-594, doi:10.1214/08-AOAS227.
+Breiman, Friedman, Olshen & Stone (1984), "Classification and Regression Trees", section 3.4.3 (the
+one-standard-error rule).
 """
 
 from __future__ import annotations
@@ -108,8 +110,15 @@ class BiCrossValidation:
 
     @property
     def n_components(self) -> int:
-        """The p of least error; 0 where no component predicts anything."""
-        return int(np.argmin(self.errors))
+        """The smallest p within one standard error of the least error; 0 where none predict anything.
+
+        The standard error is that of the difference, over folds. The curve is flat about its least: the
+        p there is a matter of chance, and on planted segments too large by one or two.
+        """
+        above = self.by_fold - self.by_fold[:, [np.argmin(self.errors)]]
+        n_folds = len(above)
+        spread = above.std(axis=0, ddof=1) if n_folds > 1 else np.zeros(above.shape[1])
+        return int(np.argmax(above.mean(axis=0) <= spread / np.sqrt(n_folds)))
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class ComponentEvidence:
     prediction, null_prediction : BiCrossValidation, of the data and of the last null
     n_parallel : int
         Leading components that exceed the null's limit, up to the first that does not.
-    n_predictive : int, the number of components that predicts held-out blocks best
+    n_predictive : int, the fewest components that predict held-out blocks as well as any number
     recommended : int, the smaller of the two, but at least 2 (and at most n_components)
     reason : str, why, in a sentence or two
     """
@@ -296,8 +305,8 @@ def recommend(
             words += " There may be more: raise --max-components to see."
         return recommended, words
     found = (
-        f"{_leading(n_parallel, n_components)} more variance than without segments, and held-out "
-        f"customers and items are predicted best {_from(n_predictive)}"
+        f"{_leading(n_parallel, n_components)} more variance than without segments, and "
+        f"{_predicting(n_predictive)}"
     )
     if smaller < LEAST_COMPONENTS:
         return recommended, (
@@ -506,5 +515,7 @@ def _leading(n: int, n_components: int) -> str:
     return "only the first component holds" if n == 1 else f"the first {n} components hold"
 
 
-def _from(n: int) -> str:
-    return "without any" if n == 0 else f"from {n}"
+def _predicting(n: int) -> str:
+    if n == 0:
+        return "none predict held-out customers and items"
+    return f"{n} predict{'s' * (n == 1)} held-out customers and items as well as any number"
