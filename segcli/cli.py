@@ -161,13 +161,16 @@ def ingest(interactions: Path, run_dir: Path, *, as_json: bool, **options: Any) 
     show_default=True,
     help="What to do to the values first. raw: nothing (the recipe of 2015).",
 )
+@evidence
 @engine
 @seed
 @as_json
 def explore_pca(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
-    """Find the principal components and how much variance they hold.
+    """Find the principal components, what they are about, and how many the data support.
 
-    Writes explained_variance.csv and a plot to choose the number of components from.
+    Writes explained_variance.csv and a plot to choose the number of components from, the items at the
+    two ends of each component, and one recommendation: each figure beside the same on data without
+    segments.
 
     \b
     Example:

@@ -25,6 +25,21 @@ def variance_table(n):
     )
 
 
+SUGGESTIONS = {"parallel_analysis": 4, "bi_cross_validation": 3}
+
+
+def evidence_table(n):
+    table = variance_table(n)
+    errors = 0.8 + 0.01 * np.abs(np.arange(1, n + 1) - 3)
+    return table.assign(
+        sample_ratio=table["explained_variance_ratio"] * 1.01,
+        null_mean=0.04,
+        null_limit=0.05,
+        prediction_error=errors,
+        null_prediction_error=errors + 0.2,
+    )
+
+
 def inertia_table():
     return pd.DataFrame(
         {
@@ -48,6 +63,9 @@ def evaluations(k=3):
 
 FIGURES = {
     "explained_variance": lambda: plots.explained_variance(variance_table(12), "tfidf"),
+    "explained_variance with evidence": lambda: plots.explained_variance(
+        evidence_table(12), "tfidf", suggestions=SUGGESTIONS
+    ),
     "inertia": lambda: plots.inertia(inertia_table(), 10, "raw"),
     "segment_sizes": lambda: plots.segment_sizes(summary()),
     "confusion_matrix": lambda: plots.confusion_matrix(evaluations()),
@@ -111,6 +129,47 @@ def test_explained_variance_of_few_components_has_no_notes(n):
     figure = plots.explained_variance(variance_table(n), "raw")
     assert not figure.axes[1].texts
     plots.png(figure)
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_evidence_for_components_stands_beside_the_null():
+    table = evidence_table(12)
+    left, middle, right = plots.explained_variance(table, "tfidf", suggestions=SUGGESTIONS).axes
+    components = table["component"].tolist()
+    assert curve(left, "these data") == (components, table["sample_ratio"].tolist())
+    (band,) = left.collections
+    assert band.get_label() == "null: no segments"
+    assert band.get_datalim(left.transData).ymax == pytest.approx(0.05)
+    assert left.get_yscale() == "log"
+    assert all(label.endswith("%") for label in tick_labels(left.yaxis))
+    assert curve(left, "parallel analysis: 4")[0] == [4, 4]
+    assert legend(left) == ["null: no segments", "these data", "parallel analysis: 4"]
+    assert curve(middle) == (components, table["cumulative"].tolist())
+    for label, column in (
+        ("these data", "prediction_error"),
+        ("null: no segments", "null_prediction_error"),
+    ):
+        assert curve(right, label) == ([0, *components], [1, *table[column]])
+    assert curve(right, "bi-cross-validation: 3")[0] == [3, 3]
+    assert "held-out" in right.get_title()
+    for ax in (left, middle, right):
+        assert "component" in ax.get_xlabel()
+        assert whole_numbers(ax.get_xticks())
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_evidence_for_few_components_or_none_is_a_picture_too(n):
+    table = evidence_table(n)
+    nothing = {"parallel_analysis": 0, "bi_cross_validation": 0}
+    plots.png(plots.explained_variance(table, "raw", suggestions=nothing))
+    undefined = ["sample_ratio", "null_mean", "null_limit", "prediction_error"]
+    table.loc[n - 1, undefined] = np.nan
+    plots.png(plots.explained_variance(table, "raw", suggestions=nothing))
+    table["null_mean"] = table["null_limit"] = 0.0
+    plots.png(plots.explained_variance(table, "raw", suggestions=nothing))
 
 
 def test_inertia_shows_both_spaces_on_one_scale():

@@ -125,7 +125,7 @@ def test_a_stage_that_never_ran_is_named_with_its_choices(place):
 READERS = {
     "matrix.npz": ("explore-pca", "explore-k", "cluster", "validate", "report"),
     "customers.csv": ("cluster",),
-    "items.csv": ("cluster", "report"),
+    "items.csv": ("explore-pca", "cluster", "report"),
     "pca.joblib": ("explore-k", "cluster"),
     "segmentation.joblib": ("validate", "report"),
     "segments.csv": ("validate", "report"),

@@ -34,6 +34,12 @@ EXPLAINED_VARIANCE = Artifact("explained_variance.csv", "explore-pca", Table())
 EXPLAINED_VARIANCE_PLOT: Artifact[Any] = Artifact(
     "explained_variance.png", "explore-pca", Picture()
 )
+COMPONENTS = Artifact(
+    "components.csv",
+    "explore-pca",
+    Table(text=tuple(f"{end}_{i}" for end in ("positive", "negative") for i in range(1, 6))),
+)
+COMPONENTS_VERDICT = Artifact("components_verdict.json", "explore-pca", Json())
 
 # explore-k
 K_SCORES = Artifact("k_scores.csv", "explore-k", Table())

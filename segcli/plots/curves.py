@@ -1,4 +1,4 @@
-"""The curves from which a person chooses: explained variance by component, inertia by k."""
+"""The curve that k-means is judged by: inertia by k."""
 
 from __future__ import annotations
 
@@ -6,39 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from segcli.plots.figure import BLUE, INK, ORANGE, new_figure, percent_axis, whole_number_axis
-
-
-def explained_variance(table: pd.DataFrame, weighting: str) -> Figure:
-    """Draw each component's share of the variance (left) and the running share (right).
-
-    Parameters
-    ----------
-    table : DataFrame with columns component, explained_variance_ratio, cumulative
-    """
-    figure, (left, right) = new_figure(10, 4.2, 2)
-    component = table["component"]
-    left.plot(component, table["explained_variance_ratio"], "o-", color=BLUE, ms=4, lw=1.2)
-    left.set_title("Share of variance, by component", fontsize=11, color=INK)
-    right.plot(component, table["cumulative"], "o-", color=BLUE, ms=4, lw=1.2)
-    right.set_title("Cumulative share", fontsize=11, color=INK)
-    for p in (10, 20, 50, 100):
-        if p <= len(table):
-            share = float(table["cumulative"].iloc[p - 1])
-            right.annotate(
-                f"{p}: {share:.0%}",
-                (p, share),
-                textcoords="offset points",
-                xytext=(2, -14),
-                ha="right" if p == len(table) else "left",
-                fontsize=9,
-                color=INK,
-            )
-    for ax in (left, right):
-        ax.set_xlabel("component")
-        whole_number_axis(ax)
-        percent_axis(ax)
-    figure.suptitle(f"Principal components, weighting {weighting}", fontsize=12, color=INK)
-    return figure
 
 
 def inertia(table: pd.DataFrame, n_components: int, weighting: str) -> Figure:

@@ -1,28 +1,50 @@
-"""explore-pca: how much of the variance the components hold, to choose their number."""
+"""explore-pca: the principal components, what they are about, and how many the data support."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from segcli import plots
-from segcli.artifacts import open_stage
+from segcli.artifacts import open_stage, records
 from segcli.artifacts.catalogue import (
+    COMPONENTS,
+    COMPONENTS_VERDICT,
     EXPLAINED_VARIANCE,
     EXPLAINED_VARIANCE_PLOT,
+    ITEMS,
     MATRIX,
     PCA_MODEL,
 )
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
-from segcli.numerics.pca import PCA, fit_pca, n_components_limit
+from segcli.numerics.component_evidence import (
+    ComponentEvidence,
+    component_evidence_level,
+    gather_component_evidence,
+)
+from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_components
+from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
 
 DEFAULT_MAX_COMPONENTS = 50
+
+MOSTLY_ACTIVITY = 0.7
+"""A correlation from which on more or less half of a component's variance is activity's."""
+
+ACTIVITY_WEIGHTINGS = ("raw", "log1p", "bm25")
+"""The weightings that leave an active customer's row longer than another's."""
+
+N_FACES = 5
+_NAME_WIDTH = 36
+_ITEMS_WIDTH = 76
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,15 @@ class PCAExploration:
     n_components : int, how many were computed
     explained_variance_ratio : tuple of float, each component's share of the total variance
     total_variance : float, of the weighted matrix
+    variance : tuple of dict, the rows of explained_variance.csv; None where undefined
+    components : tuple of dict
+        Of each component: its number, activity_correlation, popularity_correlation (None where
+        undefined), and the names of the items at its positive and negative ends.
+    evidence : dict or None
+        What `components_verdict.json` holds: the suggestions, the recommendation, its reason, and on
+        what it rests. None if no evidence was gathered; `no_evidence` says why.
+    no_evidence : str or None
+    warning : str or None, what is doubtful about the components, and what to try
     wrote : tuple of str, the files written
     """
 
@@ -42,20 +73,94 @@ class PCAExploration:
     n_components: int
     explained_variance_ratio: tuple[float, ...]
     total_variance: float
+    variance: tuple[dict[str, Any], ...]
+    components: tuple[dict[str, Any], ...]
+    evidence: dict[str, Any] | None
+    no_evidence: str | None
+    warning: str | None
     wrote: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """Return the summary for a person."""
-        ratios = self.explained_variance_ratio
-        cumulative = np.cumsum(ratios)
-        shown = [p for p in (1, 2, 3, 5, 10, 20, 50, 100, 200) if p <= self.n_components]
-        rows = [f"{p:>10}  {ratios[p - 1]:>8.1%}  {cumulative[p - 1]:>10.1%}" for p in shown]
-        return [
+        evidence = self.evidence
+        lines = [
             f"{self.n_components} components of the {self.weighting} matrix.",
-            " component     share  cumulative",
-            *rows,
-            "Look at explained_variance.png, choose a number of components, then run explore-k.",
+            *(self._variance_lines() if evidence is None else self._evidence_lines(evidence)),
+            *self._face_lines(),
         ]
+        if self.warning:
+            lines.append(self.warning)
+        if self.no_evidence:
+            lines.append(self.no_evidence)
+        if evidence is None:
+            lines.append(
+                "Look at explained_variance.png, choose a number of components, then run explore-k."
+            )
+        else:
+            lines += [
+                f"Recommended: {evidence['recommended']} components. {evidence['reason']}",
+                "Look at explained_variance.png, choose, then run explore-k.",
+            ]
+        return lines
+
+    def _variance_lines(self) -> list[str]:
+        rows = [
+            f"{row['component']:>10}  {row['explained_variance_ratio']:>8.1%}"
+            f"  {row['cumulative']:>10.1%}"
+            for row in self._spread()
+        ]
+        return [" component     share  cumulative", *rows]
+
+    def _evidence_lines(self, evidence: dict[str, Any]) -> list[str]:
+        suggestions = evidence["suggestions"]
+        rows = [
+            f"{row['component']:>10}  {row['cumulative']:>10.1%}"
+            f"  {_percent(row['sample_ratio'], 2):>8} | {_percent(row['null_limit'], 2):<6}"
+            f"  {_percent(row['prediction_error'], 1):>15}"
+            f" | {_percent(row['null_prediction_error'], 1):<6}".rstrip()
+            for row in self._spread(keep=suggestions.values())
+        ]
+        n_customers = f"{evidence['n_customers']:,} customers"
+        if evidence["is_sample"]:
+            n_customers += " (a sample)"
+        return [
+            " component  cumulative     share | null     held-out error | null",
+            *rows,
+            "null: data with the same row and column counts and no segments. Held-out error: of "
+            "predicting unseen items",
+            "of unseen customers from so many components; 100%: no better than the items' means.",
+            f"Shares and errors are of {n_customers}, from {evidence['n_nulls']} nulls and "
+            f"{evidence['n_folds']} folds.",
+            f"Parallel analysis suggests {suggestions['parallel_analysis']} (leading components that "
+            "hold more than the null's),",
+            f"bi-cross-validation {suggestions['bi_cross_validation']} (the fewest within one standard "
+            "error of the least held-out error).",
+        ]
+
+    def _face_lines(self) -> list[str]:
+        lines = [" component  activity  popularity  items at its two ends"]
+        for face in self.components[:N_FACES]:
+            ends = [
+                f"{sign} {_fit(face[end])}"
+                for sign, end in (("+", "positive"), ("-", "negative"))
+                if face[end]
+            ]
+            start = (
+                f"{face['component']:>10}  {_correlation(face['activity_correlation']):>8}"
+                f"  {_correlation(face['popularity_correlation']):>10}"
+            )
+            starts = [start, " " * len(start)]
+            lines += [f"{a}  {b}" for a, b in zip(starts, ends, strict=False)]
+        return [
+            *lines,
+            "Activity, popularity: correlation with the log of a customer's, an item's number of "
+            "interactions.",
+        ]
+
+    def _spread(self, keep: Collection[int] = ()) -> list[dict[str, Any]]:
+        """Return the rows of a few components, dense at first, and those to keep."""
+        shown = {1, 2, 3, 5, 10, 20, 50, 100, 200, *keep}
+        return [row for row in self.variance if row["component"] in shown]
 
 
 def run(
@@ -63,41 +168,192 @@ def run(
     *,
     max_components: int | None,
     weighting: str,
+    evidence: str | None,
     engine: Engine,
     seed: int,
 ) -> PCAExploration:
-    """Read `MATRIX`; write `PCA_MODEL`, `EXPLAINED_VARIANCE` and its plot; return what was found."""
-    parameters = {"max_components": max_components, "weighting": weighting}
+    """Read `MATRIX` and `ITEMS`; write the components, their faces and the evidence; return them."""
+    parameters = {"max_components": max_components, "weighting": weighting, "evidence": evidence}
     with open_stage(run_dir, "explore-pca", parameters, seed=seed) as stage:
-        X = engine.blocks(stage.load(MATRIX))
+        matrix = stage.load(MATRIX)
+        items = stage.load(ITEMS)
+        X = engine.blocks(matrix)
         n_components = _n_components(max_components, *X.shape)
+        level, no_evidence = component_evidence_level(evidence, *X.shape)
+        ranks = rank(X)
         fitted = fit_weighting(X, weighting)
-        pca = fit_pca(weigh(X, fitted), fitted, n_components, item_ranks=rank(X).items, seed=seed)
+        weighted = weigh(X, fitted)
+        pca = fit_pca(weighted, fitted, n_components, item_ranks=ranks.items, seed=seed)
         _check_rank(pca, max_components)
-        table = explained_variance_table(pca)
+        faces = describe_components(
+            score(weighted, pca), pca.loadings, matrix, item_ranks=ranks.items
+        )
+        names = items["name"].where(items["name"] != "", items["item"])
+        gathered = None
+        if level is not None:
+            gathered = gather_component_evidence(
+                X,
+                weighting,
+                engine=engine,
+                ranks=ranks,
+                n_components=pca.n_components,
+                seed=seed,
+                n_nulls=level.n_nulls,
+                n_folds=level.n_folds,
+            )
+            stage.save(COMPONENTS_VERDICT, verdict_document(gathered))
+        table = explained_variance_table(pca, gathered)
         stage.save(PCA_MODEL, pca)
         stage.save(EXPLAINED_VARIANCE, table)
-        stage.save(EXPLAINED_VARIANCE_PLOT, plots.explained_variance(table, weighting))
+        stage.save(COMPONENTS, components_table(faces, names))
+        stage.save(
+            EXPLAINED_VARIANCE_PLOT,
+            plots.explained_variance(table, weighting, suggestions=_suggestions(gathered)),
+        )
         return PCAExploration(
             weighting=weighting,
             n_components=pca.n_components,
             explained_variance_ratio=tuple(pca.explained_variance_ratio.tolist()),
             total_variance=pca.total_variance,
+            variance=tuple(_defined(row) for row in records(table)),
+            components=tuple(_face_document(face, names) for face in faces),
+            evidence=None if gathered is None else verdict_document(gathered),
+            no_evidence=no_evidence,
+            warning=_warning(faces[0], weighting),
             wrote=tuple(stage.writes),
         )
 
 
-def explained_variance_table(pca: PCA) -> pd.DataFrame:
-    """Return one row per component: its variance, its share of the total, and the running share."""
+def explained_variance_table(pca: PCA, evidence: ComponentEvidence | None = None) -> pd.DataFrame:
+    """Return one row per component p: its variance, its share of the total, and the running share.
+
+    With evidence also, undefined beyond what the evidence could look at:
+
+    - sample_ratio: the share in the customers that the evidence rests on
+    - null_mean, null_limit: the mean and the 95 % quantile of that share in nulls
+    - prediction_error: of held-out blocks, predicted from the first p components; 1 is as bad as the
+      items' means
+    - null_prediction_error: the same of a null
+    """
     ratio = pca.explained_variance_ratio
+    columns: dict[str, np.ndarray] = {
+        "component": np.arange(1, pca.n_components + 1),
+        "explained_variance": pca.explained_variance,
+        "explained_variance_ratio": ratio,
+        "cumulative": np.cumsum(ratio),
+    }
+    if evidence is not None:
+        columns |= {
+            "sample_ratio": evidence.ratios if evidence.is_sample else ratio,
+            "null_mean": evidence.null_mean,
+            "null_limit": evidence.null_limit,
+            "prediction_error": evidence.prediction.errors[1:],
+            "null_prediction_error": evidence.null_prediction.errors[1:],
+        }
     return pd.DataFrame(
+        {name: _of_length(values, pca.n_components) for name, values in columns.items()}
+    )
+
+
+def components_table(faces: Sequence[ComponentFace], names: pd.Series) -> pd.DataFrame:
+    """Return one row per component: its correlations, and the names of the items at its two ends.
+
+    ``positive_1`` is the item with the largest loading, ``negative_1`` the one with the smallest; empty
+    where fewer items load on that side.
+    """
+    rows = []
+    for face in faces:
+        row: dict[str, Any] = {
+            "component": face.component,
+            "activity_correlation": face.activity_correlation,
+            "popularity_correlation": face.popularity_correlation,
+        }
+        for end, items in (("positive", face.positive), ("negative", face.negative)):
+            named = [*names.iloc[items], *[""] * N_TOP]
+            row |= {f"{end}_{i + 1}": named[i] for i in range(N_TOP)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def verdict_document(evidence: ComponentEvidence) -> dict[str, Any]:
+    """Return what `components_verdict.json` holds."""
+    return {
+        "suggestions": _suggestions(evidence),
+        "recommended": evidence.recommended,
+        "reason": evidence.reason,
+        "weighting": evidence.weighting,
+        "n_components": evidence.n_components,
+        "n_customers": evidence.n_customers,
+        "is_sample": evidence.is_sample,
+        "n_nulls": evidence.n_nulls,
+        "n_folds": evidence.n_folds,
+    }
+
+
+def _suggestions(evidence: ComponentEvidence | None) -> dict[str, int]:
+    if evidence is None:
+        return {}
+    return {
+        "parallel_analysis": evidence.n_parallel,
+        "bi_cross_validation": evidence.n_predictive,
+    }
+
+
+def _face_document(face: ComponentFace, names: pd.Series) -> dict[str, Any]:
+    return _defined(
         {
-            "component": np.arange(1, pca.n_components + 1),
-            "explained_variance": pca.explained_variance,
-            "explained_variance_ratio": ratio,
-            "cumulative": np.cumsum(ratio),
+            "component": face.component,
+            "activity_correlation": face.activity_correlation,
+            "popularity_correlation": face.popularity_correlation,
+            "positive": names.iloc[face.positive].tolist(),
+            "negative": names.iloc[face.negative].tolist(),
         }
     )
+
+
+def _warning(first: ComponentFace, weighting: str) -> str | None:
+    correlation = first.activity_correlation
+    if weighting not in ACTIVITY_WEIGHTINGS or not abs(correlation) >= MOSTLY_ACTIVITY:
+        return None
+    return (
+        f"Component 1 is mostly activity (correlation {correlation:.2f} with the log of a customer's "
+        "number of interactions): segments will tell heavy from light customers before they tell "
+        "tastes. Try --weighting tfidf or pearson."
+    )
+
+
+def _of_length(values: np.ndarray, n: int) -> np.ndarray:
+    """Return the first n values, undefined where there are fewer."""
+    if len(values) >= n:
+        return values[:n]
+    return np.concatenate([values, np.full(n - len(values), np.nan)])
+
+
+def _defined(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row with None for what is undefined."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in row.items()
+    }
+
+
+def _percent(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{value:.{decimals}%}"
+
+
+def _correlation(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _fit(names: Sequence[str]) -> str:
+    """Return as many of the names as fit on a line, each cut to a sensible length."""
+    short = [
+        name if len(name) <= _NAME_WIDTH else f"{name[: _NAME_WIDTH - 1].rstrip()}…"
+        for name in (" ".join(name.split()) for name in names)
+    ]
+    while len(short) > 1 and len("; ".join(short)) > _ITEMS_WIDTH:
+        short.pop()
+    return "; ".join(short)
 
 
 def _n_components(asked: int | None, n_customers: int, n_items: int) -> int:

@@ -1,0 +1,116 @@
+"""The curves from which a person chooses the number of components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import ArrayLike
+
+from segcli.plots.figure import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    LIGHT,
+    new_figure,
+    percent_axis,
+    whole_number_axis,
+)
+
+
+def explained_variance(
+    table: pd.DataFrame, weighting: str, *, suggestions: Mapping[str, int] | None = None
+) -> Figure:
+    """Draw each component's share of the variance, the running share, and the evidence if any.
+
+    With evidence, the shares stand on a logarithmic scale above the null's, and a third panel has the
+    errors of predicting held-out blocks. Green lines mark what each suggests.
+
+    Parameters
+    ----------
+    table : DataFrame with columns component, explained_variance_ratio, cumulative and, with evidence,
+        sample_ratio, null_mean, null_limit, prediction_error, null_prediction_error
+    suggestions : number of components by ``parallel_analysis`` and ``bi_cross_validation``
+    """
+    if suggestions:
+        figure, (left, middle, right) = new_figure(14, 4.4, 3)
+        _shares_beside_null(left, table, suggestions["parallel_analysis"])
+        _held_out_errors(right, table, suggestions["bi_cross_validation"])
+    else:
+        figure, (left, middle) = new_figure(10, 4.2, 2)
+        _curve(left, table["component"], table["explained_variance_ratio"])
+        percent_axis(left)
+    _running_shares(middle, table)
+    left.set_title("Share of variance, by component", fontsize=11, color=INK)
+    left.set_xlabel("component")
+    middle.set_xlabel("component")
+    for ax in figure.axes:
+        whole_number_axis(ax)
+    figure.suptitle(f"Principal components, weighting {weighting}", fontsize=12, color=INK)
+    return figure
+
+
+def _shares_beside_null(ax: Axes, table: pd.DataFrame, suggested: int) -> None:
+    component, limit = table["component"], table["null_limit"]
+    ax.set_yscale("log")
+    positive = [table[name][table[name] > 0] for name in ("sample_ratio", "null_mean")]
+    bottom = min((float(series.min()) for series in positive if len(series)), default=1e-4) / 1.5
+    ax.fill_between(component, bottom, limit, color=LIGHT, lw=0, label="null: no segments")
+    ax.plot(component, table["null_mean"], color=GREY, lw=1)
+    _curve(ax, component, table["sample_ratio"], "these data")
+    ax.set_ylim(bottom=bottom)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    _mark(ax, suggested, "parallel analysis")
+    _legend(ax, "upper right")
+
+
+def _running_shares(ax: Axes, table: pd.DataFrame) -> None:
+    _curve(ax, table["component"], table["cumulative"])
+    ax.set_title("Cumulative share", fontsize=11, color=INK)
+    for p in (10, 20, 50, 100):
+        if p <= len(table):
+            share = float(table["cumulative"].iloc[p - 1])
+            ax.annotate(
+                f"{p}: {share:.0%}",
+                (p, share),
+                textcoords="offset points",
+                xytext=(-3, 4),
+                ha="right",
+                fontsize=9,
+                color=INK,
+            )
+    percent_axis(ax)
+
+
+def _held_out_errors(ax: Axes, table: pd.DataFrame, suggested: int) -> None:
+    components = [0, *table["component"]]
+    null, real = ([1.0, *table[name]] for name in ("null_prediction_error", "prediction_error"))
+    _curve(ax, components, null, "null: no segments", GREY)
+    _curve(ax, components, real, "these data")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 * error:g}%"))
+    ax.set_title("Error of predicting held-out blocks", fontsize=11, color=INK)
+    ax.set_xlabel("components used (none: the items' means)")
+    _mark(ax, suggested, "bi-cross-validation")
+    _legend(ax, "best")
+
+
+def _curve(
+    ax: Axes, x: ArrayLike, y: ArrayLike, label: str | None = None, color: str = BLUE
+) -> None:
+    ax.plot(x, y, "o-", color=color, ms=3.5, lw=1.2, label=label)
+
+
+def _mark(ax: Axes, suggested: int, by: str) -> None:
+    ax.axvline(suggested, color=GREEN, lw=1.2, ls="--", label=f"{by}: {suggested}")
+
+
+def _legend(ax: Axes, where: Literal["upper right", "best"]) -> None:
+    """Show the legend on white: a mark may run behind it."""
+    ax.legend(fontsize=9, loc=where, facecolor="white", edgecolor="none", framealpha=0.9)

@@ -1,0 +1,252 @@
+"""explore-pca as a person meets it: the evidence in words, in tables and in JSON."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_dirs import SAMPLE, assert_one_line, assert_whole, invoke, ok, states
+
+from segcli.stages import explore_pca
+
+HEADER = "customer,item,value\n"
+FEW = "".join(f"c{i},i{i % 3},{1 + i}\nc{i},i{(i + 1) % 5},2\n" for i in range(19))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """The sample, with its components explored and the evidence in full."""
+    run = tmp_path_factory.mktemp("explore-pca") / "shop"
+    ok("ingest", SAMPLE / "stars.csv", run, "--items", SAMPLE / "items.csv")
+    return run, ok("explore-pca", run, "--max-components", 12, "--evidence", "full").stdout
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ingest(folder, rows, *options):
+    (folder / "rows.csv").write_text(HEADER + rows)
+    ok("ingest", "rows.csv", "run", *options)
+
+
+def verdict(run):
+    return json.loads((run / "components_verdict.json").read_text())
+
+
+def test_the_verdict_has_all_that_the_recommendation_rests_on(shop):
+    run, _ = shop
+    found = verdict(run)
+    suggestions = found["suggestions"]
+    assert set(suggestions) == {"parallel_analysis", "bi_cross_validation"}
+    assert found["recommended"] == min(suggestions.values())
+    assert found["recommended"] in (5, 6)  # six segments are planted: five, and one for activity
+    assert {name: found[name] for name in found if name not in ("suggestions", "reason")} == {
+        "recommended": found["recommended"],
+        "weighting": "tfidf",
+        "n_components": 12,
+        "n_customers": 2000,
+        "is_sample": False,
+        "n_nulls": 5,
+        "n_folds": 8,
+    }
+
+
+def test_the_table_of_variance_has_the_null_and_the_held_out_error(shop):
+    run, _ = shop
+    table = pd.read_csv(run / "explained_variance.csv")
+    found = verdict(run)["suggestions"]
+    assert table.notna().all(axis=None)
+    above = table["sample_ratio"] > table["null_limit"]
+    assert above[: found["parallel_analysis"]].all()
+    assert not above[found["parallel_analysis"]]
+    errors = table["prediction_error"]
+    assert errors.min() <= errors[found["bi_cross_validation"] - 1] <= errors.min() + 0.002
+    assert (table["null_mean"] <= table["null_limit"]).all()
+    assert (table["sample_ratio"] == table["explained_variance_ratio"]).all()  # nobody is left out
+    assert (table["prediction_error"] < table["null_prediction_error"]).all()
+
+
+def test_components_have_faces_with_names(shop):
+    run, _ = shop
+    table = pd.read_csv(run / "components.csv")
+    names = set(pd.read_csv(SAMPLE / "items.csv").iloc[:, 1])
+    ends = [f"{end}_{i}" for end in ("positive", "negative") for i in range(1, 6)]
+    assert list(table.columns) == [
+        "component",
+        "activity_correlation",
+        "popularity_correlation",
+        *ends,
+    ]
+    assert table["component"].tolist() == list(range(1, 13))
+    assert set(table[ends].to_numpy().ravel()) - {np.nan} <= names  # one end may hold fewer
+    assert table["activity_correlation"].between(-1, 1).all()
+
+
+def test_the_summary_lets_a_person_choose(shop):
+    run, text = shop
+    found = verdict(run)
+    table = pd.read_csv(run / "explained_variance.csv")
+    faces = pd.read_csv(run / "components.csv")
+    first = table.iloc[0]
+    assert f"{first['sample_ratio']:.2%} | {first['null_limit']:.2%}" in text
+    assert f"{first['prediction_error']:.1%} | {first['null_prediction_error']:.1%}" in text
+    assert f"Parallel analysis suggests {found['suggestions']['parallel_analysis']} " in text
+    assert f"bi-cross-validation {found['suggestions']['bi_cross_validation']} " in text
+    assert f"Recommended: {found['recommended']} components. {found['reason']}" in text
+    assert f"+ {faces['positive_1'][0][:20]}" in text
+    assert f"- {faces['negative_1'][0][:20]}" in text
+    assert "from 5 nulls and 8 folds" in text
+    rows = text.splitlines()
+    assert all(len(row) < 120 for row in rows if not row.startswith(("Recommended", "Wrote")))
+
+
+def test_json_says_the_same(shop):
+    run, text = shop
+    document = json.loads(
+        ok("explore-pca", run, "--max-components", 12, "--evidence", "full", "--json").stdout
+    )
+    assert document["evidence"] == verdict(run)
+    assert document["no_evidence"] is None
+    assert document["warning"] is None
+    assert len(document["components"]) == len(document["variance"]) == 12
+    assert document["components"][0]["positive"][0][:20] in text
+
+
+def test_less_evidence_is_quicker_and_none_leaves_no_verdict(place):
+    ingest(place, (SAMPLE / "stars.csv").read_text().partition("\n")[2])
+    ok("explore-pca", "run", "--max-components", 6)
+    quick = verdict(place / "run")
+    assert (quick["n_nulls"], quick["n_folds"]) == (2, 4)
+    ok("explore-pca", "run", "--max-components", 6, "--evidence", "none")
+    assert not (place / "run" / "components_verdict.json").exists()
+    assert (place / "run" / "components.csv").exists()
+    table = pd.read_csv(place / "run" / "explained_variance.csv")
+    assert list(table.columns) == [
+        "component",
+        "explained_variance",
+        "explained_variance_ratio",
+        "cumulative",
+    ]
+    assert_whole(place / "run")
+
+
+def test_items_without_a_name_go_by_their_id(place):
+    names = "item,name\ni0,The First\n"
+    (place / "names.csv").write_text(names)
+    ingest(place, FEW, "--items", "names.csv")
+    ok("explore-pca", "run")
+    table = pd.read_csv(place / "run" / "components.csv", dtype=str, keep_default_na=False)
+    ends = set(table.filter(regex="_[1-5]$").to_numpy().ravel())
+    assert ends == {"The First", "i1", "i2", "i3", "i4", ""}
+
+
+def test_too_few_customers_for_evidence_are_told_so(place):
+    ingest(place, FEW)
+    text = ok("explore-pca", "run").stdout
+    assert "No evidence was gathered: 19 customers with 5 items are too few" in text
+    assert "Recommended" not in text
+    document = json.loads(ok("explore-pca", "run", "--json").stdout)
+    assert document["evidence"] is None
+    assert document["no_evidence"].startswith("No evidence was gathered: 19 customers")
+    assert_one_line(
+        invoke("explore-pca", "run", "--evidence", "quick"), "19 customers", "--evidence none"
+    )
+    assert states(place / "run")["explore-pca"] == "fresh"
+
+
+def test_two_customers_with_two_items(place):
+    ingest(place, "a,x,1\nb,y,2\nb,x,1\n")
+    for weighting in ("raw", "log1p", "l2", "tfidf", "bm25", "pearson"):
+        ok("explore-pca", "run", "--weighting", weighting)
+    assert_one_line(invoke("explore-pca", "run", "--evidence", "full"), "2 customers")
+
+
+def test_undefined_correlations_are_empty_in_words_and_null_in_json(place):
+    rng = np.random.default_rng(1)
+    rows = [f"c{c},i{i},{rng.integers(1, 6)}" for c in range(30) for i in range(6)]
+    ingest(place, "\n".join(rows))
+    assert "nan" not in ok("explore-pca", "run", "--weighting", "raw").stdout.lower()
+    (first, *_) = json.loads(
+        ok("explore-pca", "run", "--weighting", "raw", "--json").stdout, parse_constant=pytest.fail
+    )["components"]
+    assert first["activity_correlation"] is None
+    assert first["popularity_correlation"] is None
+
+
+def unevenly_active():
+    rng = np.random.default_rng(0)
+    activity = rng.uniform(0.05, 0.9, 120)
+    have = rng.random((120, 15)) < activity[:, None]
+    return "\n".join(f"c{c},i{i},1" for c, i in np.argwhere(have))
+
+
+def test_a_first_component_of_mere_activity_is_called_so(place):
+    ingest(place, unevenly_active())
+    for weighting, warned in (("raw", True), ("log1p", True), ("tfidf", False), ("l2", False)):
+        text = ok("explore-pca", "run", "--weighting", weighting).stdout
+        assert ("Component 1 is mostly activity (correlation" in text) == warned
+        assert ("Try --weighting tfidf or pearson." in text) == warned
+
+
+def test_a_sample_of_the_customers_is_called_so(place, monkeypatch):
+    gather = explore_pca.gather_component_evidence
+    monkeypatch.setattr(
+        explore_pca,
+        "gather_component_evidence",
+        lambda *args, **options: gather(*args, **options, sample_size=50),
+    )
+    ingest(place, unevenly_active())
+    text = ok("explore-pca", "run").stdout
+    assert "of 50 customers (a sample)" in text
+    assert verdict(place / "run")["is_sample"] is True
+    table = pd.read_csv(place / "run" / "explained_variance.csv")
+    assert not np.allclose(table["sample_ratio"], table["explained_variance_ratio"], rtol=1e-3)
+
+
+def test_evidence_for_fewer_components_than_there_are_leaves_the_rest_undefined():
+    assert explore_pca._of_length(np.array([1.0, 2]), 1).tolist() == [1]
+    padded = explore_pca._of_length(np.array([1.0]), 2)
+    assert padded[0] == 1
+    assert math.isnan(padded[1])
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ([], ""),
+        (["short", "two words"], "short; two words"),
+        (["a\nb  c"], "a b c"),
+        (["x" * 40], "x" * 35 + "…"),
+        (["x" * 36, "y" * 36, "z"], "x" * 36 + "; " + "y" * 36),
+        (["x" * 36, "y" * 38 + "z", "z"], "x" * 36 + "; " + "y" * 35 + "…"),
+    ],
+)
+def test_names_are_cut_to_what_fits_on_a_line(names, line):
+    assert explore_pca._fit(names) == line
+
+
+def test_other_ids_the_same_evidence(shop, place):
+    run, _ = shop
+    rows = pd.read_csv(SAMPLE / "stars.csv", dtype=str)
+    rng = np.random.default_rng(4)
+    items = pd.read_csv(SAMPLE / "items.csv", dtype=str)
+    for column in ("customer", "item"):
+        old = rows[column].unique()
+        new = dict(
+            zip(old, rng.permutation([f"{column}{i}" for i in range(len(old))]), strict=True)
+        )
+        rows[column] = rows[column].map(new)
+    items["item"] = items["item"].map(new)
+    rows.sample(frac=1, random_state=1).to_csv("rows.csv", index=False)
+    items.to_csv("items.csv", index=False)
+    ok("ingest", "rows.csv", "run", "--items", "items.csv")
+    ok("explore-pca", "run", "--max-components", 12, "--evidence", "full", "--threads", 1)
+    assert verdict(place / "run") == verdict(run)
+    for name in ("explained_variance.csv", "components.csv"):
+        pd.testing.assert_frame_equal(
+            pd.read_csv(place / "run" / name), pd.read_csv(run / name), rtol=1e-6, atol=1e-9
+        )
