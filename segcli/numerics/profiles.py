@@ -24,12 +24,16 @@ class Profiles:
     customers : ndarray of shape (k, n_items), how many of the segment's customers have the item
     totals : ndarray of shape (k, n_items), sums of values
     sizes : ndarray of shape (k,), customers in the segment
+    everyone : ndarray of shape (n_items,), customers who have the item, in a segment or in none
+    n_everyone : int, all customers
     """
 
     tfidf: np.ndarray
     customers: np.ndarray
     totals: np.ndarray
     sizes: np.ndarray
+    everyone: np.ndarray
+    n_everyone: int
 
     @property
     def shares(self) -> np.ndarray:
@@ -43,22 +47,38 @@ def profile_segments(X: Blocks, labels: np.ndarray, k: int) -> Profiles:
     Parameters
     ----------
     X : sparse blocks of shape (n_customers, n_items), unweighted
-    labels : ndarray of shape (n_customers,), values in 0..k-1
+    labels : ndarray of shape (n_customers,), values in 0..k-1; negative for those in no segment
     """
-    customers, totals = X.map_sum(_support, labels, k)
-    sizes = np.bincount(labels, minlength=k)
-    idf = smooth_idf(X.shape[0], customers.sum(axis=0))
-    (sums,) = X.map_sum(_tfidf_sums, labels, k, idf)
-    return Profiles(sums / np.maximum(sizes, 1)[:, None], customers, totals, sizes)
+    groups = np.where(labels < 0, k, labels)  # those in no segment are the last group
+    customers, totals = X.map_sum(_support, groups, k + 1)
+    sizes = np.bincount(groups, minlength=k + 1)[:k]
+    everyone = customers.sum(axis=0)
+    idf = smooth_idf(X.shape[0], everyone)
+    (sums,) = X.map_sum(_tfidf_sums, groups, k + 1, idf)
+    return Profiles(
+        tfidf=sums[:k] / np.maximum(sizes, 1)[:, None],
+        customers=customers[:k],
+        totals=totals[:k],
+        sizes=sizes,
+        everyone=everyone,
+        n_everyone=X.shape[0],
+    )
 
 
-def top(scores: np.ndarray, n: int) -> np.ndarray:
-    """Return the positions of the n largest scores, largest first; ties in order of position.
+def top(scores: np.ndarray, n: int, ranks: np.ndarray | None = None) -> np.ndarray:
+    """Return the positions of the n largest scores, largest first.
 
-    Scores equal to 12 digits are ties, so that rounding does not decide the order.
+    Ties go to the lower rank, without ranks to the earlier position. Scores equal to 12 digits are
+    ties, so that rounding does not decide the order.
     """
-    rounded = np.array([float(f"{score:.12g}") for score in scores])
-    return np.argsort(-rounded, kind="stable")[:n]
+    positions = np.arange(len(scores))
+    ranks = positions if ranks is None else ranks
+    if len(scores) > n > 0:
+        # The order by twelve digits is slow; give it only what can be in it.
+        least = np.partition(scores, -n)[-n]
+        positions = positions[scores >= least - abs(least) * 1e-9]
+    rounded = np.array([float(f"{score:.12g}") for score in scores[positions]])
+    return np.asarray(positions[np.lexsort((ranks[positions], -rounded))[:n]])
 
 
 def _support(block: Block, labels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
