@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segcli.numerics.profiles import Profiles, top
+from segcli.numerics.profiles import top
 
 PRIOR_INTERACTIONS = 500.0
 """Weight of the prior: so many interactions, spread over the items as all customers' are."""
@@ -32,6 +32,9 @@ LEAST_CUSTOMERS = 5
 
 LEAST_SHARE = 0.05
 """Share of the other customers who must have an item for a segment to be said to avoid it."""
+
+_ROUNDING = 1e-9
+"""z-scores below this are those of equal tastes."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +63,38 @@ class LogOdds:
     popularity_rank: np.ndarray
 
     def characteristic(
-        self, segment: int, n: int, *, least_customers: int = LEAST_CUSTOMERS
+        self,
+        segment: int,
+        n: int,
+        *,
+        item_ranks: np.ndarray,
+        least_customers: int = LEAST_CUSTOMERS,
     ) -> np.ndarray:
         """Return the positions of the items that mark a segment, the strongest first.
 
         Fewer than ``n`` where fewer have a positive z-score and so many customers in the segment.
+        Ties go to the item of lower rank (`segcli.numerics.ranks`).
         """
         supported = self.customers[segment] >= least_customers
-        return _first(self.z[segment], supported, n)
+        return _first(self.z[segment], supported, n, item_ranks)
 
-    def avoided(self, segment: int, n: int, *, least_share: float = LEAST_SHARE) -> np.ndarray:
+    def avoided(
+        self, segment: int, n: int, *, item_ranks: np.ndarray, least_share: float = LEAST_SHARE
+    ) -> np.ndarray:
         """Return the positions of the items that a segment avoids, the most avoided first.
 
         Only items that at least ``least_share`` of the other customers have: everybody lacks the rare.
         """
         popular = self.share_outside[segment] >= least_share
-        return _first(-self.z[segment], popular, n)
+        return _first(-self.z[segment], popular, n, item_ranks)
 
 
 def score_log_odds(
-    profiles: Profiles,
+    customers: np.ndarray,
+    sizes: np.ndarray,
     *,
-    everyone: tuple[np.ndarray, int] | None = None,
+    everyone: np.ndarray,
+    n_everyone: float,
     prior_interactions: float = PRIOR_INTERACTIONS,
 ) -> LogOdds:
     """Return the log-odds of each item in each segment, and what to judge them by.
@@ -93,37 +106,35 @@ def score_log_odds(
 
     Parameters
     ----------
-    profiles : the segments' customers by item, and sizes
-    everyone : counts of customers by item, of shape (n_items,), and the number of customers
-        Where not all customers are in a segment; else the segments' sums.
+    customers : ndarray of shape (k, n_items), how many of each segment's customers have the item
+    sizes : ndarray of shape (k,), customers in each segment
+    everyone : ndarray of shape (n_items,), how many of all customers have it, in a segment or in none
+    n_everyone : all customers
     prior_interactions : above 0; more of it asks for more support
 
     References
     ----------
     Monroe, Colaresi & Quinn (2008), Polit. Anal. 16, 372-403, equations 15, 16, 20 and 22.
     """
-    inside = profiles.customers
-    if everyone is None:
-        everyone = inside.sum(axis=0), int(profiles.sizes.sum())
-    overall, n_customers = everyone
-    outside = overall - inside
-    had = overall > 0
+    outside = everyone - customers
+    had = everyone > 0
     if np.count_nonzero(had) == 1:  # all interactions fall on it: no odds
         had = np.zeros_like(had)
-    total = max(float(overall.sum()), 1.0)
-    prior = prior_interactions * overall / total
-    log_odds, z = np.zeros_like(inside, dtype=np.float64), np.zeros_like(inside, dtype=np.float64)
-    y, x = inside[:, had] + prior[had], outside[:, had] + prior[had]
+    total = max(float(everyone.sum()), 1.0)
+    prior = prior_interactions * everyone[had] / total
+    log_odds = np.zeros(customers.shape)
+    z = np.zeros(customers.shape)
+    y, x = customers[:, had] + prior, outside[:, had] + prior
     log_odds[:, had] = _row_log_odds(y) - _row_log_odds(x)
     z[:, had] = log_odds[:, had] / np.sqrt(1 / y + 1 / x)
-    n_outside = np.maximum(n_customers - profiles.sizes, 1)
+    n_outside = n_everyone - sizes
     return LogOdds(
         log_odds=log_odds,
         z=z,
-        customers=inside,
-        share=profiles.shares,
-        share_outside=outside / n_outside[:, None],
-        popularity_rank=popularity_ranks(overall),
+        customers=customers,
+        share=customers / np.maximum(sizes, 1)[:, None],
+        share_outside=outside / np.maximum(n_outside, 1)[:, None],
+        popularity_rank=popularity_ranks(everyone),
     )
 
 
@@ -139,6 +150,6 @@ def _row_log_odds(counts: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(counts) - np.log(counts.sum(axis=1, keepdims=True) - counts))
 
 
-def _first(scores: np.ndarray, eligible: np.ndarray, n: int) -> np.ndarray:
-    positions = np.flatnonzero(eligible & (scores > 0))
-    return np.asarray(positions[top(scores[positions], n)])
+def _first(scores: np.ndarray, eligible: np.ndarray, n: int, item_ranks: np.ndarray) -> np.ndarray:
+    positions = np.flatnonzero(eligible & (scores > _ROUNDING))
+    return np.asarray(positions[top(scores[positions], n, item_ranks[positions])])
