@@ -1,0 +1,188 @@
+"""What segments have among interactions that their making did not see.
+
+A description measured on the data that made the segments flatters them: whatever customers were
+put together for, they will be found to have in common, in pure chance too. So each interaction is
+hidden once. In each of a few rounds, a part of every customer's interactions is hidden, the recipe is
+fitted anew to the rest, its segments are matched to those to be described, and the hidden
+interactions are looked up in them. Where a segment is only the echo of its own data, its items
+are no more frequent there than elsewhere.
+
+An interaction that was seen may have made the segment, and can no longer be hidden, so a customer
+seen to have an item counts neither for nor against it in that round. Each customer who has the item
+counts in the one round that hides it; each who lacks it, in every round.
+
+References
+----------
+Neufeld, Gao, Popp, Battle & Witten (2024), "Inference after latent variable estimation for single-cell
+RNA sequencing data" (count splitting), Biostatistics 25, 270-287, doi:10.1093/biostatistics/kxac047.
+Chernozhukov et al. (2018), "Double/debiased machine learning for treatment and structural parameters"
+(cross-fitting: every observation is held out once), Econom. J. 21, C1-C68, doi:10.1111/ectj.12097.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli import progress
+from segcli.numerics.ranks import Ranks
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.stability import matched
+
+N_ROUNDS = 5
+"""So many rounds, and so many parts of each customer's interactions: a fifth is hidden in each."""
+
+SAMPLE_SIZE = 5000
+
+LEAST_CUSTOMERS = 5
+"""Customers of the segment who must have an item, or be expected to, for its share to be told."""
+
+
+@dataclass(frozen=True)
+class UnseenProfiles:
+    """Item by item figures of each segment, from hidden interactions alone.
+
+    Attributes
+    ----------
+    found : ndarray of shape (k, n_items)
+        Customers in the segment in the round that hid their interaction with the item: support.
+    customers : ndarray of shape (k, n_items)
+        The segment's customers who have the item, as the hidden interactions tell.
+    sizes : ndarray of shape (k,), customers in the segment who could be looked at, mean over rounds
+    everyone : ndarray of shape (n_items,), the same as ``customers`` for all customers
+    n_everyone : float, all customers who could be looked at: those with two interactions or more
+    together : ndarray of shape (k,)
+        The share of the segment's customers who are in it again in a round, 0 to 1: its mean. Where
+        it is small, the rounds describe another segment.
+    n_customers : int, customers in the rounds: all, or the sample
+    is_sample : bool
+    n_rounds : int
+    """
+
+    found: np.ndarray
+    customers: np.ndarray
+    sizes: np.ndarray
+    everyone: np.ndarray
+    n_everyone: float
+    together: np.ndarray
+    n_customers: int
+    is_sample: bool
+    n_rounds: int
+
+    @property
+    def is_enough(self) -> np.ndarray:
+        """Whether there is enough to tell the share of each item in each segment, (k, n_items)."""
+        expected = np.outer(self.sizes, self.everyone / max(self.n_everyone, 1.0))
+        return np.asarray(np.maximum(self.found, expected) >= LEAST_CUSTOMERS)
+
+
+def profile_unseen(
+    X: sp.csr_array,
+    labels: np.ndarray,
+    k: int,
+    recipe: Recipe,
+    *,
+    ranks: Ranks,
+    seed: int,
+    n_rounds: int = N_ROUNDS,
+    sample_size: int = SAMPLE_SIZE,
+) -> UnseenProfiles | None:
+    """Return the profiles of segments from interactions hidden from the making of segments.
+
+    A segment's share of customers with an item is ``h / (h + l)``: ``h`` customers have it, each
+    counted in the round that hid it, and ``l`` lack it, the mean over rounds. With the same segments
+    in every round that is the plain share.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted
+    labels : ndarray of shape (n_customers,)
+        The segments to be described, values in 0..k-1; negative for the unassigned, who are in no
+        segment in the rounds either.
+    k : int
+    recipe : how the segments were made
+    ranks : the ranks of X's customers and items
+    seed : int
+    n_rounds : at least 2
+    sample_size : customers to work on, at most
+
+    Returns
+    -------
+    UnseenProfiles; None if a round's customers are not distinct enough for k segments
+    """
+    rows = sample_rows(ranks, sample_size, seed=seed)
+    ordered, own = in_rank_order(X, ranks, rows), labels[rows]
+    parts = split_interactions(ordered, n_rounds, rng=np.random.default_rng([seed, 11]))
+    present = ordered.data != 0
+    looked_at = np.diff(ordered.indptr) > 1
+    shape = (k + 1, X.shape[1])  # the last row is for customers in no segment
+    found, lacking, sizes = np.zeros(shape), np.zeros(shape), np.zeros(k + 1)
+    together = np.zeros(k)
+    for part in range(n_rounds):
+        fit = fit_recipe(_select(ordered, parts != part), recipe, [k], seed=seed)
+        if not fit.partitions:
+            return None
+        groups = _groups(own, fit.partitions[0].labels, k)
+        together += np.bincount(own[(groups == own) & (own >= 0)], minlength=k) / n_rounds
+        members = _membership(groups, looked_at, k + 1)
+        n_members = np.bincount(groups[looked_at], minlength=k + 1)
+        found += _count(members, _select(ordered, present & (parts == part)))
+        lacking += (n_members[:, None] - _count(members, _select(ordered, present))) / n_rounds
+        sizes += n_members / n_rounds
+        progress.report("segments on unseen interactions", part + 1, n_rounds)
+    shares = np.divide(found, found + lacking, out=np.zeros(shape), where=found > 0)
+    customers = (shares * sizes[:, None])[:, ranks.items]
+    return UnseenProfiles(
+        found=found[:k, ranks.items],
+        customers=customers[:k],
+        sizes=sizes[:k],
+        everyone=customers.sum(axis=0),
+        n_everyone=float(sizes.sum()),
+        together=together / np.maximum(np.bincount(own[own >= 0], minlength=k), 1),
+        n_customers=len(rows),
+        is_sample=len(rows) < X.shape[0],
+        n_rounds=n_rounds,
+    )
+
+
+def split_interactions(X: sp.csr_array, n_parts: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Return a part for each interaction, values in 0..n_parts-1, in the order of ``X.data``.
+
+    Each customer's interactions are dealt to the parts like cards, starting with any: their numbers
+    differ by one at most, and a customer with two or more always keeps one when a part is taken away.
+    A sole interaction is in no part: -1.
+    """
+    n_of = np.diff(X.indptr)
+    rows = np.repeat(np.arange(X.shape[0]), n_of)
+    order = np.lexsort((rng.random(X.nnz), rows))
+    start = rng.integers(n_parts, size=X.shape[0])
+    parts = np.empty(X.nnz, dtype=np.int64)
+    parts[order] = (np.arange(X.nnz) - X.indptr[rows] + start[rows]) % n_parts
+    parts[n_of[rows] == 1] = -1
+    return parts
+
+
+def _groups(own: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
+    """Return the found labels, renamed to the own ones that they match; k for the unassigned."""
+    assigned = own >= 0
+    names = np.argsort(matched(own[assigned], found[assigned], k))
+    return np.where(assigned, names[found], k)
+
+
+def _membership(groups: np.ndarray, looked_at: np.ndarray, n_groups: int) -> sp.csr_array:
+    n = len(groups)
+    weights = looked_at.astype(np.float64)
+    return sp.csr_array((weights, groups, np.arange(n + 1)), shape=(n, n_groups))
+
+
+def _count(members: sp.csr_array, X: sp.csr_array) -> np.ndarray:
+    ones = sp.csr_array((np.ones(X.nnz), X.indices, X.indptr), shape=X.shape)
+    return np.asarray((members.T @ ones).toarray())
+
+
+def _select(X: sp.csr_array, keep: np.ndarray) -> sp.csr_array:
+    """Return the matrix with some of its interactions."""
+    indptr = np.concatenate([[0], np.cumsum(keep)])[X.indptr]
+    return sp.csr_array((X.data[keep], X.indices[keep], indptr), shape=X.shape)

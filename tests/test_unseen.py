@@ -1,0 +1,146 @@
+"""Segments on interactions that their making did not see: written out, by relation, and on nothing."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from segcli.engine import LocalEngine
+from segcli.numerics import unseen as module
+from segcli.numerics.ranks import Ranks, rank
+from segcli.numerics.recipe import Recipe
+from segcli.numerics.unseen import profile_unseen, split_interactions
+
+RECIPE = Recipe("tfidf", 3)
+
+
+def by_position(X):
+    return Ranks(np.arange(X.shape[0]), np.arange(X.shape[1]))
+
+
+@pytest.fixture(scope="module")
+def tastes():
+    """90 customers in three groups with items of their own, and the group of each."""
+    rng = np.random.default_rng(3)
+    groups = np.arange(90) % 3
+    chances = np.where(np.arange(30) % 3 == groups[:, None], 0.7, 0.02)
+    return sp.csr_array(
+        (rng.random((90, 30)) < chances) * rng.integers(1, 6, (90, 30)) * 1.0
+    ), groups
+
+
+@pytest.mark.parametrize("n_parts", [2, 5])
+def test_interactions_are_dealt_evenly_and_a_sole_one_is_kept(ratings, n_parts):
+    X = sp.csr_array(sp.vstack([ratings, sp.csr_array(([2.0], [3], [0, 1]), shape=(1, 20))]))
+    parts = split_interactions(X, n_parts, rng=np.random.default_rng(0))
+    assert parts[-1] == -1
+    for start, stop in zip(X.indptr[:-2], X.indptr[1:-1], strict=True):
+        sizes = np.bincount(parts[start:stop][parts[start:stop] >= 0], minlength=n_parts)
+        if stop - start > 1:
+            assert sizes.sum() == stop - start
+            assert np.ptp(sizes) <= 1
+            assert sizes.max() < stop - start
+
+
+def test_every_interaction_is_as_likely_in_every_part():
+    X = sp.csr_array(np.ones((4000, 7)))
+    parts = split_interactions(X, 5, rng=np.random.default_rng(1)).reshape(4000, 7)
+    shares = np.stack([(parts == part).mean(axis=0) for part in range(5)])
+    assert np.abs(shares - 0.2).max() < 0.03
+
+
+def test_segments_that_never_change_have_their_plain_shares(tastes):
+    X, groups = tastes
+    found = profile_unseen(X, groups, 3, RECIPE, ranks=by_position(X), seed=0)
+    assert found.together.tolist() == [1, 1, 1]
+    dense = X.toarray() != 0
+    for segment in range(3):
+        own = dense[groups == segment].sum(axis=0)
+        assert found.found[segment].tolist() == own.tolist()
+        assert np.allclose(found.customers[segment], own)
+    assert np.allclose(found.everyone, dense.sum(axis=0))
+    assert (found.n_everyone, found.n_customers, found.is_sample) == (90, 90, False)
+
+
+class Fit:
+    """Stands for a fit whose labels are known."""
+
+    def __init__(self, labels):
+        self.partitions = [type("Partition", (), {"labels": labels})]
+
+
+def test_against_the_definition_written_out(ratings, monkeypatch):
+    """Every round has labels of its own; the last customer has one item, and some are unassigned."""
+    X = sp.csr_array(sp.vstack([ratings, sp.csr_array(([2.0], [3], [0, 1]), shape=(1, 20))]))
+    n, k, n_rounds = X.shape[0], 3, 4
+    rng = np.random.default_rng(8)
+    own = rng.integers(-1, k, n)
+    labels = [np.where(rng.random(n) < 0.7, np.abs(own), rng.integers(0, k, n)) for _ in range(4)]
+    handed_out, seen_by_round = iter(labels), []
+
+    def fit(seen, *_, **__):
+        seen_by_round.append(seen.toarray() != 0)
+        return Fit(next(handed_out))
+
+    monkeypatch.setattr(module, "fit_recipe", fit)
+    found = profile_unseen(X, own, k, RECIPE, ranks=by_position(X), seed=0, n_rounds=n_rounds)
+
+    has = X.toarray() != 0
+    looked_at = has.sum(axis=1) > 1
+    for segment in range(k):
+        for item in range(20):
+            hidden = lacking = 0
+            for found_labels, seen in zip(labels, seen_by_round, strict=True):
+                for customer in np.flatnonzero(looked_at & (own >= 0)):
+                    if found_labels[customer] == segment:
+                        hidden += has[customer, item] and not seen[customer, item]
+                        lacking += not has[customer, item]
+            size = sum(((x == segment) & looked_at & (own >= 0)).sum() for x in labels) / n_rounds
+            share = hidden / (hidden + lacking / n_rounds) if hidden else 0
+            assert found.found[segment, item] == hidden
+            assert found.sizes[segment] == pytest.approx(size)
+            assert found.customers[segment, item] == pytest.approx(share * size)
+    n_sole = (has.sum(axis=1) == 1).sum()  # always seen; all others in every round but one
+    assert sum(seen.sum() for seen in seen_by_round) == (n_rounds - 1) * X.nnz + n_sole
+    agree = [np.mean([(x == own)[own == s].mean() for x in labels]) for s in range(k)]
+    assert np.allclose(found.together, agree)
+
+
+def test_segments_under_other_numbers_are_matched(tastes):
+    X, groups = tastes
+    plain = profile_unseen(X, groups, 3, RECIPE, ranks=by_position(X), seed=0)
+    turned = profile_unseen(X, (groups + 1) % 3, 3, RECIPE, ranks=by_position(X), seed=0)
+    assert np.allclose(turned.customers[[1, 2, 0]], plain.customers)
+
+
+def test_moved_customers_and_items_have_the_same_profiles(ratings):
+    labels = (np.diff(ratings.indptr) > 6).astype(int)
+    rng = np.random.default_rng(1)
+    rows, columns = rng.permutation(ratings.shape[0]), rng.permutation(ratings.shape[1])
+    moved = sp.csr_array(ratings.toarray()[rows][:, columns])
+    before, after = (
+        profile_unseen(X, own, 2, RECIPE, ranks=rank(LocalEngine(1).blocks(X)), seed=4)
+        for X, own in ((ratings, labels), (moved, labels[rows]))
+    )
+    assert after.found.tolist() == before.found[:, columns].tolist()
+    assert after.customers.tolist() == before.customers[:, columns].tolist()
+
+
+def test_a_sample_is_said_to_be_one(tastes):
+    X, groups = tastes
+    found = profile_unseen(X, groups, 3, RECIPE, ranks=by_position(X), seed=0, sample_size=60)
+    assert (found.n_customers, found.is_sample, found.n_everyone) == (60, True, 60)
+
+
+def test_too_few_distinct_customers_for_k_give_nothing():
+    X = sp.csr_array(np.tile([[1.0, 2, 0, 0, 1], [0, 0, 3, 1, 2]], (15, 1)))
+    labels = np.arange(30) % 20
+    assert profile_unseen(X, labels, 20, Recipe("raw", 1), ranks=by_position(X), seed=0) is None
+
+
+def test_enough_is_five_found_or_five_expected(tastes):
+    X, groups = tastes[0][:36], tastes[1][:36]
+    found = profile_unseen(X, groups, 3, RECIPE, ranks=by_position(X), seed=0)
+    expected = found.sizes[:, None] * found.everyone / 36
+    assert found.is_enough.tolist() == ((found.found >= 5) | (expected >= 5)).tolist()
+    assert found.is_enough.any()
+    assert not found.is_enough.all()
