@@ -10,18 +10,21 @@ raw       nothing: the values as they are            the recipe of 2015; ratings
                                                      are about equally active
 log1p     value → log(1 + value)                     counts with a long tail, where how much a
                                                      customer does shall count
-l2        scaled to length 1                         values that are fit to compare within a
-                                                     customer; the only choice for negative ones
+l2        scaled to length 1                         stars; values that are fit to compare within
+                                                     a customer; the only choice for negative ones
                                                      beside raw
-tfidf     log(1 + value), times the item's inverse   the general choice, for stars and counts
-          document frequency, scaled to length 1
-bm25      value saturates, the sooner the less a     visits, plays, purchases; many customers
-          customer does; times the item's inverse    with few items
+tfidf     log(1 + value), times the item's inverse   stars; counts too, where pearson's small
+          document frequency, scaled to length 1     segments of rare tastes are not wanted
+bm25      value saturates, the sooner the less a     visits and plays of customers who are about
+          customer does; times the item's inverse    equally active: long rows still weigh more
           document frequency
 pearson   log(1 + value) less what the customer's    very uneven activity: segments by taste;
-          and the item's totals would lead one to    also counts with a long tail
-          expect, in units of its uncertainty
+          and the item's totals would lead one to    stars and counts alike, above all purchases
+          expect, in units of its uncertainty        and other counts with a long tail
 ========  =========================================  ==========================================
+
+`segcli.numerics.weighting_comparison` measures them on the user's own data, ``benchmarks/weightings.py``
+on four sets of real data.
 
 A row without items becomes a row of zeros in all of them.
 
@@ -70,7 +73,7 @@ The chi-square metric divides by an item's expected value, so that the rarest it
 components; the prior bounds that, as a cap on residuals does, and keeps the matrix linear.
 """
 
-_TAKE_NEGATIVES = ("raw", "l2")
+TAKE_NEGATIVES = ("raw", "l2")
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def fit_weighting(blocks: Blocks, name: str) -> Weighting:
     """
     n_customers, n_items = blocks.shape
     ones = np.ones(n_items)
-    if name in _TAKE_NEGATIVES:
+    if name in TAKE_NEGATIVES:
         return Weighting(name, ones)
     customers_of_item, total, item_logs, n_negative = blocks.map_sum(_item_totals)
     if n_negative:

@@ -1,0 +1,336 @@
+"""Which weighting? All of them, measured alike on the same data, hidings, halves and nulls.
+
+Components and inertia of two weightings lie in different spaces: shares of variance say nothing about
+which is better. What the segments are good for is measured in the same unit whatever the space:
+
+- *Held-out gain* at its peak over k: how many bits knowing the segment is worth for each hidden
+  interaction (`segcli.numerics.held_out`).
+- *Transfer ARI* at the small k where it exceeds the null's the most: can the segments be told by what
+  customers have, and would other customers lead to them (`segcli.numerics.stability`)?
+- *Activity share* at that same k, beside the null's: are they merely heavy and light customers?
+
+The rule (`recommend`). The largest held-out gain at its peak decides. Weightings whose gain is within
+one standard error of the difference from the best (Breiman et al. 1984) are taken for as good, and of
+those the one whose transfer ARI exceeds the null's the most is recommended: if two predict equally
+well, better segments that other customers would lead to. If no gain is above the null's, no weighting
+is recommended, as none finds anything but activity.
+
+All weightings face the same hidden interactions of the same customers, so differences between them are
+known much better than either gain: their errors are those of the customers' differences.
+
+References
+----------
+Those of `segcli.numerics.held_out`, `segcli.numerics.stability` and `segcli.numerics.nulls`. Breiman,
+Friedman, Olshen & Stone (1984), "Classification and Regression Trees", section 3.4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from segcli import progress
+from segcli.errors import ChoiceError
+from segcli.numerics.activity import activity_share
+from segcli.numerics.evidence import LEAST_CUSTOMERS, LEAST_GAIN_ABOVE_NULL, SAMPLE_SIZE, null_of
+from segcli.numerics.held_out import bits_gained, hide, mean_gain
+from segcli.numerics.pca import n_components_limit
+from segcli.numerics.ranks import Ranks
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.stability import nan_mean, resample
+from segcli.numerics.weighting import NAMES, TAKE_NEGATIVES
+
+KS = (2, 3, 4, 6, 8, 10, 15, 20, 25, 30)
+"""Numbers of segments to try: dense where a step counts, up to where gains have levelled off."""
+
+LARGEST_FEW = 8
+"""Up to this k transfer ARI is compared: beyond it, no data seen so far had segments that come back."""
+
+N_COMPONENTS = 10
+
+N_SPLITS = 2
+N_NULLS = 1
+
+
+@dataclass(frozen=True)
+class WeightingComparison:
+    """What each weighting makes of the same data.
+
+    Attributes
+    ----------
+    table : DataFrame indexed by ``weighting``, the best first
+        - gain, gain_se: held-out gain in bits per hidden interaction at its peak, and its standard
+          error over customers; 0, the segments predict nothing
+        - gain_k: the k of the peak
+        - gain_null: the null's gain at the peak of its own
+        - behind, behind_se: how far the gain is below the best weighting's, and the error of that
+        - transfer_ari, transfer_ari_null: 1 is best, about 0 is chance; at ``transfer_k``
+        - transfer_k: the k up to `LARGEST_FEW` where the one exceeds the other the most
+        - activity_share, activity_share_null: of the variance of log activity, what the segments
+          explain at ``transfer_k``; 0 to 1
+        - variance_held: share of the weighted matrix's variance on the components; 0 to 1. Not a
+          measure of quality.
+
+        NaN where a figure cannot be had: transfer ARI where there are negative values.
+    skipped : dict from the weightings that these data cannot take to the reason
+    recommended : str or None, a weighting
+    reason : str, the recommendation in words
+    n_components : int
+    ks : tuple of int, the numbers of segments tried
+    n_customers : int
+        Customers on whom the comparison rests: all, or the sample.
+    is_sample : bool
+    n_splits, n_nulls : int
+    """
+
+    table: pd.DataFrame
+    skipped: dict[str, str]
+    recommended: str | None
+    reason: str
+    n_components: int
+    ks: tuple[int, ...]
+    n_customers: int
+    is_sample: bool
+    n_splits: int
+    n_nulls: int
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What one recipe makes of one matrix. NaN for a k with more segments than distinct customers.
+
+    Attributes
+    ----------
+    bits : ndarray of shape (n_ks, n_customers), summed over the hidings
+    n_hidden : ndarray of shape (n_customers,), likewise
+    transfer_ari, activity_share : ndarrays of shape (n_ks,)
+    variance_held : float
+    """
+
+    bits: np.ndarray
+    n_hidden: np.ndarray
+    transfer_ari: np.ndarray
+    activity_share: np.ndarray
+    variance_held: float
+
+    @property
+    def gains(self) -> np.ndarray:
+        """Held-out gain for each k, of shape (n_ks,)."""
+        return np.array([mean_gain(row, self.n_hidden)[0] for row in self.bits])
+
+
+def compare_weightings(
+    X: sp.csr_array,
+    *,
+    ranks: Ranks,
+    seed: int,
+    names: Sequence[str] = NAMES,
+    n_components: int = N_COMPONENTS,
+    ks: Sequence[int] = KS,
+    n_splits: int = N_SPLITS,
+    n_nulls: int = N_NULLS,
+    sample_size: int = SAMPLE_SIZE,
+) -> WeightingComparison:
+    """Return what each weighting makes of the same data, and which to take. See the module.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted
+        Where it has negative values, the weightings that take none are skipped.
+    ranks : the ranks of X's customers and items
+    seed : int
+    names : the weightings to compare
+    n_components : int; fewer are used where the data have fewer
+    ks : increasing numbers of segments, from 2 up
+    n_splits : splits of the customers into halves, and hidings of interactions
+    n_nulls : nulls, each with one split and one hiding
+    sample_size : customers to work on, at most
+
+    Raises
+    ------
+    ChoiceError
+        If there are fewer than 20 customers, or if no weighting can be measured.
+    """
+    rows = sample_rows(ranks, sample_size, seed=seed)
+    if len(rows) < LEAST_CUSTOMERS:
+        msg = (
+            f"{len(rows)} customers are too few to be split into halves: comparing weightings needs "
+            f"at least {LEAST_CUSTOMERS}. Choose one by what it does to a customer's row."
+        )
+        raise ChoiceError(msg)
+    ordered = in_rank_order(X, ranks, rows)
+    nulls = [null_of(ordered, j, seed=seed) for j in range(n_nulls)]
+    n_components = min(n_components, n_components_limit(*ordered.shape))
+    skipped = _skipped(ordered, names)
+    compared = [name for name in names if name not in skipped]
+    ks = tuple(k for k in ks if k < len(rows))
+    steps = _Steps(len(compared) * (n_splits + n_nulls))
+    found: dict[str, _Measured] = {}
+    lines = {}
+    for name in compared:
+        try:
+            recipe = Recipe(name, n_components)
+            measured = _measure(ordered, recipe, ks, seed, n_splits, steps)
+            on_nulls = [_measure(null, recipe, ks, seed, 1, steps) for null in nulls]
+        except ChoiceError as error:  # such as customers who differ in length alone, under l2
+            skipped[name] = str(error).rstrip(".")
+            continue
+        found[name] = measured
+        lines[name] = _line(measured, on_nulls, ks)
+    if not found:
+        msg = f"no weighting can be measured on these data: {next(iter(skipped.values()))}."
+        raise ChoiceError(msg)
+    table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("weighting")
+    table = table.sort_values("gain", ascending=False, kind="stable")
+    table = _with_distances(table, found, ks)
+    recommended, reason = recommend(table)
+    return WeightingComparison(
+        table=table,
+        skipped=skipped,
+        recommended=recommended,
+        reason=reason,
+        n_components=n_components,
+        ks=ks,
+        n_customers=len(rows),
+        is_sample=len(rows) < X.shape[0],
+        n_splits=n_splits,
+        n_nulls=n_nulls,
+    )
+
+
+def recommend(table: pd.DataFrame) -> tuple[str | None, str]:
+    """Return the weighting to take, or None, and the reason. See the module for the rule.
+
+    Parameters
+    ----------
+    table : as in `WeightingComparison`, the best first
+    """
+    above_null = table["gain"] - table["gain_null"].clip(lower=0) >= LEAST_GAIN_ABOVE_NULL
+    if not above_null.any():
+        return None, (
+            "No weighting is better than another: with none do the segments help to predict hidden "
+            "interactions. These customers differ in activity, not in taste."
+        )
+    found = table[above_null]
+    best = found.iloc[0]
+    close = found[found["behind"] - best["behind"] <= found["behind_se"]]
+    if len(close) == 1:
+        return str(best.name), (
+            f"{best.name}: its segments help the most to predict hidden interactions "
+            f"({best['gain']:.3f} bits, at k = {best['gain_k']:.0f})."
+        )
+    excess = (close["transfer_ari"] - close["transfer_ari_null"]).fillna(-np.inf)
+    chosen = close.loc[excess.idxmax()]
+    others = ", ".join(str(name) for name in close.index if name != chosen.name)
+    verb = "predict" if len(close) > 2 else "predicts"
+    reason = (
+        f"{chosen.name}: its segments help to predict hidden interactions as much as any "
+        f"({chosen['gain']:.3f} bits, at k = {chosen['gain_k']:.0f}; {others} {verb} as well within "
+        "the error)"
+    )
+    if np.isfinite(excess.max()):
+        reason += (
+            f", and of these they come back with other customers most clearly (transfer ARI "
+            f"{chosen['transfer_ari']:.2f}, {chosen['transfer_ari_null']:.2f} without any segments)"
+        )
+    return str(chosen.name), f"{reason}."
+
+
+class _Steps:
+    """Counts what is done and tells who listens."""
+
+    def __init__(self, total: int) -> None:
+        self.done, self.total = 0, total
+
+    def one(self) -> None:
+        self.done += 1
+        progress.report("weightings", self.done, self.total)
+
+
+def _skipped(X: sp.csr_array, names: Sequence[str]) -> dict[str, str]:
+    n_negative = int(np.count_nonzero(X.data < 0))
+    if not n_negative:
+        return {}
+    reason = f"there are {n_negative:,} negative values, which this weighting cannot take"
+    return {name: reason for name in names if name not in TAKE_NEGATIVES}
+
+
+def _measure(
+    X: sp.csr_array,
+    recipe: Recipe,
+    ks: Sequence[int],
+    seed: int,
+    n_splits: int,
+    steps: _Steps,
+) -> _Measured:
+    full = fit_recipe(X, recipe, ks, seed=seed)
+    activity = np.full(len(ks), np.nan)
+    activity[: len(full.ks)] = [activity_share(X, fit.labels) for fit in full.partitions]
+    few = replace(full, partitions=tuple(p for p in full.partitions if p.k <= LARGEST_FEW))
+    is_counts = not (X.data < 0).any()
+    n, n_ks = X.shape[0], len(ks)
+    bits, n_hidden = np.zeros((n_ks, n)), np.zeros(n)
+    transfer = np.full((n_splits, n_ks), np.nan)
+    for split in range(n_splits):
+        parts = hide(X, rng=np.random.default_rng([seed, 7, split]))
+        seen = fit_recipe(parts.seen, recipe, ks, seed=seed)
+        for i, partition in enumerate(seen.partitions):
+            bits[i] += bits_gained(parts, partition.labels, partition.k)
+        bits[len(seen.partitions) :] = np.nan
+        n_hidden += np.diff(parts.hidden.indptr)
+        if is_counts and few.partitions:  # naive Bayes takes no negative values
+            both = [r.transfer_ari for r in resample(X, few, recipe, split=split, seed=seed)]
+            transfer[split, : len(few.ks)] = nan_mean(np.stack(both))
+        steps.one()
+    return _Measured(
+        bits=bits,
+        n_hidden=n_hidden,
+        transfer_ari=nan_mean(transfer),
+        activity_share=activity,
+        variance_held=float(full.pca.explained_variance_ratio.sum()),
+    )
+
+
+def _line(real: _Measured, nulls: Sequence[_Measured], ks: Sequence[int]) -> dict[str, float]:
+    """Return a row of the table, but for the distances from the best."""
+    peak = _best(real.gains)
+    gain, gain_se = mean_gain(real.bits[peak], real.n_hidden)
+    transfer_null = nan_mean(np.stack([null.transfer_ari for null in nulls]))
+    activity_null = nan_mean(np.stack([null.activity_share for null in nulls]))
+    few = _best(real.transfer_ari - transfer_null)
+    return {
+        "gain": gain,
+        "gain_se": gain_se,
+        "gain_k": ks[peak],
+        "gain_null": float(nan_mean(np.array([null.gains[_best(null.gains)] for null in nulls]))),
+        "transfer_ari": real.transfer_ari[few],
+        "transfer_ari_null": transfer_null[few],
+        "transfer_k": ks[few],
+        "activity_share": real.activity_share[few],
+        "activity_share_null": activity_null[few],
+        "variance_held": real.variance_held,
+    }
+
+
+def _best(values: np.ndarray) -> int:
+    """Return the position of the largest value, the first if there is none."""
+    return 0 if np.isnan(values).all() else int(np.nanargmax(values))
+
+
+def _with_distances(
+    table: pd.DataFrame, found: dict[str, _Measured], ks: Sequence[int]
+) -> pd.DataFrame:
+    """Return the table with how far each gain is below the best, and the error of that."""
+    peaks = {
+        name: found[str(name)].bits[ks.index(table.loc[name, "gain_k"])] for name in table.index
+    }
+    best = table.index[0]
+    distances = [mean_gain(peaks[best] - peaks[name], found[name].n_hidden) for name in table.index]
+    at = list(table.columns).index("gain_null") + 1
+    table.insert(at, "behind", [distance for distance, _ in distances])
+    table.insert(at + 1, "behind_se", [error for _, error in distances])
+    return table
