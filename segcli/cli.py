@@ -161,11 +161,24 @@ def ingest(interactions: Path, run_dir: Path, *, as_json: bool, **options: Any) 
     show_default=True,
     help="What to do to the values first. raw: nothing (the recipe of 2015).",
 )
+@click.option(
+    "--compare-weightings",
+    is_flag=True,
+    help="Measure all weightings on these data, on 10 components or --max-components, and say which "
+    "to take. Writes nothing.",
+)
 @evidence
 @engine
 @seed
 @as_json
-def explore_pca(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+def explore_pca(
+    run_dir: Path,
+    *,
+    compare_weightings: bool,
+    as_json: bool,
+    threads: int | None,
+    **options: Any,
+) -> None:
     """Find the principal components, what they are about, and how many the data support.
 
     Writes explained_variance.csv and a plot to choose the number of components from, the items at the
@@ -176,7 +189,11 @@ def explore_pca(run_dir: Path, *, as_json: bool, threads: int | None, **options:
     Example:
       segcli explore-pca run/
       segcli explore-pca run/ --weighting raw --max-components 100
+      segcli explore-pca run/ --compare-weightings
     """
+    if compare_weightings:
+        _compare_weightings(run_dir, as_json, threads, options)
+        return
     from segcli.stages import explore_pca as stage
 
     _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
@@ -313,6 +330,25 @@ def status(run_dir: Path, *, as_json: bool) -> None:
     todo = next((state for state in states if state.state not in {"fresh", "not run"}), None)
     if todo is not None:
         click.echo(f"{todo.stage} is {todo.state}: {todo.reason}. Run: {todo.command}")
+
+
+def _compare_weightings(
+    run_dir: Path, as_json: bool, threads: int | None, options: dict[str, Any]
+) -> None:
+    source = click.get_current_context().get_parameter_source("weighting")
+    if source is not click.core.ParameterSource.DEFAULT:
+        msg = "--compare-weightings measures all weightings: leave --weighting out."
+        raise click.UsageError(msg)
+    from segcli.stages import compare_weightings as comparison
+
+    _run(
+        comparison.run,
+        run_dir,
+        as_json,
+        n_components=options["max_components"],
+        engine=_engine(threads),
+        seed=options["seed"],
+    )
 
 
 def _engine(threads: int | None) -> Engine:

@@ -68,7 +68,8 @@ def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
         return
     for line in summary.lines():
         click.echo(line)
-    click.echo(f"Wrote to {run_dir}: {', '.join(summary.wrote)}")
+    if summary.wrote:
+        click.echo(f"Wrote to {run_dir}: {', '.join(summary.wrote)}")
 
 
 def show_table(rows: Sequence[Sequence[str]]) -> None:

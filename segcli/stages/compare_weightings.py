@@ -1,0 +1,109 @@
+"""explore-pca --compare-weightings: what each weighting makes of the data. Writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segcli.artifacts import read_artifact, records
+from segcli.artifacts.catalogue import MATRIX
+from segcli.engine import Engine
+from segcli.numerics.ranks import rank
+from segcli.numerics.weighting_comparison import N_COMPONENTS, compare_weightings
+
+
+@dataclass(frozen=True)
+class WeightingsCompared:
+    """What --compare-weightings found.
+
+    Attributes
+    ----------
+    weightings : tuple of dict, the best first
+        The table of `segcli.numerics.weighting_comparison.WeightingComparison`.
+    skipped : dict from the weightings that these data cannot take to the reason
+    recommended : str or None, a weighting
+    reason : str
+    n_components : int
+    ks : tuple of int, the numbers of segments tried
+    n_customers : int, on whom the comparison rests
+    is_sample : bool
+    n_splits, n_nulls : int
+    wrote : tuple, empty
+    """
+
+    weightings: tuple[dict[str, Any], ...]
+    skipped: dict[str, str]
+    recommended: str | None
+    reason: str
+    n_components: int
+    ks: tuple[int, ...]
+    n_customers: int
+    is_sample: bool
+    n_splits: int
+    n_nulls: int
+    wrote: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the summary for a person."""
+        sampled = " (a sample)" if self.is_sample else ""
+        nulls = f"{self.n_nulls} null{'s' if self.n_nulls > 1 else ''}"
+        lines = [
+            f"{len(self.weightings)} weightings on {self.n_components} components, k from {self.ks[0]} "
+            f"to {self.ks[-1]}.",
+            "            held-out gain                   transfer ARI           activity     variance",
+            "weighting        bits     k  behind best                     k       share          held",
+            *map(_row, self.weightings),
+            f"Each pair: these data | data without segments. From {self.n_customers:,} customers"
+            f"{sampled}, {self.n_splits} splits, {nulls}. Variance held is no measure of quality: each "
+            "weighting has its own.",
+        ]
+        reasons = sorted(set(self.skipped.values()))
+        for reason in reasons:
+            names = ", ".join(name for name, why in self.skipped.items() if why == reason)
+            lines.append(f"Left out: {names}; {reason}.")
+        lines.append(self.reason)
+        if self.recommended is not None:
+            lines.append(f"To take it: explore-pca with --weighting {self.recommended}.")
+        return lines
+
+
+def run(
+    run_dir: Path, *, n_components: int | None, engine: Engine, seed: int
+) -> WeightingsCompared:
+    """Read `MATRIX`; return the comparison; write nothing."""
+    X = read_artifact(run_dir, MATRIX)
+    found = compare_weightings(
+        X,
+        ranks=rank(engine.blocks(X)),
+        seed=seed,
+        n_components=N_COMPONENTS if n_components is None else n_components,
+    )
+    return WeightingsCompared(
+        weightings=tuple(records(found.table.reset_index())),
+        skipped=found.skipped,
+        recommended=found.recommended,
+        reason=found.reason,
+        n_components=found.n_components,
+        ks=found.ks,
+        n_customers=found.n_customers,
+        is_sample=found.is_sample,
+        n_splits=found.n_splits,
+        n_nulls=found.n_nulls,
+    )
+
+
+def _row(line: dict[str, Any]) -> str:
+    behind = f"{line['behind']:.3f} ± {line['behind_se']:.3f}" if line["behind"] else "–"
+    return (
+        f"{line['weighting']:<10}{_pair(line, 'gain', 3):>15} {line['gain_k']:>4.0f} {behind:>13}"
+        f"{_pair(line, 'transfer_ari', 2):>15} {line['transfer_k']:>4.0f}"
+        f"{_pair(line, 'activity_share', 2):>15}{line['variance_held']:>10.1%}"
+    )
+
+
+def _pair(line: dict[str, Any], measure: str, digits: int) -> str:
+    real, null = line[measure], line[f"{measure}_null"]
+    if real is None or real != real:
+        return "–"
+    return f"{real:.{digits}f} | {null:.{digits}f}"

@@ -1,0 +1,214 @@
+"""Comparing weightings: against the evidence for k, by worked tables, and by relation."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from planted import Design, plant, unplanted
+from run_dirs import assert_one_line, digests, invoke, ok, workplace_in
+
+from segcli import progress
+from segcli.engine import LocalEngine
+from segcli.errors import ChoiceError
+from segcli.numerics.evidence import gather_evidence
+from segcli.numerics.ranks import rank
+from segcli.numerics.recipe import Recipe
+from segcli.numerics.weighting import NAMES
+from segcli.numerics.weighting_comparison import compare_weightings, recommend
+
+DESIGN = Design((0.4, 0.35, 0.25), 0.8, "counts", n_customers=300, n_items=150, median_items=20)
+KS = (2, 3, 4, 6)
+
+
+def compare(X, **options):
+    options = {"ranks": rank(LocalEngine(1).blocks(X)), "seed": 0, "n_components": 4} | options
+    return compare_weightings(X, **{"ks": KS} | options)
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    return plant(DESIGN, 0)[0]
+
+
+@pytest.fixture(scope="module")
+def comparison(matrix):
+    return compare(matrix)
+
+
+def test_every_weighting_is_measured(comparison):
+    assert set(comparison.table.index) == set(NAMES)
+    assert comparison.skipped == {}
+    assert np.isfinite(comparison.table.to_numpy()).all()
+    assert comparison.table["gain"].is_monotonic_decreasing
+
+
+def test_the_figures_are_those_of_the_evidence_for_k(matrix, comparison):
+    evidence = gather_evidence(
+        matrix,
+        Recipe("pearson", 4),
+        KS,
+        ranks=rank(LocalEngine(1).blocks(matrix)),
+        seed=0,
+        n_splits=2,
+        n_nulls=1,
+    ).table
+    row = comparison.table.loc["pearson"]
+    peak = evidence["held_out_gain"].idxmax()
+    assert row["gain_k"] == peak
+    assert np.isclose(row["gain"], evidence.loc[peak, "held_out_gain"], rtol=1e-12)
+    assert np.isclose(row["gain_se"], evidence.loc[peak, "held_out_gain_se"], rtol=1e-12)
+    assert np.isclose(row["gain_null"], evidence["held_out_gain_null"].max(), rtol=1e-12)
+    few = (evidence["transfer_ari"] - evidence["transfer_ari_null"]).idxmax()
+    assert row["transfer_k"] == few
+    for measure in ("transfer_ari", "activity_share"):
+        assert np.isclose(row[measure], evidence.loc[few, measure], rtol=1e-12)
+        assert np.isclose(row[f"{measure}_null"], evidence.loc[few, f"{measure}_null"], rtol=1e-12)
+
+
+def test_distances_are_from_the_best_and_their_errors_below_those_of_the_gains(comparison):
+    table = comparison.table
+    assert np.allclose(table["behind"], table["gain"].iloc[0] - table["gain"], atol=1e-12)
+    assert table["behind_se"].iloc[0] == 0
+    close = table["behind"] < 0.05
+    assert np.all(table["behind_se"][close] < table["gain_se"][close])
+
+
+def test_planted_tastes_among_uneven_activity_are_not_left_to_raw_values(comparison):
+    assert comparison.recommended not in {"raw", "log1p", None}
+    row = comparison.table.loc[comparison.recommended]
+    assert row["gain_k"] >= 3
+    assert row["transfer_ari"] > row["transfer_ari_null"] + 0.5
+    assert row["activity_share"] < 0.1
+
+
+def test_without_tastes_none_is_recommended():
+    found = compare(unplanted(DESIGN, 1))
+    assert found.recommended is None
+    assert "activity, not in taste" in found.reason
+
+
+def test_order_and_names_do_not_matter(matrix, comparison):
+    rng = np.random.default_rng(3)
+    moved = sp.csr_array(matrix[rng.permutation(300)][:, rng.permutation(150)])
+    pd.testing.assert_frame_equal(compare(moved).table, comparison.table, check_exact=True)
+
+
+def test_a_sample_is_stated(matrix, comparison):
+    assert (comparison.n_customers, comparison.is_sample) == (300, False)
+    found = compare(matrix, names=("raw", "l2"), sample_size=100)
+    assert (found.n_customers, found.is_sample) == (100, True)
+
+
+def test_negative_values_leave_out_what_cannot_take_them(matrix):
+    dislikes = matrix.copy()
+    dislikes.data[::7] *= -1
+    found = compare(dislikes)
+    assert set(found.table.index) == {"raw", "l2"}
+    assert set(found.skipped) == set(NAMES) - {"raw", "l2"}
+    assert "negative values" in found.skipped["tfidf"]
+    assert found.table["transfer_ari"].isna().all()
+    assert np.isfinite(found.table["gain"]).all()
+    assert "nan" not in found.reason
+
+
+def test_a_weighting_that_finds_nothing_to_segment_is_left_out():
+    """Rows in proportion are all the same once they are scaled to length 1."""
+    X = sp.csr_array(np.outer(np.arange(1.0, 41), np.ones(6)))
+    found = compare(X, names=("raw", "l2"), ks=(2, 3))
+    assert list(found.table.index) == ["raw"]
+    assert "nothing to segment" in found.skipped["l2"]
+    with pytest.raises(ChoiceError, match=r"no weighting can be measured.*nothing to segment"):
+        compare(X, names=("l2",), ks=(2, 3))
+
+
+def test_few_customers_are_refused(matrix):
+    with pytest.raises(ChoiceError, match="19 customers are too few"):
+        compare(matrix[:19])
+
+
+def test_progress_is_reported_to_the_end(matrix):
+    steps = []
+    with progress.listening(lambda what, done, total: steps.append((what, done, total))):
+        compare(matrix, names=("raw", "l2"))
+    assert steps == [("weightings", i, 6) for i in range(1, 7)]
+
+
+# The rule, by worked tables
+
+
+def table(**rows):
+    """Return a table of weightings by gain, error of the distance, transfer ARI; nulls at .1."""
+    best = max(gain for gain, _, _ in rows.values())
+    lines = {
+        name: {
+            "gain": gain,
+            "gain_k": 5,
+            "gain_null": 0.01,
+            "behind": best - gain,
+            "behind_se": error,
+            "transfer_ari": transfer,
+            "transfer_ari_null": 0.1,
+        }
+        for name, (gain, error, transfer) in rows.items()
+    }
+    return pd.DataFrame.from_dict(lines, orient="index")
+
+
+def test_the_largest_gain_is_recommended():
+    name, reason = recommend(table(bm25=(0.40, 0, 0.5), l2=(0.38, 0.01, 0.9)))
+    assert name == "bm25"
+    assert "0.400 bits, at k = 5" in reason
+
+
+def test_among_equal_gains_the_clearest_transfer_is_recommended():
+    rows = {"tfidf": (0.40, 0, 0.5), "pearson": (0.395, 0.01, 0.9), "raw": (0.3, 0.01, 1.0)}
+    name, reason = recommend(table(**rows))
+    assert name == "pearson"
+    assert "tfidf predicts as well" in reason
+    assert "raw" not in reason
+
+
+def test_gains_no_better_than_the_nulls_recommend_nothing():
+    assert recommend(table(raw=(0.02, 0, 0.9), l2=(0.01, 0.01, 0.9)))[0] is None
+
+
+# The command
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+def test_the_command_prints_a_table_and_writes_nothing(place):
+    before = digests(place.folder)
+    lines = ok("explore-pca", "run", "--compare-weightings").stdout.splitlines()
+    assert digests(place.folder) == before
+    assert lines[0].startswith("6 weightings on 10 components, k from 2 to 30")
+    assert {line.split()[0] for line in lines[3:9]} == set(NAMES)
+    assert "60 customers" in lines[9]
+    assert not any(line.startswith("Wrote") for line in lines)
+
+
+def test_the_command_as_json(place):
+    args = ("explore-pca", "run", "--compare-weightings", "--max-components", "3", "--json")
+    result = ok(*args)
+    document = json.loads(result.stdout)
+    assert (document["n_components"], document["wrote"]) == (3, [])
+    assert {line["weighting"] for line in document["weightings"]} == set(NAMES)
+    assert document["recommended"] in NAMES
+    assert ok(*args).stdout == result.stdout
+
+
+def test_a_weighting_beside_it_is_refused(place):
+    result = invoke("explore-pca", "run", "--compare-weightings", "--weighting", "raw")
+    assert result.exit_code == 2
+    assert "leave --weighting out" in result.stderr
+
+
+def test_a_missing_matrix_is_one_line(place):
+    (place.run / "matrix.npz").unlink()
+    assert_one_line(invoke("explore-pca", "run", "--compare-weightings"), "matrix.npz", "missing")
