@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segcli.numerics.profiles import top
+
 
 @dataclass(frozen=True)
 class TypicalCustomers:
@@ -50,12 +52,7 @@ def typical_customers(
     result = []
     for segment in range(k):
         members = np.flatnonzero(labels == segment)
-        if len(members) > n > 0:
-            # The order by twelve digits is slow; give it only what can be in it.
-            most = np.partition(distances[members], n - 1)[n - 1]
-            members = members[distances[members] <= most * (1 + 1e-9)]
-        rounded = np.array([float(f"{distance:.12g}") for distance in distances[members]])
-        nearest = members[np.lexsort((customer_ranks[members], rounded))[:n]]
+        nearest = members[top(-distances[members], n, customer_ranks[members])]
         result.append(
             TypicalCustomers(
                 segment=segment,
