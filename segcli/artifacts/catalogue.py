@@ -71,7 +71,11 @@ CONFUSION_PLOT: Artifact[Any] = Artifact("confusion_matrix.png", "validate", Pic
 REPORT_PAGE = Artifact("report.html", "report", Text())
 REPORT_TEXT = Artifact("report.txt", "report", Text())
 TOP_ITEMS = Artifact("top_items.csv", "report", Table(text=("item", "name")))
-SEGMENT_SUMMARY = Artifact("segment_summary.csv", "report", Table())
+CHARACTERISTIC_ITEMS = Artifact(
+    "characteristic_items.csv", "report", Table(text=("kind", "item", "name"))
+)
+TYPICAL_CUSTOMERS = Artifact("typical_customers.csv", "report", Table(text=("customer",)))
+SEGMENT_SUMMARY = Artifact("segment_summary.csv", "report", Table(text=("grade", "name")))
 SEGMENT_SIZES_PLOT: Artifact[Any] = Artifact("segment_sizes.png", "report", Picture())
 
 STAGES = ("ingest", "explore-pca", "explore-k", "cluster", "validate", "report")

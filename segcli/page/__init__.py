@@ -1,5 +1,6 @@
 """The report page: one self-contained HTML file, every name in it escaped."""
 
-from segcli.page.render import render
+from segcli.page.render import Extent, Parameter, Tables, render
+from segcli.page.words import echo_in_words
 
-__all__ = ["render"]
+__all__ = ["Extent", "Parameter", "Tables", "echo_in_words", "render"]

@@ -3,33 +3,96 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 
+from segcli.numerics.description import Echo
+from segcli.numerics.stability import GRADES, NOT_TRUSTED
+from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
+from segcli.numerics.weighting import DESCRIPTIONS
+from segcli.page import words
+
+Rows = Sequence[Mapping[str, Any]]
+
+LEAST_TOGETHER = 0.5
+"""Below this, what the rounds say of a segment is said of another one."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How large the data are.
+
+    Attributes
+    ----------
+    n_customers, n_items, n_interactions : int
+    n_unassigned : int, customers in no segment
+    median_interactions : float, the median customer's
+    """
+
+    n_customers: int
+    n_items: int
+    n_interactions: int
+    n_unassigned: int
+    median_interactions: float
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The report's tables as rows, None for what is missing.
+
+    Attributes
+    ----------
+    summary : the rows of `segment_summary.csv`
+    characteristic, avoided : the rows of `characteristic_items.csv`, by kind and segment
+    top_items : the rows of `top_items.csv`, by segment
+    typical : the rows of `typical_customers.csv`, by segment
+    """
+
+    summary: Rows
+    characteristic: Mapping[int, Rows]
+    avoided: Mapping[int, Rows]
+    top_items: Mapping[int, Rows]
+    typical: Mapping[int, Rows]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a stage, as the manifest has it."""
+
+    stage: str
+    name: str
+    value: Any
+
 
 def render(
     *,
-    choices: Sequence[tuple[str, str, str]],
-    n_customers: int,
-    n_items: int,
-    n_interactions: int,
+    extent: Extent,
+    tables: Tables,
+    unseen: UnseenProfiles | None,
+    echo: Echo | None,
+    echo_null: Echo | None,
     validation: Mapping[str, Any] | None,
+    clustering: Mapping[str, Any] | None,
+    weighting: str,
+    n_components: int,
+    parameters: Sequence[Parameter],
     pictures: Mapping[str, bytes],
-    sizes_plot: bytes,
-    summary: Sequence[Mapping[str, Any]],
-    top_items: Mapping[int, Sequence[Mapping[str, Any]]],
 ) -> str:
     """Return the page as HTML.
 
     Parameters
     ----------
-    choices : (stage, choice, value) for each choice made
+    unseen : on what the figures on unseen interactions rest; None if there are none
+    echo, echo_null : how far the items that mark the segments do so on unseen interactions
     validation : the document of `validation.json`, or None if the segments were not validated
+    clustering : the document of `clustering.json`, or None
+    weighting, n_components : of the segmentation
+    parameters : of all stages
     pictures : PNG bytes by artifact name; those of stages that have not run are left out
-    summary : the rows of `segment_summary.csv`
-    top_items : the rows of `top_items.csv` by segment
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segcli.page"),
@@ -38,19 +101,48 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = _data_uri
+    environment.filters.update(
+        data_uri=_data_uri, percent=_percent, times=_times, whole="{:,.0f}".format
+    )
+    k = len(tables.summary)
+    explored = [p.value for p in parameters if (p.stage, p.name) == ("explore-k", "n_components")]
+    rows_by_segment = {row["segment"]: row for row in (validation or {}).get("segments", ())}
     return environment.get_template("report.html.j2").render(
-        choices=choices,
-        n_customers=n_customers,
-        n_items=n_items,
-        n_interactions=n_interactions,
+        extent=extent,
+        tables=tables,
+        unseen=unseen,
+        together=[] if unseen is None else unseen.together.tolist(),
+        least_together=LEAST_TOGETHER,
+        least_customers=LEAST_CUSTOMERS,
+        verdict=words.verdict(validation, clustering, k),
+        findings=words.findings(tables.summary, clustering, echo, echo_null),
+        echo=echo,
+        measures=(validation or {}).get("measures"),
         validation=validation,
+        validated=rows_by_segment,
+        clustering=clustering or {},
+        grades=[*((word, least) for least, word in GRADES), (NOT_TRUSTED, None)],
+        weighting=weighting,
+        weighting_in_words=DESCRIPTIONS[weighting],
+        n_components=n_components,
+        explored_with=explored[0] if explored else n_components,
+        parameters=parameters,
         pictures=pictures,
-        sizes_plot=sizes_plot,
-        summary=summary,
-        top_items=top_items,
     )
 
 
 def _data_uri(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
+
+
+def _percent(share: float) -> str:
+    """Return a share in per cent; a small one as less than 1."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def _times(log_ratio: float) -> str:
+    """Return a ratio from its logarithm, in two digits."""
+    ratio = math.exp(log_ratio)
+    return (
+        f"×{ratio:.0f}" if ratio >= 9.95 else f"×{ratio:.1f}" if ratio >= 0.95 else f"×{ratio:.2f}"
+    )

@@ -1,0 +1,188 @@
+"""What sets segments apart: the items that mark each one and those it avoids, seen and unseen.
+
+The lists are made from all interactions, which made the segments too. How far the figures beside the
+items hold is told by interactions that a making of the segments did not see (`unseen`), and how much
+of that comes of activity alone by the same on a null: with the same row and column counts, heavy
+customers reach rarer items in data without any segments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli.engine import LocalEngine
+from segcli.errors import ChoiceError
+from segcli.numerics.evidence import null_of
+from segcli.numerics.log_odds import LogOdds, score_log_odds
+from segcli.numerics.profiles import Profiles, profile_segments
+from segcli.numerics.ranks import Ranks
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.unseen import SAMPLE_SIZE, UnseenProfiles, profile_unseen
+
+LEAST_CUSTOMERS = 20
+"""With fewer, rounds of hiding leave too little to look at."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What sets each segment apart.
+
+    Attributes
+    ----------
+    log_odds : each item in each segment, from all interactions
+    characteristic : tuple of ndarrays of int, per segment the items that mark it, strongest first
+    avoided : tuple of ndarrays of int, per segment the items it avoids
+    unseen : UnseenProfiles or None, from interactions that a making of the segments did not see
+    unseen_log_odds : the same as ``log_odds``, from ``unseen``
+    """
+
+    log_odds: LogOdds
+    characteristic: tuple[np.ndarray, ...]
+    avoided: tuple[np.ndarray, ...]
+    unseen: UnseenProfiles | None
+    unseen_log_odds: LogOdds | None
+
+    @property
+    def echo(self) -> Echo | None:
+        """How much of what marks the segments holds on unseen interactions; None if unknown."""
+        if self.unseen is None or self.unseen_log_odds is None:
+            return None
+        told = [
+            (segment, item)
+            for segment, items in enumerate(self.characteristic)
+            for item in items
+            if self.unseen.is_enough[segment, item]
+        ]
+        if not told:
+            return None
+        cells = tuple(np.array(told).T)
+        unseen = self.unseen_log_odds.log_odds[cells]
+        return Echo(
+            n_items=len(told),
+            in_sample=float(np.exp(np.median(self.log_odds.log_odds[cells]))),
+            unseen=float(np.exp(np.median(unseen))),
+            n_hold=int((unseen > 0).sum()),
+        )
+
+
+@dataclass(frozen=True)
+class Echo:
+    """The items that mark the segments, in the data that made the segments and in unseen ones.
+
+    Attributes
+    ----------
+    n_items : int, items listed for which there is enough to tell
+    in_sample : float
+        The median ratio of odds, inside against outside, on all interactions. Above 1 in any data.
+    unseen : float
+        The same on interactions that the making of the segments did not see. 1: what seemed to mark
+        the segments was an echo of their making.
+    n_hold : int, the items that are more frequent inside on unseen interactions too
+    """
+
+    n_items: int
+    in_sample: float
+    unseen: float
+    n_hold: int
+
+
+def describe_segments(
+    X: sp.csr_array,
+    profiles: Profiles,
+    labels: np.ndarray,
+    recipe: Recipe,
+    *,
+    ranks: Ranks,
+    seed: int,
+    n_items: int,
+    n_avoided: int,
+    sample_size: int = SAMPLE_SIZE,
+) -> Description:
+    """Return what sets each segment apart.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted
+    profiles : of the segments
+    labels : ndarray of shape (n_customers,), values in 0..k-1; negative for those in no segment
+    recipe : how the segments were made
+    ranks : the ranks of X's customers and items
+    seed : int
+    n_items, n_avoided : items to list per segment, at most
+    sample_size : customers to look at unseen interactions of, at most
+    """
+    k = len(profiles.sizes)
+    log_odds = score_log_odds(
+        profiles.customers,
+        profiles.sizes,
+        everyone=profiles.everyone,
+        n_everyone=profiles.n_everyone,
+    )
+    unseen = None
+    if k > 1 and X.shape[0] >= LEAST_CUSTOMERS:
+        try:
+            unseen = profile_unseen(
+                X, labels, k, recipe, ranks=ranks, seed=seed, sample_size=sample_size
+            )
+        except ChoiceError:  # what is left of the customers in a round is all the same
+            unseen = None
+    return Description(
+        log_odds=log_odds,
+        characteristic=tuple(
+            log_odds.characteristic(segment, n_items, item_ranks=ranks.items)
+            for segment in range(k)
+        ),
+        avoided=tuple(
+            log_odds.avoided(segment, n_avoided, item_ranks=ranks.items) for segment in range(k)
+        ),
+        unseen=unseen,
+        unseen_log_odds=None
+        if unseen is None
+        else score_log_odds(
+            unseen.customers,
+            unseen.sizes,
+            everyone=unseen.everyone,
+            n_everyone=unseen.n_everyone,
+        ),
+    )
+
+
+def null_echo(
+    X: sp.csr_array,
+    k: int,
+    recipe: Recipe,
+    *,
+    ranks: Ranks,
+    seed: int,
+    n_items: int,
+    sample_size: int = SAMPLE_SIZE,
+) -> Echo | None:
+    """Return the echo of segments made by the same recipe of data without segments.
+
+    The data are a null of the customers given, or of a sample of them (`evidence.null_of`).
+    """
+    ordered = in_rank_order(X, ranks, sample_rows(ranks, sample_size, seed=seed))
+    by_position = Ranks(np.arange(ordered.shape[0]), np.arange(ordered.shape[1]))
+    null = null_of(ordered, 0, seed=seed)
+    try:
+        fit = fit_recipe(null, recipe, [k], seed=seed)
+    except ChoiceError:
+        return None
+    if not fit.partitions:
+        return None
+    labels = fit.partitions[0].labels
+    profiles = profile_segments(LocalEngine(n_threads=1).blocks(null), labels, k)
+    return describe_segments(
+        null,
+        profiles,
+        labels,
+        recipe,
+        ranks=by_position,
+        seed=seed,
+        n_items=n_items,
+        n_avoided=0,
+        sample_size=sample_size,
+    ).echo

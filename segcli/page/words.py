@@ -1,0 +1,116 @@
+"""What the figures come to, in words for someone who has never heard of the methods."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segcli.numerics.activity import MOSTLY
+from segcli.numerics.description import Echo
+from segcli.numerics.stability import GRADES, NOT_TRUSTED
+
+ANSWERS = {
+    True: "Yes, as far as these data can tell.",
+    False: "No. The evidence does not support them.",
+    None: "Nobody has found out.",
+}
+
+ADVICE = {
+    True: "Name them, follow them over time, and act on them; mind the grade of each.",
+    False: "Take them as one way to sort customers, not as kinds of customers that exist, and mind the "
+    "grade of each: with other customers, those “not trusted” would be others.",
+    None: "Until then, take them as one way to sort customers, not as kinds of customers that exist.",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the segments are real.
+
+    Attributes
+    ----------
+    supported : bool or None, None where nobody knows
+    answer : str, a few words
+    reason : str, one or more sentences
+    advice : str, what to do with the segments
+    """
+
+    supported: bool | None
+    answer: str
+    reason: str
+    advice: str
+
+
+def verdict(
+    validation: Mapping[str, Any] | None, clustering: Mapping[str, Any] | None, k: int
+) -> Verdict:
+    """Return the verdict of ``validate``; without one, what ``explore-k`` had said of this k."""
+    supported, reason = None, "These segments have not been validated. Run segcli validate."
+    said = (clustering or {}).get("on_the_table")
+    found = (validation or {}).get("verdict")
+    if found:
+        supported, reason = found["supported"], found["reason"]
+    elif said and said.get("k_scores"):
+        supported, reason = k in said["supported"], said["reason"]
+    elif validation:
+        reason = (
+            "There is no evidence for this number of segments. Run segcli explore-k, then cluster."
+        )
+    return Verdict(supported, ANSWERS[supported], _sentence(reason), ADVICE[supported])
+
+
+def findings(
+    summary: Sequence[Mapping[str, Any]],
+    clustering: Mapping[str, Any] | None,
+    echo: Echo | None,
+    echo_null: Echo | None,
+) -> list[str]:
+    """Return what else there is to know before one believes in the segments, a sentence each."""
+    found = []
+    if any(row["grade"] for row in summary):
+        found.append(grades_in_words([row["grade"] for row in summary]))
+    if clustering and clustering.get("activity_share") is not None:
+        found.append(
+            activity_in_words(clustering["activity_share"], clustering.get("activity_share_null"))
+        )
+    if echo is not None:
+        found.append(echo_in_words(echo, echo_null))
+    return found
+
+
+def grades_in_words(grades: Sequence[str]) -> str:
+    """Return how many segments have which grade."""
+    counts = Counter(grades)
+    order = [word for _, word in GRADES] + [NOT_TRUSTED]
+    parts = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
+    return f"How the {len(grades)} segments fare when other customers make them: {parts}."
+
+
+def activity_in_words(share: float, null: float | None) -> str:
+    """Return how much of the segmentation is how active customers are."""
+    beside = f" ({null:.0%} in data without segments)" if null is not None else ""
+    words = (
+        f"{share:.0%} of the differences in how much customers do lie between the segments{beside}"
+    )
+    if share > MOSTLY:
+        words += ": they sort customers mostly by how much they do, not by what"
+    return words + "."
+
+
+def echo_in_words(echo: Echo, null: Echo | None) -> str:
+    """Return how much of what marks the segments holds on unseen interactions."""
+    words = (
+        f"In the median, what marks a segment is {echo.unseen:.1f} times as frequent in it as elsewhere "
+        f"on unseen interactions ({echo.in_sample:.1f} times on those that made the segments)"
+    )
+    if null is not None:
+        words += f"; in data without segments {null.unseen:.1f} times ({null.in_sample:.1f} times)"
+    return words + "."
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    begin = text if text.startswith("k =") else text[:1].upper() + text[1:]
+    return begin + ("" if begin.endswith((".", "!", "?")) else ".")

@@ -1,0 +1,103 @@
+"""Planted tastes are found to mark the segments and hold on unseen interactions; chance does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from planted import DESIGNS, unplanted
+
+from segcli.engine import LocalEngine
+from segcli.numerics.description import describe_segments, null_echo
+from segcli.numerics.profiles import profile_segments
+from segcli.numerics.ranks import rank
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order
+
+RECIPE = Recipe("tfidf", 4)
+
+
+def described(X, labels, k, **options):
+    blocks = LocalEngine(1).blocks(X)
+    asked = {"n_items": 5, "n_avoided": 5, "seed": 0, "ranks": rank(blocks), **options}
+    return describe_segments(X, profile_segments(blocks, labels, k), labels, RECIPE, **asked)
+
+
+def segmented(X, k):
+    """Return the labels that the recipe gives."""
+    ranks = rank(LocalEngine(1).blocks(X))
+    labels = np.empty(X.shape[0], dtype=int)
+    fit = fit_recipe(in_rank_order(X, ranks), RECIPE, [k], seed=0)
+    labels[ranks.customer_order] = fit.partitions[0].labels
+    return labels
+
+
+@pytest.fixture(scope="module")
+def tastes():
+    """240 customers in three groups, 60 items: by item modulo 4 a group's own, or everybody's."""
+    rng = np.random.default_rng(3)
+    groups = np.arange(240) % 3
+    kinds = np.arange(60) % 4
+    chances = np.where(kinds == groups[:, None], 0.6, np.where(kinds == 3, 0.6, 0.1))
+    return sp.csr_array((rng.random((240, 60)) < chances) * 1.0), groups, kinds
+
+
+def test_planted_items_mark_the_planted_segments_and_bestsellers_do_not(tastes):
+    X, groups, kinds = tastes
+    found = described(X, groups, 3, n_items=15)
+    for segment in range(3):
+        assert set(kinds[found.characteristic[segment]]) == {segment}
+        assert len(found.characteristic[segment]) == 15
+        assert not {segment, 3} & set(kinds[found.avoided[segment]])
+        assert len(found.avoided[segment]) == 5
+
+
+def test_planted_tastes_hold_on_unseen_interactions(tastes):
+    X, groups, _ = tastes
+    echo = described(X, groups, 3).echo
+    assert echo.n_items == echo.n_hold == 15
+    assert echo.unseen == pytest.approx(echo.in_sample, rel=0.1)
+    assert echo.in_sample > 2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_without_segments_what_marks_them_is_an_echo(seed):
+    """All customers have one taste and are about equally active: the segments are chance."""
+    X = unplanted(replace(DESIGNS["equal, even, stars"], n_customers=600, n_items=200), seed)
+    found = described(X, segmented(X, 4), 4)
+    assert found.echo.in_sample > 1.8
+    assert 0.75 < found.echo.unseen < 1.35
+    everything = found.unseen_log_odds.log_odds[found.unseen.is_enough]
+    assert abs(np.median(everything)) < 0.1
+
+
+def test_the_null_of_planted_data_is_an_echo(tastes):
+    X, groups, _ = tastes
+    ranks = rank(LocalEngine(1).blocks(X))
+    null = null_echo(X, 3, RECIPE, ranks=ranks, seed=0, n_items=5)
+    real = described(X, groups, 3).echo
+    assert null.in_sample > 1.2
+    assert null.unseen < 1.3 < real.unseen
+
+
+def test_a_sole_segment_or_very_few_customers_have_no_unseen_side(tastes):
+    X, groups, _ = tastes
+    sole = described(X, np.zeros(240, int), 1)
+    assert sole.unseen is sole.unseen_log_odds is sole.echo is None
+    assert [len(listed) for listed in sole.characteristic + sole.avoided] == [0, 0]
+    few = described(X[:19], groups[:19], 3)
+    assert few.unseen is few.echo is None
+
+
+def test_customers_all_alike_have_no_unseen_side():
+    X = sp.csr_array(np.ones((30, 1)))
+    assert described(X, np.arange(30) % 2, 2).unseen is None
+    assert null_echo(X, 2, RECIPE, ranks=rank(LocalEngine(1).blocks(X)), seed=0, n_items=3) is None
+
+
+def test_the_unassigned_are_others(tastes):
+    X, groups, kinds = tastes
+    labels = np.where(groups == 2, -1, groups)
+    found = described(X, labels, 2)
+    assert set(kinds[found.characteristic[0]]) == {0}
+    outside = X.toarray()[groups != 0] != 0
+    assert np.allclose(found.log_odds.share_outside[0], outside.mean(axis=0))

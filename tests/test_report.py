@@ -1,0 +1,337 @@
+"""The report: its tables, its words, and a page that anybody can read and no name can break."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_dirs import STAGES, invoke, ok, ratings, workplace_in
+
+from segcli.numerics.description import Echo
+from segcli.page import echo_in_words, words
+
+NASTY = '<script>alert("x")</script>&"\'{{ 7 * 7 }}'
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return workplace_in(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+class Page(HTMLParser):
+    """What a browser would see: text, tags, and ids linked to and there."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.tags, self.ids, self.links, self.sources = [], [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.append(tag)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found["href"]] if "href" in found else []
+        self.sources += [found["src"]] if "src" in found else []
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+def page_of(place):
+    return Page((place.run / "report.html").read_text(encoding="utf-8"))
+
+
+def table(place, name):
+    return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
+
+
+def run_all(place, *, names=None, report=(), cluster=()):
+    """Run the stages anew on the folder's ratings, with other choices."""
+    for stage, args in STAGES.items():
+        if stage == "ingest" and names is not None:
+            args = (*args, "--items", names)
+        extra = {"report": report, "cluster": cluster}.get(stage, ())
+        ok(*args, *extra)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(finished):
+    page = page_of(finished)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link for link in page.links if not link.startswith("#")} == set()
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert page.sources
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    html = (finished.run / "report.html").read_text(encoding="utf-8")
+    assert "url(" not in html
+    assert "nan" not in re.findall(r"[A-Za-z]+", page.words)
+    assert "None" not in page.words
+
+
+def test_the_page_goes_from_the_verdict_to_the_choices(finished):
+    page = page_of(finished)
+    headings = [i for i in page.ids if not i.startswith("segment-")]
+    assert headings == ["verdict", "segments", "evidence", "choices"]
+    assert [i for i in page.ids if i.startswith("segment-")] == [f"segment-{s}" for s in range(3)]
+
+
+def test_planted_tastes_mark_the_segments(finished):
+    """Customers have most of the items of their own third: i00, i03 … or i01, i04 … or i02, i05 …"""
+    segments = table(finished, "segments.csv")
+    taste = segments["customer"].str[1:].astype(int) % 3
+    of_segment = taste.groupby(segments["segment"]).agg(lambda tastes: tastes.mode()[0])
+    listed = table(finished, "characteristic_items.csv")
+    third = listed["item"].str[1:].astype(int) % 3
+    own = third == listed["segment"].map(of_segment)
+    assert own[listed["kind"] == "characteristic"].all()
+    assert not own[listed["kind"] == "avoided"].any()
+    sizes = listed.groupby(["segment", "kind"]).size()
+    assert len(sizes) == 3 * 2
+    assert sizes.min() >= 2
+
+
+def test_characteristic_items_add_up(finished):
+    """Support, shares and ranks against the input itself."""
+    data = pd.read_csv(finished.ratings)
+    segment_of = table(finished, "segments.csv").set_index("customer")["segment"]
+    have = data.assign(segment=data["customer"].map(segment_of))
+    n_all = data["item"].value_counts()
+    sizes = segment_of.value_counts()
+    for row in table(finished, "characteristic_items.csv").itertuples():
+        inside = ((have["item"] == row.item) & (have["segment"] == row.segment)).sum()
+        outside = n_all[row.item] - inside
+        assert row.customers == inside
+        assert row.share == pytest.approx(inside / sizes[row.segment])
+        assert row.share_outside == pytest.approx(outside / (60 - sizes[row.segment]))
+        assert row.popularity_rank == (n_all > n_all[row.item]).sum() + 1
+        assert (row.log_odds > 0) == (row.z > 0) == (row.kind == "characteristic")
+        expected = sizes[row.segment] * n_all[row.item] / 60
+        if max(row.unseen_customers, expected) > 5.5:  # sizes differ a little from round to round
+            assert 0 <= row.unseen_share <= 1
+
+
+def test_typical_customers_are_the_nearest(finished):
+    segments = table(finished, "segments.csv")
+    typical = table(finished, "typical_customers.csv")
+    data = pd.read_csv(finished.ratings)
+    listed = table(finished, "characteristic_items.csv").query("kind == 'characteristic'")
+    for segment, rows in typical.groupby("segment"):
+        own = segments[segments["segment"] == segment].set_index("customer")["distance"]
+        assert rows["rank"].tolist() == [1, 2, 3, 4, 5]
+        assert rows["distance"].is_monotonic_increasing
+        assert rows["distance"].iloc[-1] <= own.drop(rows["customer"]).min()
+        for row in rows.itertuples():
+            items = data.loc[data["customer"] == row.customer, "item"]
+            assert row.interactions == len(items)
+            assert row.listed == items.isin(listed.loc[listed["segment"] == segment, "item"]).sum()
+
+
+def test_the_summary_names_a_segment_by_what_marks_it(finished):
+    summary = table(finished, "segment_summary.csv")
+    listed = table(finished, "characteristic_items.csv").query("kind == 'characteristic'")
+    for row in summary.itertuples():
+        first = listed[listed["segment"] == row.segment].sort_values("rank").head(3)
+        assert row.name == "; ".join(first["name"])
+        assert f"Segment {row.segment}: {row.name}" in page_of(finished).words
+    assert summary["customers"].sum() == 60
+    assert summary["share"].sum() == pytest.approx(1)
+    assert summary["listed_share"].between(0.9, 1).all()
+
+
+def test_top_items_and_text_keep_the_form_of_2015(finished):
+    columns = ["segment", "rank", "item", "name", "score", "customers", "share"]
+    top = table(finished, "top_items.csv")
+    assert top.columns.tolist() == columns
+    lines = (finished.run / "report.txt").read_text().splitlines()
+    size = table(finished, "segment_summary.csv")["customers"][0]
+    first = top.iloc[0]
+    assert lines[:2] == [f"0 ({size}, 12)", f"{first['name']} {first['score']:.6f}"]
+    assert lines[4] == ""
+
+
+def test_the_terminal_and_json_say_the_same(place):
+    printed = ok("report", "run", "--top", "3").stdout
+    told = json.loads(ok("report", "run", "--top", "3", "--json").stdout)
+    for row in told["segments"]:
+        assert any(row["name"] in line and row["grade"] in line for line in printed.splitlines())
+    assert "unseen interactions" in printed
+    assert told["echo"]["n_items"] <= 9
+    assert set(told["echo"]) == set(told["echo_null"])
+    assert told["n_unassigned"] == 0
+    assert set(told["wrote"]) >= {"characteristic_items.csv", "typical_customers.csv"}
+
+
+def test_names_are_escaped_wherever_they_stand(place):
+    names = "".join(f'i{i:02},"{NASTY.replace(chr(34), chr(34) * 2)} {i}"\n' for i in range(12))
+    (place.folder / "names.csv").write_text("item,name\n" + names)
+    run_all(place, names="names.csv", cluster=("--because", NASTY))
+    page = page_of(place)
+    assert "script" not in page.tags
+    assert page.words.count(NASTY) > 3 * 3 * 2
+    assert f"The reason given: {NASTY}" in page.words
+    assert "49" not in page_of(place).words.partition("The choices")[2].partition("Every")[0]
+
+
+def test_customer_ids_are_escaped_too(place):
+    text = place.ratings.read_text().replace("c0", '"<b>c</b>"""')
+    place.ratings.write_text(re.sub(r'"""(\d+)', r'""\1"', text))
+    run_all(place)
+    assert "b" not in page_of(place).tags
+    assert '<b>c</b>"' in page_of(place).words
+
+
+def renamed(ids, seed):
+    order = np.random.default_rng(seed).permutation(len(ids))
+    return dict(zip(sorted(ids), (f"n{i:04}" for i in order), strict=True))
+
+
+def test_shuffled_rows_and_renamed_ids_give_the_same_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = workplace_in(tmp_path)
+    data = pd.read_csv(pd.io.common.StringIO(ratings(120, 24)), dtype=str)
+    data.to_csv(place.ratings, index=False)
+    run_all(place)
+    before = {name: table(place, name) for name in TABLES}
+    customers, items = renamed(set(data["customer"]), 1), renamed(set(data["item"]), 2)
+    data["customer"] = data["customer"].map(customers)
+    data["item"] = data["item"].map(items)
+    data.sample(frac=1, random_state=0).to_csv(place.ratings, index=False)
+    run_all(place)
+    for name, expected in before.items():
+        found = table(place, name)
+        for column, new in (("item", items), ("name", items), ("customer", customers)):
+            if column in expected and name != "segment_summary.csv":
+                expected[column] = expected[column].map(new)
+        if name == "segment_summary.csv":
+            expected["name"] = [
+                "; ".join(items[i] for i in n.split("; ")) for n in expected["name"]
+            ]
+        pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
+
+
+TABLES = (
+    "characteristic_items.csv",
+    "typical_customers.csv",
+    "segment_summary.csv",
+    "top_items.csv",
+)
+
+
+def test_the_unassigned_are_in_no_segment(place):
+    """Three tastes cut into five: who is in the needless segments is doubtful."""
+    five = (*STAGES["cluster"][:-1], "5")
+    ok(*five)
+    membership = pd.read_csv(place.run / "segments.csv")["membership"]
+    least = float(membership.sort_values().iloc[20]) + 1e-6
+    ok(*five, "--min-membership", str(least))
+    ok(*STAGES["validate"])
+    ok(*STAGES["report"])
+    segments = pd.read_csv(place.run / "segments.csv")
+    n = (segments["segment"] == "unassigned").sum()
+    assert n >= 20
+    summary = table(place, "segment_summary.csv")
+    assert summary["customers"].sum() == 60 - n
+    assert summary["share"].sum() == pytest.approx(1 - n / 60)
+    assert f"{n} customers are unassigned" in page_of(place).words
+    assert f"{n} customers are unassigned." in ok("report", "run").stdout
+    typical = table(place, "typical_customers.csv")
+    assigned = segments.set_index("customer")["segment"]
+    assert (assigned[typical["customer"]].to_numpy() == typical["segment"].astype(str)).all()
+
+
+def test_without_validation_the_page_says_so(place):
+    ok(*STAGES["cluster"])
+    ok(*STAGES["cluster"][:-1], "2", "--evidence", "none")
+    for name in ("validation.json", "confusion_matrix.png", "confusion_matrix.csv"):
+        (place.run / name).unlink()
+    ok("report", "run")
+    page = page_of(place)
+    assert "Run segcli validate" in page.words
+    assert "confusion" not in page.words
+    assert page.words.count("What marks it") == 2
+
+
+def test_one_segment_has_nothing_to_be_told_apart_by(place):
+    ok(*STAGES["cluster"][:-1], "1")
+    result = ok("report", "run")
+    assert "(no item stands out)" in result.stdout
+    page = page_of(place)
+    assert "No item stands out" in page.words
+    assert "All figures are from the same interactions" in page.words
+    assert pd.read_csv(place.run / "characteristic_items.csv").empty
+
+
+def test_two_runs_give_the_same_bytes(place):
+    before = (place.run / "report.html").read_bytes()
+    assert invoke(*STAGES["report"]).exit_code == 0
+    assert (place.run / "report.html").read_bytes() == before
+
+
+# Words
+
+
+def found(supported, reason="other customers would lead to others"):
+    return {"verdict": {"supported": supported, "reason": reason}}
+
+
+@pytest.mark.parametrize(
+    ("validation", "clustering", "supported", "answer", "reason"),
+    [
+        (found(True), None, True, "Yes", "Other customers would lead to others."),
+        (found(False, "k = 9 is not supported."), None, False, "No", "k = 9 is not supported."),
+        (found(None, "no evidence"), None, None, "Nobody", "No evidence."),
+        (None, None, None, "Nobody", "Run segcli validate."),
+        ({"cross_validated": 0.9}, None, None, "Nobody", "Run segcli explore-k"),
+    ],
+)
+def test_the_verdict_in_words(validation, clustering, supported, answer, reason):
+    said = words.verdict(validation, clustering, 4)
+    assert said.supported is supported
+    assert said.answer.startswith(answer)
+    assert reason in said.reason
+    assert said.advice == words.ADVICE[supported]
+
+
+@pytest.mark.parametrize(("k", "supported"), [(4, True), (5, False)])
+def test_before_validation_explore_k_has_its_say(k, supported):
+    table = {"supported": [2, 4], "reason": "k = 4 is the largest.", "k_scores": {"k": k}}
+    said = words.verdict(None, {"on_the_table": table}, k)
+    assert (said.supported, said.reason) == (supported, "k = 4 is the largest.")
+
+
+def test_a_k_that_explore_k_did_not_try_is_not_judged_by_it():
+    table = {"supported": [2, 4], "reason": "k = 4 is the largest.", "k_scores": None}
+    assert words.verdict(None, {"on_the_table": table}, 9).supported is None
+
+
+def test_grades_in_words_go_from_the_best_down():
+    said = words.grades_in_words(["not trusted", "stable", "highly stable", "not trusted"])
+    assert said.endswith(": 1 highly stable, 1 stable, 2 not trusted.")
+
+
+def test_activity_in_words():
+    assert words.activity_in_words(0.86, 0.94).endswith(
+        "(94% in data without segments): they sort customers mostly by how much they do, not by what."
+    )
+    assert words.activity_in_words(0.1, None).endswith("lie between the segments.")
+
+
+def test_the_echo_in_words():
+    real, null = Echo(40, 5.76, 4.9, 40), Echo(35, 2.4, 1.42, 30)
+    assert echo_in_words(real, None).endswith(
+        "4.9 times as frequent in it as elsewhere on unseen interactions (5.8 times on those that made "
+        "the segments)."
+    )
+    assert echo_in_words(real, null).endswith("in data without segments 1.4 times (2.4 times).")
