@@ -313,8 +313,13 @@ def recommend(
             f"Little supports any components: {found}. Another --weighting may show more; "
             f"{recommended} is the least to work with."
         )
-    agree = "; both say the same" if n_parallel == n_predictive else "; the smaller is the safer"
-    return recommended, f"{found[0].upper()}{found[1:]}{agree}."
+    if n_parallel == n_predictive:
+        advice = "both say the same"
+    elif n_parallel > n_predictive:
+        advice = "the smaller is the safer"
+    else:
+        advice = "the smaller is the safer, a few more may help to predict"
+    return recommended, f"{found[0].upper()}{found[1:]}; {advice}."
 
 
 def explained_variance_ratios(weighted: Deflated, n_components: int, *, seed: int) -> np.ndarray:
