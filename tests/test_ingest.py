@@ -1,11 +1,13 @@
 """`segcli ingest` as a stage: what it writes, what it refuses, and the real files as they are."""
 
 import gzip
+import hashlib
 import json
 import os
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
@@ -79,6 +81,26 @@ def test_shuffled_rows_and_another_folder_give_the_same_bytes(good, tmp_path, mo
     run(Path("ratings.csv"), Path("two"))
     for name in ("matrix.npz", "customers.csv", "items.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "b/two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("values", ["1", "3", "1.5", "0.1", "70000"])
+def test_the_median_is_the_median(tmp_path, values):
+    rows = [f"c{i},i{i % 2},{v}" for i, v in enumerate(["1", "2", values, "4", values, "0.5"])]
+    (tmp_path / "f.csv").write_text("\n".join(rows) + "\n")
+    found = run(tmp_path / "f.csv", tmp_path / "run")
+    assert found.value_median == np.median(read_artifact(tmp_path / "run", MATRIX).data)
+
+
+@pytest.mark.parametrize("name", ["f.csv", "f.csv.gz"])
+def test_the_manifest_knows_the_file_by_its_bytes(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(GOOD.encode()) if name.endswith("gz") else GOOD.encode())
+    run(path, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "manifest.json").read_text())["stages"]["ingest"]
+    assert record["inputs"]["interactions"] == {
+        "name": name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
 
 
 def test_the_manifest_holds_what_a_rerun_needs_and_no_folder(good, tmp_path):

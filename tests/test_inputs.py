@@ -1,6 +1,8 @@
 """The user's files, read: dialect, values, pairs, ids; by relation and by hand-made case."""
 
 import gzip
+import hashlib
+import math
 import random
 import string
 
@@ -12,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segcli.errors import ChoiceError, InputError
+from segcli.inputs import sums
 from segcli.inputs.dialect import delimiter_from, find_dialect
 from segcli.inputs.item_names import read_item_names
-from segcli.inputs.pairs import merge
+from segcli.inputs.keys import NONE, Keys, words_of
+from segcli.inputs.pairs import Pairs, group_rows
+from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.streams import PIECE
 from segcli.inputs.triplets import Form, read_triplets
@@ -79,6 +84,14 @@ def test_encoding_is_decided_on_the_whole_file(tmp_path):
     triplets, _ = read(path)
     assert triplets.dialect["encoding"] == "latin-1"
     assert "é" in triplets.customers.to_pylist()
+
+
+def test_the_digest_is_that_of_the_bytes_read(tmp_path):
+    path = written(tmp_path / "f.csv", ROWS, encoding="utf-16")
+    assert read(path)[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    packed = tmp_path / "f.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert read(packed)[0].sha256 is None
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lambda b: pa.compress(b, "zstd", asbytes=True)])
@@ -159,6 +172,46 @@ def test_white_space_around_an_id_is_not_part_of_it(tmp_path):
     assert triplets.customers.to_pylist() == ["1", "2"]
     assert triplets.items.to_pylist() == ["65", "q r"]
     assert triplets.matrix.toarray().tolist() == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("late", ["007", "+7", " 7", "0x7", "7.0", "-7", "4294967303", "7 ", "é7"])
+@pytest.mark.parametrize("block", [20, 10_000])
+def test_an_id_is_as_written_whatever_stands_before_it(tmp_path, monkeypatch, late, block):
+    rows = [(str(i % 9), str(i % 5), "1") for i in range(200)]
+    rows[150] = (late, "00", "1")
+    small_steps(monkeypatch, block, 50)
+    triplets, rejects = read(written(tmp_path / "f.csv", rows))
+    assert len(rejects) == 0
+    assert set(triplets.customers.to_pylist()) == {*(str(i) for i in range(9)), late.strip()}
+    assert triplets.items.to_pylist() == ["0", "00", *"1234"]
+
+
+key_texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=40)
+
+
+@settings(deadline=None)
+@given(parts=st.lists(st.lists(key_texts, min_size=1, max_size=40), min_size=1, max_size=4))
+def test_keys_are_told_apart(parts):
+    keys, known = Keys(), {}
+    for texts in parts:
+        array = pa.array(["before", *texts])[1:]
+        found = keys.find(words_of(array))
+        assert found.tolist() == [known.get(text, NONE) for text in texts]
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update((text, len(known)) for text in new)
+        keys.add(words_of(pa.array(new, pa.string())), np.array([known[t] for t in new], np.int32))
+    every = list(known)
+    assert keys.find(words_of(pa.array(every, pa.string()))).tolist() == list(known.values())
+
+
+def test_many_keys_are_found():
+    keys = Keys()
+    texts = [f"{i * 7919}" for i in range(20_000)]
+    for start in range(0, 20_000, 3000):
+        codes = np.arange(start, min(start + 3000, 20_000), dtype=np.int32)
+        keys.add(words_of(pa.array(texts[start : start + 3000])), codes)
+    assert keys.find(words_of(pa.array(texts))).tolist() == list(range(20_000))
+    assert (keys.find(words_of(pa.array(["no", "0 "]))) == NONE).all()
 
 
 # quotes
@@ -336,12 +389,133 @@ def test_last_is_the_latest_in_any_order(tmp_path):
         assert dense(written(tmp_path / "g", order), duplicates="last")[0][0] == 3
 
 
-@given(values=st.lists(st.floats(0.001, 1e9), min_size=1, max_size=30), seed=st.integers(0, 99))
-def test_sums_do_not_depend_on_order(values, seed):
-    keys = np.zeros(len(values), dtype=np.int64)
-    data = np.array(values)
-    shuffled = np.random.default_rng(seed).permutation(data)
-    assert merge(keys, data, None, "sum").values == merge(keys, shuffled, None, "sum").values
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(values=st.lists(numbers, min_size=1, max_size=30), seed=st.integers(0, 99))
+def test_a_sum_is_the_exact_one_rounded_in_any_order_and_grouping(values, seed):
+    rng = np.random.default_rng(seed)
+    whole = sums.cut(np.array(values))
+    np.testing.assert_array_equal(sums.rounded(whole, len(values)), values)
+    once = {place: limb.sum(keepdims=True) for place, limb in whole.items()}
+    parts = [sums.cut(part) for part in np.array_split(rng.permutation(values), 3)]
+    twice = {}
+    for part in parts:
+        summed = {place: limb.sum(keepdims=True) for place, limb in part.items()}
+        for place, limb in sums.carry(summed).items():
+            twice[place] = twice.get(place, 0.0) + limb
+    total = sums.rounded(once, 1)
+    np.testing.assert_array_equal(total, sums.rounded(twice, 1))
+    try:
+        exact = math.fsum(values)
+    except OverflowError:
+        return
+    if np.isfinite(total[0]):
+        assert abs(total[0] - exact) <= math.ulp(exact)
+
+
+@given(values=st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=30))
+def test_sums_of_halves_are_exact_without_limbs(values):
+    halves = np.array(values) / 2
+    assert sums.exact(halves)
+    limbs = {place: limb.sum(keepdims=True) for place, limb in sums.cut(halves).items()}
+    assert sums.rounded(limbs, 1)[0] == halves.sum()
+    assert not sums.exact(np.array([0.1]))
+
+
+def messy(n, seed):
+    """Rows with repeats, ids of all kinds, values that do not add up exactly, and rejects."""
+    rng = random.Random(seed)
+    customers = [
+        *map(str, range(1, 40)),
+        "007",
+        "7.0",
+        " 7",
+        "x",
+        "x ",
+        "é",
+        "4000000000",
+        "y" * 200,
+    ]
+    items = [*map(str, range(90000000, 90000020)), "a", "b", "0", "00"]
+    values = ["1", "2.5", "0.1", "12.99", "1e-20", "3e15", "7"]
+    rows = [(rng.choice(customers), rng.choice(items), rng.choice(values)) for _ in range(n)]
+    for row in range(n // 2, n, 97):
+        rows[row] = rng.choice(
+            [("1", "", "2"), ("", "", ""), ("1", "a", "nan"), ("1",), (" ", "a", "1")]
+        )
+    return rows
+
+
+def small_steps(monkeypatch, block, held):
+    monkeypatch.setattr("segcli.inputs.streams.PIECE", max(block // 3, 1))
+    monkeypatch.setattr("segcli.inputs.tables._BLOCK", block)
+    monkeypatch.setattr("segcli.inputs.vocabulary._AT_ONCE", 7)
+    monkeypatch.setattr("segcli.inputs.pairs._HELD", held)
+    monkeypatch.setattr("segcli.inputs.pairs._RANGE", max(held // 4, 1))
+
+
+@pytest.mark.parametrize("way", ["sum", "last", "mean", "max"])
+@pytest.mark.parametrize(("block", "held"), [(100, 50), (1000, 300), (20_000, 1 << 23)])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_any_size_of_step_gives_the_same(tmp_path, monkeypatch, way, block, held, end):
+    path = written(tmp_path / "f.csv", messy(3000, 1), end=end)
+    whole, rejects = read(path, duplicates=way, delimiter=",")
+    small_steps(monkeypatch, block, held)
+    parts, more = read(path, duplicates=way, delimiter=",")
+    assert facts(parts) == facts(whole)
+    assert more.table().equals(rejects.table())
+    assert (parts.n_rows, parts.n_merged) == (whole.n_rows, whole.n_merged)
+    assert parts.sha256 == whole.sha256
+
+
+@pytest.mark.parametrize("way", ["sum", "mean", "max"])
+@pytest.mark.parametrize("order", ["shuffled", "sorted", "by item"])
+def test_any_order_and_size_of_step_give_the_same(tmp_path, monkeypatch, way, order):
+    rows = messy(3000, 2)
+    whole = facts(read(written(tmp_path / "f.csv", rows), duplicates=way, delimiter=",")[0])
+    if order == "shuffled":
+        random.Random(3).shuffle(rows)
+    else:
+        rows.sort(key=(lambda row: row) if order == "sorted" else (lambda row: row[::-1]))
+    small_steps(monkeypatch, 400, 200)
+    assert facts(read(written(tmp_path / "g.csv", rows), duplicates=way, delimiter=",")[0]) == whole
+
+
+@pytest.mark.parametrize("way", ["sum", "last", "mean", "max"])
+def test_a_matrix_is_what_its_definition_says(tmp_path, monkeypatch, way):
+    rows = [row for row in messy(3000, 4) if len(row) == 3 and row[0].strip() and row[1]]
+    rows = [row for row in rows if row[2] != "nan"]
+    small_steps(monkeypatch, 300, 100)
+    triplets, rejects = read(written(tmp_path / "f.csv", rows), duplicates=way, delimiter=",")
+    assert len(rejects) == 0
+    found = {}
+    for customer, item, value in rows:
+        found.setdefault((customer.strip(), item), []).append(float(value))
+    define = {"sum": math.fsum, "last": lambda v: v[-1], "max": max,
+              "mean": lambda v: math.fsum(v) / len(v)}  # fmt: skip
+    matrix = triplets.matrix.tocoo()
+    customers, items = triplets.customers.to_pylist(), triplets.items.to_pylist()
+    pairs = [(customers[r], items[c]) for r, c in zip(*matrix.coords, strict=True)]
+    assert set(pairs) == set(found)
+    expected = [define[way](found[pair]) for pair in pairs]
+    np.testing.assert_allclose(matrix.data, expected, rtol=4e-16)
+    assert triplets.n_merged == len(rows) - len(found)
+
+
+def test_what_is_held_follows_the_pairs_not_the_rows(monkeypatch):
+    monkeypatch.setattr("segcli.inputs.pairs._HELD", 2000)
+    rng = np.random.default_rng(0)
+    with open_threads() as threads:
+        gathered = Pairs("sum", threads)
+        for _ in range(100):
+            customers = rng.integers(0, 50, 1000).astype(np.int32)
+            items = rng.integers(0, 20, 1000).astype(np.int32)
+            gathered.add(group_rows(customers, items, np.ones(1000), None))
+            assert sum(len(block.items) for block in gathered._blocks) <= 4000
+        matrix = gathered.finish(*(np.arange(n, dtype=np.int32) for n in (50, 20)), (50, 20))
+    assert matrix.nnz == 1000
+    assert matrix.sum() == gathered.n_rows == 100_000
 
 
 def test_negative_values_can_be_kept_or_netted(tmp_path):

@@ -59,9 +59,11 @@ class Dialect:
         """The header's names, or None."""
         return self.sample[0] if self.header else None
 
-    def pieces(self, path: Path, what: str | None = None) -> Iterator[bytes]:
+    def pieces(
+        self, path: Path, what: str | None = None, digest: streams.Digest | None = None
+    ) -> Iterator[bytes]:
         """Yield the file as UTF-8 with `separator` between fields."""
-        text = streams.pieces(path, self.encoding, what)
+        text = streams.pieces(path, self.encoding, what, digest)
         if len(self.delimiter) == 1:
             return text
         return _replaced(text, self.delimiter.encode(), self.separator)
@@ -107,13 +109,15 @@ def find_dialect(
     InputError
         If the file cannot be read, has no rows, or no delimiter can be found.
     """
-    found = streams.find_encoding(path, encoding)
+    found, quotes = streams.survey(path, encoding)
     head = _head(path, found)
     if not head.strip():
         msg = f"{path} holds nothing but blank lines."
         raise InputError(msg)
     separator = delimiter_from(delimiter) if delimiter is not None else _find_delimiter(path, head)
-    stand_in, quoted = _scan(path, found, separator)
+    stand_in, quoted = separator.encode(), False
+    if quotes or len(separator) > 1:
+        stand_in, quoted = _scan(path, found, separator)
     sample = _rows(head, separator, quoted)
     if header is None:
         header = _has_header(sample, set(named))

@@ -15,8 +15,8 @@ from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.columns import Role, choose_columns
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.triplets import is_blank, tidy_ids
 from segcli.inputs.values import CODES
+from segcli.inputs.vocabulary import is_blank, tidy_ids
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def _count_names(
     counts: list[pa.Table] = []
     n_rows = 0
     for batch in table.batches([id_column, name_column]):
-        n_rows += len(batch.rows)
+        n_rows += len(batch.rows) + len(batch.malformed)
+        rejects.add_malformed(table.path.name, batch.malformed)
         ids = pc.utf8_trim_whitespace(tables.as_ids(batch.columns[id_column]))
         names = pc.utf8_trim_whitespace(tables.as_ids(batch.columns[name_column]))
         blank = is_blank(ids)
@@ -95,8 +96,7 @@ def _count_names(
             rejects.add(table.path.name, batch.rows[bad], codes, batch.texts(bad))
         pairs = pa.table({"id": ids, "name": names, "n": np.ones(len(ids), dtype=np.int64)})
         counts.append(_total([pairs.filter(pc.invert(blank))]))
-    rejects.add_malformed(table.path.name, table.malformed)
-    if not n_rows and not table.malformed:
+    if not n_rows:
         msg = f"{table.path} has a header and no rows. It needs rows of item id and name."
         raise InputError(msg)
     return _total(counts) if counts else pa.table({"id": [], "name": [], "n": []})

@@ -1,94 +1,338 @@
-"""Merge rows of the same customer and item into one entry of the matrix, in any order of rows."""
+"""Merge rows of the same customer and item into one entry of the matrix, in any order of rows.
+
+Rows come in blocks and wait there, grouped by customer. Once half of them would merge into others,
+they are merged: what is held follows the number of distinct pairs, not that of rows. At the end the
+customers are taken a range at a time, so that what is being ordered fits a processor's cache.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from segcli.inputs import sums
+from segcli.inputs.parallel import Threads
+
 #: How the values of one pair become one.
 WAYS = ("sum", "last", "mean", "max")
+#: What is known of a pair: its value, time and number of rows, and limbs of a sum by their place.
+Columns = dict[str | int, np.ndarray]
+
+_VALUE, _TIME, _ROWS = "value", "time", "rows"
+_HELD = 1 << 23
+_RANGE = 1 << 20
+_SAMPLED = np.uint32(1 << 26)  # of 2^32: one pair in 64
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Distinct pairs of customer and item.
+class Block:
+    """Rows, or pairs, grouped by customer, those of a customer in the order of the file.
 
     Attributes
     ----------
-    keys : int64 ndarray of shape (n_pairs,), ascending: customer x number of items + item
-    values : float64 ndarray of shape (n_pairs,)
-    n_merged : how many rows were merged into others: rows less pairs
+    customers : int32 ndarray of shape (n_groups,), codes or places
+    indptr : int64 or int32 ndarray of shape (n_groups + 1,), where groups start and end
+    items : int32 ndarray of shape (n_rows,)
+    columns : ndarrays of shape (n_rows,)
+    sample : uint64 ndarray, the pairs that a hash chooses, repeated as they are
     """
 
-    keys: np.ndarray
-    values: np.ndarray
-    n_merged: int
+    customers: np.ndarray
+    indptr: np.ndarray
+    items: np.ndarray
+    columns: Columns
+    sample: np.ndarray
 
-    def above(self, values: np.ndarray) -> Pairs:
-        """Return the pairs under a boolean mask."""
-        return Pairs(self.keys[values], self.values[values], self.n_merged)
+    def reordered(self, places: np.ndarray) -> Block:
+        """Return the groups in the order of their places, which then stand for the customers."""
+        of_groups = places[self.customers]
+        if (of_groups[1:] >= of_groups[:-1]).all():
+            return Block(of_groups, self.indptr, self.items, self.columns, self.sample)
+        order = np.argsort(of_groups, kind="stable")
+        payload = _payload(self.columns, len(self.items))
+        rows = sp.csr_array(
+            (payload, self.items, self.indptr), shape=(len(order), np.iinfo(np.int32).max)
+        )[order]
+        columns = _unpack(self.columns, rows.data)
+        return Block(of_groups[order], rows.indptr, rows.indices, columns, self.sample)
 
 
-def merge(keys: np.ndarray, values: np.ndarray, times: np.ndarray | None, way: str) -> Pairs:
-    """Return one value for each distinct key.
-
-    The result depends on the order of the rows only for ``last`` without times: values of a pair
-    are put in order before they are added, so that sums agree to the last bit.
+def group_rows(
+    customers: np.ndarray, items: np.ndarray, values: np.ndarray, times: np.ndarray | None
+) -> Block:
+    """Return rows as a block.
 
     Parameters
     ----------
-    keys : int64 ndarray of shape (n_rows,)
-    values : float64 ndarray of shape (n_rows,)
-    times : float64 ndarray of shape (n_rows,), or None
-    way : one of `WAYS`
+    customers, items : int32 ndarrays of shape (n_rows,), codes from 0
+    values : float64 ndarray of shape (n_rows,); kept in half the space where that loses nothing
+    times : float64 ndarray of shape (n_rows,), by which the last is chosen, or None
     """
-    if len(keys) > 1 and not (np.diff(keys) > 0).all():
-        order = np.argsort(keys, kind="stable")
-        keys, values = keys[order], values[order]
-        times = times[order] if times is not None else None
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    sizes = np.diff(starts, append=len(keys))
-    merged = values[starts]
-    repeated = np.flatnonzero(sizes > 1)
-    if len(repeated):
-        rows = np.repeat(sizes > 1, sizes)
-        inner = np.cumsum(sizes[repeated]) - sizes[repeated]
-        merged[repeated] = _merge_repeated(
-            np.repeat(np.arange(len(repeated)), sizes[repeated]),
-            values[rows],
-            times[rows] if times is not None else None,
-            inner,
-            way,
+    columns: Columns = {_VALUE: _narrowed(values)}
+    if times is not None:
+        columns[_TIME] = times
+    hashed = customers.view(np.uint32) * np.uint32(2654435761)
+    hashed ^= items.view(np.uint32) * np.uint32(2246822519)
+    chosen = np.flatnonzero(hashed * np.uint32(3266489917) < _SAMPLED)
+    sample = customers[chosen].astype(np.uint64) << np.uint64(32) | items[chosen].view(np.uint32)
+    if not len(customers):
+        return Block(customers, np.zeros(1, dtype=np.int32), items, columns, sample)
+    if (customers[1:] >= customers[:-1]).all():
+        starts = np.flatnonzero(np.concatenate([[True], customers[1:] != customers[:-1]]))
+        indptr = np.append(starts, len(items)).astype(np.int32)
+        return Block(customers[starts], indptr, items, columns, sample)
+    low = customers.min()
+    rows = _grouped(customers - low, items, _payload(columns, len(items)))
+    groups = np.flatnonzero(np.diff(rows.indptr)).astype(np.int32)
+    indptr = np.append(rows.indptr[groups], rows.indptr[-1])
+    return Block(groups + low, indptr, rows.indices, _unpack(columns, rows.data), sample)
+
+
+@dataclass
+class Pairs:
+    """All rows so far, merged or waiting.
+
+    Attributes
+    ----------
+    way : one of `WAYS`
+    n_rows : the rows added
+    """
+
+    way: str
+    threads: Threads
+    n_rows: int = 0
+    _blocks: list[Block] = field(default_factory=list)
+    _room: int = 0
+
+    def add(self, block: Block) -> None:
+        """Add the file's next rows."""
+        self.n_rows += len(block.items)
+        self._blocks.append(block)
+        held = sum(len(block.items) for block in self._blocks)
+        if held < max(self._room, _HELD):
+            return
+        sample = np.sort(np.concatenate([block.sample for block in self._blocks]))
+        distinct = sample[np.append(sample[1:] != sample[:-1], True)[: len(sample)]]
+        self._room = held * 3 // 2
+        if len(distinct) <= len(sample) / 2:
+            self._compact(distinct)
+
+    def used(self, n_customers: int, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return which codes of customers and of items there are rows of, as boolean ndarrays."""
+        customers, items = np.zeros(n_customers, dtype=bool), np.zeros(n_items, dtype=bool)
+        for block in self._blocks:
+            customers[block.customers] = True
+            items[block.items] = True
+        return customers, items
+
+    def finish(
+        self, customers: np.ndarray, items: np.ndarray, shape: tuple[int, int]
+    ) -> sp.csr_array:
+        """Return the matrix of all rows, and forget them.
+
+        It is canonical (float64, indices sorted, int32 where they fit) and does not depend on
+        the order in which rows were added.
+
+        Parameters
+        ----------
+        customers, items : int32 ndarrays, the place in the matrix of each code
+        shape : of the matrix
+        """
+        indptr = np.zeros(shape[0] + 1, dtype=np.int64)
+        most = sum(len(block.items) for block in self._blocks)
+        index = np.int32 if max(most, *shape) < 2**31 else np.int64
+        # What is not filled in the end takes no memory: its pages are never touched.
+        data, indices = np.empty(most), np.empty(most, dtype=index)
+        end = 0
+        for first, part in self._merged(customers, items, shape):
+            start, end = end, end + len(part.items)
+            data[start:end] = _values_of(part.columns, len(part.items))
+            indices[start:end] = part.items
+            indptr[first + 1 : first + len(part.indptr)] = np.diff(part.indptr)
+        self._blocks.clear()
+        np.cumsum(indptr, out=indptr)
+        parts: Any = (data[:end], indices[:end], indptr.astype(index))
+        matrix = sp.csr_array(parts, shape=shape)
+        matrix.has_canonical_format = True
+        return matrix
+
+    def _compact(self, sample: np.ndarray) -> None:
+        """Merge what waits into one block, by codes."""
+        n = 1 + max(int(block.customers.max(initial=0)) for block in self._blocks)
+        m = 1 + max(int(block.items.max(initial=0)) for block in self._blocks)
+        same = np.arange(n, dtype=np.int32), np.arange(m, dtype=np.int32)
+        parts = [part for _, part in self._merged(*same, (n, m))]
+        sizes = np.concatenate([np.diff(part.indptr) for part in parts])
+        groups = np.flatnonzero(sizes)
+        self._blocks = [
+            Block(
+                groups.astype(np.int32),
+                np.concatenate([[0], np.cumsum(sizes[groups])]),
+                np.concatenate([part.items for part in parts]),
+                _stacked([(part.columns, len(part.items)) for part in parts]),
+                sample,
+            )
+        ]
+        self._room = 2 * len(self._blocks[0].items)
+
+    def _merged(
+        self, customers: np.ndarray, items: np.ndarray, shape: tuple[int, int]
+    ) -> Iterable[tuple[int, Block]]:
+        """Yield ranges of customers, from the first place on, each with its pairs in order."""
+        for i, block in enumerate(self.threads.map(lambda b: b.reordered(customers), self._blocks)):
+            self._blocks[i] = block
+        sizes = np.zeros(shape[0])
+        for block in self._blocks:
+            sizes += np.bincount(block.customers, np.diff(block.indptr), minlength=shape[0])
+        ends = np.cumsum(sizes)
+        targets = np.arange(_RANGE, ends[-1] + _RANGE, _RANGE)
+        limits = np.append((np.searchsorted(ends, targets) + 1).clip(max=shape[0]), shape[0])
+        limits = np.unique(limits)
+        ranges = zip([0, *limits[:-1].tolist()], limits.tolist(), strict=True)
+
+        def merge(limits: tuple[int, int]) -> tuple[int, Block]:
+            return limits[0], _merge_range(self._blocks, *limits, items, shape[1], self.way)
+
+        return self.threads.map(merge, ranges)
+
+
+def _merge_range(
+    blocks: Sequence[Block], first: int, end: int, places: np.ndarray, n_items: int, way: str
+) -> Block:
+    """Return the pairs of customers ``first`` to ``end``, in order of customer and item."""
+    rows, items, columns = [], [], []
+    for block in blocks:
+        a, b = np.searchsorted(block.customers, [first, end])
+        start, stop = block.indptr[a], block.indptr[b]
+        sizes = np.diff(block.indptr[a : b + 1])
+        rows.append(np.repeat(block.customers[a:b] - np.int32(first), sizes))
+        items.append(places[block.items[start:stop]])
+        part = {name: column[start:stop] for name, column in block.columns.items()}
+        columns.append((part, int(stop - start)))
+    stacked = _stacked(columns)
+    n = sum(n for _, n in columns)
+    by_item = _grouped(
+        np.concatenate(items), np.concatenate(rows), _payload(stacked, n), (n_items, end - first)
+    )
+    by_customer = by_item.tocsc()  # stable: in order of item, and repeats in that of the file
+    none = np.zeros(0, dtype=np.uint64)
+    ordered = Block(
+        np.arange(first, end, dtype=np.int32),
+        by_customer.indptr,
+        by_customer.indices,
+        _unpack(stacked, by_customer.data),
+        none,
+    )
+    return _merge_repeated(ordered, way)
+
+
+def _merge_repeated(ordered: Block, way: str) -> Block:
+    items, indptr = ordered.items, ordered.indptr
+    new = np.ones(len(items), dtype=bool)
+    np.not_equal(items[1:], items[:-1], out=new[1:])
+    new[indptr[:-1][np.diff(indptr) > 0]] = True
+    if new.all():
+        return ordered
+    starts = np.flatnonzero(new)
+    sizes = np.diff(starts, append=len(items))
+    repeated = sizes > 1
+    rows = np.repeat(repeated, sizes)
+    inner = {name: column[rows] for name, column in ordered.columns.items()}
+    sizes = sizes[repeated]
+    merged = _merge(inner, np.cumsum(sizes) - sizes, sizes, way)
+    columns: Columns = {}
+    for name in ordered.columns | merged:
+        kept = ordered.columns.get(name)
+        column = _absent(name, len(starts)) if kept is None else kept[starts].astype(np.float64)
+        column[repeated] = merged.get(name, 0.0)
+        columns[name] = _narrowed(column) if name == _VALUE else column
+    before = np.concatenate([[0], np.cumsum(new)])
+    return Block(ordered.customers, before[indptr], items[starts], columns, ordered.sample)
+
+
+def _merge(columns: Columns, starts: np.ndarray, sizes: np.ndarray, way: str) -> Columns:
+    """Return what becomes of groups of rows, which start at ``starts``."""
+    values = columns[_VALUE]
+    if way == "max":
+        return {_VALUE: np.maximum.reduceat(values, starts)}
+    if way == "last":
+        groups = np.repeat(np.arange(len(sizes)), sizes)
+        last = np.lexsort((values, columns[_TIME], groups))[starts + sizes - 1]
+        return {_VALUE: values[last], _TIME: columns[_TIME][last]}
+    merged: Columns = {}
+    limbs = {place: limb for place, limb in columns.items() if isinstance(place, int)}
+    if not limbs and sums.exact(values):
+        merged[_VALUE] = np.add.reduceat(values.astype(np.float64), starts)
+    else:
+        for place, limb in sums.cut(values).items():
+            limbs[place] = limbs[place] + limb if place in limbs else limb
+        whole = {place: np.add.reduceat(limb, starts) for place, limb in limbs.items()}
+        for place, limb in sums.carry(whole).items():
+            merged[place] = limb
+    if way == "mean":
+        counts = columns[_ROWS] if _ROWS in columns else _absent(_ROWS, len(values))
+        merged[_ROWS] = np.add.reduceat(counts, starts)
+    return merged
+
+
+def _values_of(columns: Columns, n: int) -> np.ndarray:
+    """Return the values of pairs: one that is repeated has limbs and no value, or the reverse."""
+    limbs = {place: limb for place, limb in columns.items() if isinstance(place, int)}
+    values = columns[_VALUE]
+    if limbs:
+        values = values + sums.rounded(limbs, n)
+    if _ROWS in columns:
+        values = values / columns[_ROWS]
+    return _narrowed(values)
+
+
+def _grouped(
+    rows: np.ndarray, others: np.ndarray, payload: np.ndarray, shape: tuple[int, int] | None = None
+) -> sp.csr_array:
+    """Return entries grouped by row, in their order within each: none is merged or moved further."""
+    if shape is None:
+        shape = (int(rows.max()) + 1, np.iinfo(np.int32).max)
+    entries = sp.coo_array((payload, (rows, others)), shape=shape)
+    entries.has_canonical_format = True  # otherwise scipy would merge repeats
+    return entries.tocsr()
+
+
+def _payload(columns: Columns, n: int) -> np.ndarray:
+    """Return what to move in place of columns: the only one, or positions."""
+    if len(columns) == 1:
+        return next(iter(columns.values()))
+    return np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
+
+
+def _unpack(columns: Columns, moved: np.ndarray) -> Columns:
+    if len(columns) == 1:
+        return dict.fromkeys(columns, moved)
+    return {name: column[moved] for name, column in columns.items()}
+
+
+def _stacked(parts: Sequence[tuple[Columns, int]]) -> Columns:
+    """Return columns one below another; where a part lacks one, what it means to have none."""
+    names = dict.fromkeys(name for columns, _ in parts for name in columns)
+    return {
+        name: np.concatenate(
+            [columns[name] if name in columns else _absent(name, n) for columns, n in parts]
         )
-    return Pairs(keys[starts], merged, len(keys) - len(starts))
+        for name in names
+    }
 
 
-def _merge_repeated(
-    groups: np.ndarray, values: np.ndarray, times: np.ndarray | None, starts: np.ndarray, way: str
-) -> np.ndarray:
-    ends = np.append(starts[1:], len(values)) - 1
-    if way == "last" and times is None:
-        last: np.ndarray = values[ends]  # rows of a pair stand in file order
-        return last
-    by = (values, groups) if way != "last" else (values, times, groups)
-    values = values[np.lexsort([key for key in by if key is not None])]
-    if way in ("last", "max"):
-        greatest: np.ndarray = values[ends]
-        return greatest
-    with np.errstate(over="ignore"):  # the caller refuses an infinite sum
-        sums: np.ndarray = np.add.reduceat(values, starts)
-    return sums / (ends - starts + 1) if way == "mean" else sums
+def _absent(name: str | int, n: int) -> np.ndarray:
+    return np.ones(n) if name == _ROWS else np.zeros(n)
 
 
-def to_matrix(pairs: Pairs, shape: tuple[int, int]) -> sp.csr_array:
-    """Return pairs as a canonical CSR array: float64, indices sorted, int32 where they fit."""
-    customers, items = np.divmod(pairs.keys, shape[1])
-    fits = max(len(pairs.keys), *shape) < 2**31
-    index = np.int32 if fits else np.int64
-    indptr = np.zeros(shape[0] + 1, dtype=index)
-    np.cumsum(np.bincount(customers, minlength=shape[0]), out=indptr[1:])
-    matrix = sp.csr_array((pairs.values, items.astype(index), indptr), shape=shape)
-    matrix.has_canonical_format = True
-    return matrix
+def _narrowed(values: np.ndarray) -> np.ndarray:
+    """Return values as float32 where that changes none of them."""
+    if values.dtype == np.float32:
+        return values
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return narrow if (narrow == values).all() else values

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import hashlib
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from segcli.errors import InputError
 from segcli.progress import report
 
 PIECE = 1 << 20
+LONGEST_LINE = 1 << 22
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _UTF8_BOM = codecs.BOM_UTF8
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -78,8 +80,10 @@ def is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1" or path.suffix.lower() == ".parquet"
 
 
-def find_encoding(path: Path, stated: str | None) -> str:
-    """Return the encoding that reads the whole file: ``stated``, or what its bytes allow.
+def survey(path: Path, stated: str | None) -> tuple[str, bool]:
+    """Return the encoding that reads the whole file, and whether there may be quotes in it.
+
+    The encoding is ``stated``, or what the bytes allow.
 
     A byte order mark decides. Otherwise a file is UTF-8 if all of it is; if not, Windows-1252 where
     it uses the bytes that latin-1 leaves to control characters, and latin-1 where it does not.
@@ -90,40 +94,102 @@ def find_encoding(path: Path, stated: str | None) -> str:
         If the file is binary, cannot be unpacked, or ``stated`` is not the name of an encoding.
     """
     if stated is not None:
-        return _known_encoding(path, stated)
+        return _known_encoding(path, stated), True
+    quotes = False
     utf8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
     encoding, latin = "utf-8", "latin-1"
     for number, piece in enumerate(raw_pieces(path)):
         if number == 0:
             _refuse_binary(path, piece)
             if piece.startswith(_UTF16_BOMS):
-                return "utf-16"
+                return "utf-16", True
             encoding = "utf-8-sig" if piece.startswith(_UTF8_BOM) else "utf-8"
         if b"\0" in piece:
             _refuse_nul(path, piece)
-        utf8 = _decodes(utf8, piece)
-        if latin == "latin-1" and not piece.isascii() and _C1.search(piece):
+        quotes = quotes or b'"' in piece
+        plain = piece.isascii()
+        if not plain or (utf8 is not None and utf8.getstate()[0]):
+            utf8 = _decodes(utf8, piece)
+        if latin == "latin-1" and not plain and _C1.search(piece):
             latin = "cp1252"
     if utf8 is not None and _decodes(utf8, b"", final=True) is not None:
-        return encoding
+        return encoding, quotes
     if encoding == "utf-8-sig":
         msg = f"{path} starts as UTF-8 but does not go on so. Name its encoding with --encoding."
         raise InputError(msg)
-    return latin if latin == "latin-1" or _is_cp1252(path) else "latin-1"
+    return latin if latin == "latin-1" or _is_cp1252(path) else "latin-1", quotes
 
 
-def raw_pieces(path: Path, what: str | None = None) -> Iterator[bytes]:
+@dataclass
+class Digest:
+    """The SHA-256 of a file that is being read.
+
+    Attributes
+    ----------
+    whole : whether all of it has been read, as it lies on the disk
+    """
+
+    whole: bool = False
+    _sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def update(self, piece: bytes) -> None:
+        """Take the next bytes."""
+        self._sha256.update(piece)
+
+    def hexadecimal(self) -> str | None:
+        """Return the digest, or None if not all was read."""
+        return self._sha256.hexdigest() if self.whole else None
+
+
+def raw_pieces(
+    path: Path, what: str | None = None, digest: Digest | None = None
+) -> Iterator[bytes]:
     """Yield a file's bytes, unpacked, a mebibyte at a time; report progress as ``what``."""
     with _failures(path), path.open("rb") as raw:
         size = path.stat().st_size
         unpacked = _unpack(raw)
+        if unpacked is not raw:
+            digest = None
         while piece := unpacked.read(PIECE):
             if what is not None:
                 report(what, raw.tell(), size)
+            if digest is not None:
+                digest.update(piece)
             yield piece
+        if digest is not None:
+            digest.whole = True
 
 
-def pieces(path: Path, encoding: str, what: str | None = None) -> Iterator[bytes]:
+class LongLineError(ValueError):
+    """A line does not end."""
+
+
+def blocks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield pieces joined to whole lines, of about ``size`` bytes at a time."""
+    parts: list[bytes] = []
+    have = 0
+    for piece in source:
+        parts.append(piece)
+        have += len(piece)
+        if have < size:
+            continue
+        cut = piece.rfind(b"\n") + 1
+        if not cut:  # lines may end in a carriage return alone
+            cut = piece.rfind(b"\r", 0, len(piece) - 1) + 1
+        if cut:
+            yield b"".join([*parts[:-1], piece[:cut]])
+            parts = [piece[cut:]]
+            have = len(parts[0])
+        elif have > size + LONGEST_LINE:
+            msg = f"a row is longer than {LONGEST_LINE >> 20} MB."
+            raise LongLineError(msg)
+    if have:
+        yield b"".join(parts)
+
+
+def pieces(
+    path: Path, encoding: str, what: str | None = None, digest: Digest | None = None
+) -> Iterator[bytes]:
     """Yield a file's text as UTF-8 bytes without a byte order mark.
 
     Raises
@@ -131,8 +197,8 @@ def pieces(path: Path, encoding: str, what: str | None = None) -> Iterator[bytes
     InputError
         If the bytes are not in ``encoding``.
     """
-    raw = raw_pieces(path, what)
-    if encoding == "utf-8":  # find_encoding has seen that it is
+    raw = raw_pieces(path, what, digest)
+    if encoding == "utf-8":  # `survey` has seen that it is
         yield from raw
         return
     decoder = codecs.getincrementaldecoder(encoding)()

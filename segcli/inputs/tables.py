@@ -1,14 +1,16 @@
 """Read delimited text or Parquet as batches of columns that know their row numbers.
 
-Both kinds of table have the same face: names, a number of columns, a sample, and `batches`. Text
-columns come as the strings in the file; nothing is guessed to be a number.
+Both kinds of table have the same face: names, a number of columns, a sample, and `parts`, which
+`read` turns into batches, in any thread. Text columns come as the strings in the file, but for those
+that are said to be numbers (`Kinds`), as long as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,15 @@ from segcli.errors import InputError
 from segcli.inputs import dialect, streams
 from segcli.progress import report
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 24
+_STREAMED = 1 << 22
 _PARQUET_ROWS = 1 << 17
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_IN_COLUMN = re.compile(r"In CSV column #(\d+)")
+
+#: What to try text columns as: uint32 for ids, float64 for values. A column in which something reads
+#: otherwise, or has leading zeros, is struck out, and comes as strings from then on.
+Kinds = dict[int, pa.DataType]
 
 
 @dataclass(frozen=True)
@@ -32,14 +41,18 @@ class Batch:
 
     Attributes
     ----------
-    rows : int64 ndarray of shape (n,), 1-based record numbers in the file
+    rows : int64 ndarray of shape (n,), the rows' numbers; from 1, in this part of the file or in all
     columns : arrays of length n by 0-based column
     delimiter : what stands between the fields of a row's text
+    n_records : the records of this part, the header and blank lines included
+    malformed : number and text of the records with too few or too many fields
     """
 
     rows: np.ndarray
     columns: dict[int, pa.Array]
     delimiter: str
+    n_records: int
+    malformed: list[tuple[int, str]] = field(default_factory=list)
 
     def texts(self, mask: np.ndarray) -> list[str]:
         """Return the rows under ``mask`` as lines of text, quoted where they must be."""
@@ -51,6 +64,48 @@ class Batch:
         texts: list[str] = joined.to_pylist()
         return texts
 
+    def after(self, n_records: int) -> Batch:
+        """Return the same rows, numbered as those after so many records."""
+        malformed = [(n_records + number, text) for number, text in self.malformed]
+        return replace(self, rows=self.rows + n_records, malformed=malformed)
+
+    def under(self, mask: np.ndarray) -> Batch:
+        """Return the rows under a mask."""
+        chosen = pa.array(mask)
+        columns = {i: column.filter(chosen) for i, column in self.columns.items()}
+        return replace(self, rows=self.rows[mask], columns=columns)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Whole lines of a file, a row each; ``before`` others, of no rows, stand before the first."""
+
+    text: bytes
+    before: int
+
+
+@dataclass(frozen=True)
+class LineBatch(Batch):
+    """Rows that are a line each."""
+
+    lines: Lines = field(kw_only=True)
+    separator: bytes = field(kw_only=True)
+
+    def texts(self, mask: np.ndarray) -> list[str]:
+        """Return the rows under ``mask`` as they stand in the file."""
+        text = self.lines.text
+        data = np.frombuffer(text, dtype=np.uint8)
+        ends = data == ord("\n")
+        if b"\r" in text:
+            ends[:-1] |= (data[:-1] == ord("\r")) & ~ends[1:]
+        starts = np.concatenate([[0], np.flatnonzero(ends) + 1, [len(data)]])
+        numbers = self.rows[mask] - self.lines.before
+        limits = zip(starts[numbers - 1].tolist(), starts[numbers].tolist(), strict=True)
+        return [
+            _as_written(text[start:end].decode("utf-8"), self.separator, self.delimiter)
+            for start, end in limits
+        ]
+
 
 @dataclass
 class TextTable:
@@ -58,12 +113,12 @@ class TextTable:
 
     Attributes
     ----------
-    malformed : number and text of the rows with too few or too many fields met so far
+    digest : of the file, while and once `parts` has read it
     """
 
     path: Path
     dialect: dialect.Dialect
-    malformed: list[tuple[int, str]] = field(default_factory=list)
+    digest: streams.Digest = field(default_factory=streams.Digest)
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -86,73 +141,170 @@ class TextTable:
         rows = self.dialect.sample[int(self.dialect.header) :]
         return [row[column] for row in rows if len(row) > column and row[column].strip()]
 
-    def batches(self, columns: Sequence[int]) -> Iterator[Batch]:
-        """Yield the rows; blank lines are passed over.
-
-        All columns are read, because a reject is kept with the whole of its row.
-        """
+    def parts(self, columns: Sequence[int]) -> Iterator[Lines | Batch]:
+        """Yield what `read` takes: lines, or rows already where a row may be several lines."""
         del columns
-        self.malformed.clear()
-        passed: list[int] = []  # numbers of the records that the parser did not hand on
-        done = 0
-        source = streams.Stream(self.dialect.pieces(self.path, f"reading {self.path.name}"))
-        with closing(source), _parse_errors(self.path, self.dialect.delimiter_name):
-            for batch in self._open(source, passed):
-                if batch.num_rows == 0:
-                    continue
-                # Before the i-th record passed over, its number - 1 - i others were handed on.
-                before = np.array(passed, dtype=np.int64) - 1 - np.arange(len(passed))
-                kept = self.dialect.skip + done + np.arange(batch.num_rows)
-                rows = kept + 1 + np.searchsorted(before, kept, side="right")
-                skip_header = int(self.dialect.header and done == 0)
-                done += batch.num_rows
-                yield self._filled(batch.slice(skip_header), rows[skip_header:])
+        self.digest = streams.Digest()
+        source = self.dialect.pieces(self.path, f"reading {self.path.name}", self.digest)
+        with _parse_errors(self.path, self.dialect.delimiter_name):
+            if self.dialect.quoted:
+                with closing(streams.Stream(source)) as stream:
+                    yield from self._streamed(stream)
+                return
+            before = self.dialect.skip + self.dialect.header
+            for text in streams.blocks(source, _BLOCK):
+                yield Lines(_without_lines(text, before), before)
+                before = 0
 
-    def _open(self, source: streams.Stream, passed: list[int]) -> Iterator[pa.RecordBatch]:
-        names = [str(i) for i in range(self.n_columns)]
+    def read(self, part: Lines | Batch, columns: Sequence[int], kinds: Kinds) -> Batch:
+        """Return the rows of a part, without its blank lines.
+
+        Parameters
+        ----------
+        part : one of `parts`
+        columns : those to read
+        kinds : what to try some of them as; changed where that fails
+        """
+        if isinstance(part, Batch):
+            return part
+        columns = sorted(set(columns))
+        with _parse_errors(self.path, self.dialect.delimiter_name):
+            while True:
+                try:
+                    return self._read(part, {i: kinds.get(i, pa.string()) for i in columns})
+                except _UnlikeError as error:
+                    for column in error.columns:
+                        kinds.pop(column, None)
+
+    def batches(self, columns: Sequence[int]) -> Iterator[Batch]:
+        """Yield the rows of the file, text as strings; blank lines are passed over."""
+        return _numbered(self.read(part, columns, {}) for part in self.parts(columns))
+
+    def _read(self, part: Lines, types: Kinds) -> Batch:
+        """Return the rows of a part, or raise `_UnlikeError`."""
+        ids = [i for i, kind in types.items() if kind == pa.uint32()]
+        if ids and _has_leading_zero(part.text, self.dialect.separator):
+            raise _UnlikeError(ids)
+        passed: list[tuple[int, str]] = []
+        columns = {i: pa.array([], kind) for i, kind in types.items()}
+        if part.text:
+            columns = self._parsed(part.text, types, passed)
+        n = len(next(iter(columns.values())))
+        rows = part.before + _numbers(np.arange(n), [number for number, _ in passed])
+        malformed = [
+            (
+                part.before + number,
+                _as_written(text, self.dialect.separator, self.dialect.delimiter),
+            )
+            for number, text in passed
+            if text.strip()
+        ]
+        batch = LineBatch(
+            rows,
+            columns,
+            self.dialect.delimiter,
+            part.before + n + len(passed),
+            malformed,
+            lines=part,
+            separator=self.dialect.separator,
+        )
+        empty = _empty(columns)
+        if not empty.any():
+            return batch
+        separators = self.dialect.separator.decode() + self.dialect.delimiter
+        blank = [not text.strip(separators) for text in batch.texts(empty)]
+        empty[empty] = blank
+        return batch.under(~empty)
+
+    def _parsed(
+        self, text: bytes, types: Kinds, passed: list[tuple[int, str]]
+    ) -> dict[int, pa.Array]:
+        try:
+            table = pacsv.read_csv(
+                pa.py_buffer(text),
+                self._read_options(len(text) + 1),
+                self._parse_options(passed),
+                pacsv.ConvertOptions(
+                    column_types={str(i): kind for i, kind in types.items()},
+                    include_columns=[str(i) for i in types],
+                    strings_can_be_null=False,
+                    null_values=[""],
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            found = _IN_COLUMN.match(str(error))
+            if found is not None and types.get(int(found[1]), pa.string()) != pa.string():
+                raise _UnlikeError([int(found[1])]) from error
+            raise
+        columns = {
+            i: pa.concat_arrays(table.column(k).chunks)
+            if table.column(k).num_chunks
+            else pa.array([], kind)
+            for k, (i, kind) in enumerate(types.items())
+        }
+        unlike = [i for i, column in columns.items() if _is_unlike(column)]
+        if unlike:
+            raise _UnlikeError(unlike)
+        return columns
+
+    def _streamed(self, stream: streams.Stream) -> Iterator[Batch]:
+        """Yield rows that may be several lines each; all columns, to keep the text of a reject."""
+        passed: list[tuple[int, str]] = []
+        types = {str(i): pa.string() for i in range(self.n_columns)}
+        reader: Iterator[pa.RecordBatch] = pacsv.open_csv(
+            pa.PythonFile(stream, mode="r"),
+            self._read_options(_STREAMED, self.dialect.skip),
+            self._parse_options(passed),
+            pacsv.ConvertOptions(column_types=types, strings_can_be_null=False),
+        )
+        kept = before = 0
+        for batch in reader:
+            if batch.num_rows == 0:
+                continue
+            numbers = [number for number, _ in passed]
+            rows = self.dialect.skip + np.arange(kept, kept + batch.num_rows)
+            rows = _numbers(rows, numbers)
+            header = int(self.dialect.header and kept == 0)
+            kept += batch.num_rows
+            end = int(rows[-1])
+            columns = {i: batch.column(i).slice(header) for i in range(batch.num_columns)}
+            empty = _empty(columns)
+            whole = Batch(rows[header:] - before, columns, self.dialect.delimiter, end - before)
+            yield whole.under(~empty) if empty.any() else whole
+            before = end
+        malformed = [
+            (number - before, _as_written(text, self.dialect.separator, self.dialect.delimiter))
+            for number, text in passed
+            if text.strip()
+        ]
+        none = {i: pa.array([], pa.string()) for i in range(self.n_columns)}
+        nothing = np.zeros(0, dtype=np.int64)
+        yield Batch(nothing, none, self.dialect.delimiter, 0, malformed)
+
+    def _read_options(self, block: int, skip: int = 0) -> pacsv.ReadOptions:
+        return pacsv.ReadOptions(
+            use_threads=False,  # rows are numbered only then
+            block_size=block,
+            skip_rows=skip,
+            column_names=[str(i) for i in range(self.n_columns)],
+        )
+
+    def _parse_options(self, passed: list[tuple[int, str]]) -> pacsv.ParseOptions:
+        """Return how to parse; records with another number of fields go to ``passed``."""
 
         def pass_over(row: Any) -> str:
-            passed.append(row.number)
-            text = row.text.rstrip("\r\n")
-            if text.strip():
-                separator = self.dialect.separator.decode()
-                self.malformed.append((row.number, text.replace(separator, self.dialect.delimiter)))
+            passed.append((row.number, row.text))
             return "skip"
 
         quoted = self.dialect.quoted
-        reader: Iterator[pa.RecordBatch] = pacsv.open_csv(
-            pa.PythonFile(source, mode="r"),
-            pacsv.ReadOptions(
-                use_threads=False,  # rows are numbered only then
-                block_size=_BLOCK,
-                skip_rows=self.dialect.skip,
-                column_names=names,
-            ),
-            pacsv.ParseOptions(
-                delimiter=self.dialect.separator.decode(),
-                quote_char='"' if quoted else False,
-                double_quote=quoted,
-                newlines_in_values=quoted,
-                ignore_empty_lines=False,  # they count as rows
-                invalid_row_handler=pass_over,
-            ),
-            pacsv.ConvertOptions(
-                column_types={name: pa.string() for name in names}, strings_can_be_null=False
-            ),
+        return pacsv.ParseOptions(
+            delimiter=self.dialect.separator.decode(),
+            quote_char='"' if quoted else False,
+            double_quote=quoted,
+            newlines_in_values=quoted,
+            ignore_empty_lines=False,  # they count as rows
+            invalid_row_handler=pass_over,
         )
-        return reader
-
-    def _filled(self, batch: pa.RecordBatch, rows: np.ndarray) -> Batch:
-        """Return a batch without its blank lines: rows in which no field is filled."""
-        columns = {i: batch.column(i) for i in range(batch.num_columns)}
-        empty = np.ones(batch.num_rows, dtype=bool)
-        for column in columns.values():
-            empty &= pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
-            if not empty.any():
-                return Batch(rows, columns, self.dialect.delimiter)
-        filled = pa.array(~empty)
-        kept = {i: column.filter(filled) for i, column in columns.items()}
-        return Batch(rows[~empty], kept, self.dialect.delimiter)
 
 
 @dataclass
@@ -161,7 +313,6 @@ class ParquetTable:
 
     path: Path
     names: tuple[str, ...]
-    malformed: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def n_columns(self) -> int:
@@ -181,19 +332,29 @@ class ParquetTable:
                 return [str(v) for v in batch.column(0).drop_null().to_pylist()]
         return []
 
-    def batches(self, columns: Sequence[int]) -> Iterator[Batch]:
-        """Yield the rows, of the given columns only; a row's number is its position from 1."""
+    def parts(self, columns: Sequence[int]) -> Iterator[Batch]:
+        """Yield the rows, of the given columns only."""
         columns = sorted(set(columns))
         done = 0
         with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
             total = file.metadata.num_rows
             wanted = [self.names[i] for i in columns]
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=wanted):
-                rows = done + 1 + np.arange(batch.num_rows)
-                done += batch.num_rows
+                n = batch.num_rows
+                done += n
                 report(f"reading {self.path.name}", done, total)
-                by_name = {n: _flat(batch.column(n)) for n in wanted}
-                yield Batch(rows, {i: by_name[self.names[i]] for i in columns}, ",")
+                by_name = {name: _flat(batch.column(name)) for name in wanted}
+                found = {i: by_name[self.names[i]] for i in columns}
+                yield Batch(1 + np.arange(n), found, ",", n)
+
+    def read(self, part: Batch, columns: Sequence[int], kinds: Kinds) -> Batch:
+        """Return a part, which is rows already."""
+        del columns, kinds
+        return part
+
+    def batches(self, columns: Sequence[int]) -> Iterator[Batch]:
+        """Yield the rows, of the given columns only; a row's number is its position from 1."""
+        return _numbered(self.parts(columns))
 
 
 Table = TextTable | ParquetTable
@@ -248,6 +409,88 @@ def as_ids(column: pa.Array) -> pa.Array:
     return pc.fill_null(ids, "")
 
 
+class _UnlikeError(Exception):
+    """Columns are not what they were tried as."""
+
+    def __init__(self, columns: Sequence[int]) -> None:
+        super().__init__()
+        self.columns = columns
+
+
+def _is_unlike(column: pa.Array) -> bool:
+    """Return whether a column of numbers is better read as text, which says why it is no number."""
+    if pa.types.is_string(column.type):
+        return False
+    unclear = pa.types.is_floating(column.type) and not np.isfinite(column.to_numpy(False)).all()
+    return column.null_count > 0 or unclear
+
+
+def _has_leading_zero(text: bytes, separator: bytes) -> bool:
+    """Return whether a field may start with a zero and go on: ``007`` is not ``7``."""
+    data = np.frombuffer(text, dtype=np.uint8)
+    before = [separator[0], ord("\n"), *(c for c in b"\r \t" if bytes([c]) in text)]
+    digits = np.zeros(256, dtype=bool)
+    digits[list(b"0123456789xX")] = True
+    if text[:1] == b"0" and digits[data[1:2]].any():
+        return True
+    for offset in (0, 1):
+        # Two bytes at a time: what stands before a field, and its zero.
+        twos = data[offset : offset + (len(data) - offset) // 2 * 2].view("<u2")
+        for byte in set(before):
+            zeros = offset + 2 * np.flatnonzero(twos == (byte | ord("0") << 8))
+            if digits[data[(zeros + 2).clip(max=len(data) - 1)]].any():
+                return True
+    return False
+
+
+def _empty(columns: dict[int, pa.Array]) -> np.ndarray:
+    """Return where text columns all are empty."""
+    empty = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    for column in columns.values():
+        if not pa.types.is_string(column.type):
+            return np.zeros(len(empty), dtype=bool)
+        empty &= pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+        if not empty.any():
+            break
+    return empty
+
+
+def _numbers(positions: np.ndarray, passed: Sequence[int]) -> np.ndarray:
+    """Return the numbers, from 1, of rows among records of which some were passed over.
+
+    Parameters
+    ----------
+    positions : int64 ndarray, the rows' positions from 0, those that were passed over not counted
+    passed : the numbers of those
+    """
+    if not passed:
+        return positions + 1
+    # Before the i-th record passed over, its number - 1 - i others were handed on.
+    before = np.array(passed, dtype=np.int64) - 1 - np.arange(len(passed))
+    return positions + 1 + np.searchsorted(before, positions, side="right")
+
+
+def _numbered(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield batches, numbered in the whole file."""
+    done = 0
+    for batch in batches:
+        yield batch.after(done)
+        done += batch.n_records
+
+
+def _without_lines(text: bytes, n: int) -> bytes:
+    cut = 0
+    for _ in range(n):
+        end = _LINE_END.search(text, cut)
+        cut = end.end() if end is not None else len(text)
+    return text[cut:] if cut else text
+
+
+def _as_written(text: str, separator: bytes, delimiter: str) -> str:
+    """Return a line with its delimiters as they stand in the file, and without its end."""
+    return text.rstrip("\r\n").replace(separator.decode(), delimiter)
+
+
 def _flat(column: pa.Array) -> pa.Array:
     """Return a column without dictionary or large-string encoding."""
     kind = column.type
@@ -273,7 +516,7 @@ def _as_field(column: pa.Array, delimiter: str) -> pa.Array:
 def _parse_errors(path: Path, delimiter: str) -> Iterator[None]:
     try:
         yield
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, streams.LongLineError) as error:
         reason = str(error).splitlines()[0]
         if "straddling" in reason:
             reason = "a row is longer than 4 MB; is a quote never closed?"

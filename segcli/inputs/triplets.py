@@ -5,21 +5,23 @@ White space around an id belongs to the file, not to the id: it is taken off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from segcli.errors import ChoiceError, InputError
-from segcli.inputs import pairs, tables
+from segcli.inputs import tables
 from segcli.inputs.columns import Role, choose_columns
+from segcli.inputs.pairs import WAYS, Block, Pairs, group_rows
+from segcli.inputs.parallel import Threads, open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.values import CODES, is_number, read_times, read_values
+from segcli.inputs.vocabulary import Vocabulary
 
 #: What becomes of negative values.
 NEGATIVES = ("reject", "keep", "net")
@@ -50,7 +52,7 @@ class Form:
         ChoiceError
         """
         for option, choice, choices in (
-            ("--duplicates", self.duplicates, pairs.WAYS),
+            ("--duplicates", self.duplicates, WAYS),
             ("--negative", self.negative, NEGATIVES),
         ):
             if choice not in choices:
@@ -76,6 +78,7 @@ class Triplets:
     n_merged : rows merged into another of the same pair
     n_cancelled : pairs left out because their values add up to nothing
     dialect : how the file is written, and the columns used
+    sha256 : the file's digest, or None where it was not all read as it lies on the disk
     """
 
     matrix: sp.csr_array
@@ -85,6 +88,7 @@ class Triplets:
     n_merged: int
     n_cancelled: int
     dialect: dict[str, Any]
+    sha256: str | None
 
 
 def read_triplets(path: Path, form: Form, rejects: Rejects) -> Triplets:
@@ -103,52 +107,37 @@ def read_triplets(path: Path, form: Form, rejects: Rejects) -> Triplets:
         path, delimiter=form.delimiter, header=form.header, encoding=form.encoding, named=stated
     )
     columns = _columns(table, form)
-    rows = _gather(table, columns, form, rejects)
-    if len(rows.values) == 0:
-        _refuse_nothing(path, rejects)
-    customers, n_customers, customer_codes = _in_order(rows.customers)
-    items, n_items, item_codes = _in_order(rows.items)
-    keys = customer_codes.astype(np.int64) * n_items + item_codes
-    merged = pairs.merge(keys, rows.values, rows.times, form.duplicates)
-    if not np.isfinite(merged.values).all():
+    with open_threads() as threads:
+        reader = _Reader(table, columns, form)
+        rows = reader.gather(threads, rejects)
+        pa.default_memory_pool().release_unused()
+        if not rows.n_rows:
+            _refuse_nothing(path, rejects)
+        used_customers, used_items = rows.used(len(reader.customers), len(reader.items))
+        customers, customer_places = reader.customers.places(used_customers)
+        items, item_places = reader.items.places(used_items)
+        matrix = rows.finish(customer_places, item_places, (len(customers), len(items)))
+    n_merged = rows.n_rows - matrix.nnz
+    if not np.isfinite(matrix.data).all():
         msg = f"{path}: values of a pair add up to more than a number can hold. Mend the largest."
         raise InputError(msg)
-    counted = merged.above(merged.values > 0 if form.negative == "net" else merged.values != 0)
-    if len(counted.keys) == 0:
-        msg = f"{path}: the values of every pair add up to nothing, so no interaction is left."
-        raise InputError(msg)
-    matrix = pairs.to_matrix(counted, (n_customers, n_items))
-    matrix, customers, items = _without_empty(matrix, customers, items)
+    left = matrix.data > 0 if form.negative == "net" else matrix.data != 0
+    n_cancelled = len(left) - int(np.count_nonzero(left))
+    if n_cancelled:
+        if not left.any():
+            msg = f"{path}: the values of every pair add up to nothing, so no interaction is left."
+            raise InputError(msg)
+        matrix, customers, items = _without_cancelled(matrix, left, customers, items)
     return Triplets(
         matrix=matrix,
         customers=customers,
         items=items,
         n_rows=rejects.n_rows,
-        n_merged=merged.n_merged,
-        n_cancelled=len(merged.keys) - len(counted.keys),
+        n_merged=n_merged,
+        n_cancelled=n_cancelled,
         dialect={**table.facts, "columns": _described(table, columns)},
+        sha256=table.digest.hexadecimal() if isinstance(table, tables.TextTable) else None,
     )
-
-
-def tidy_ids(ids: pa.Array) -> pa.Array:
-    """Return ids without ``.0`` if all of them end so: a float column's whole numbers."""
-    all_float = len(ids) and pc.all(pc.match_substring_regex(ids, r"^-?\d+\.0$")).as_py()
-    return pc.utf8_slice_codeunits(ids, 0, -2) if all_float else ids
-
-
-def is_blank(texts: pa.Array) -> pa.Array:
-    """Return where strings are empty or nothing but white space."""
-    return pc.equal(pc.utf8_trim_whitespace(texts), "")
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The usable rows: dictionary-encoded ids, values and times."""
-
-    customers: pa.ChunkedArray
-    items: pa.ChunkedArray
-    values: np.ndarray
-    times: np.ndarray | None
 
 
 def _columns(table: tables.Table, form: Form) -> dict[str, int | None]:
@@ -182,95 +171,115 @@ def _holds_times(table: tables.Table) -> bool:
     return len(times) > 0 and bool(np.isfinite(times).all())
 
 
-def _gather(
-    table: tables.Table, columns: dict[str, int | None], form: Form, rejects: Rejects
-) -> _Rows:
-    used = [column for column in columns.values() if column is not None]
-    file = table.path.name
-    parts: list[tuple[pa.Array, pa.Array, np.ndarray, np.ndarray | None]] = []
-    for batch in table.batches(used):
-        part, codes = _read_batch(batch, columns, negatives=form.negative != "reject")
-        rejects.n_rows += len(codes)
+@dataclass(frozen=True)
+class _Read:
+    """A part of the file: its usable rows, and the others."""
+
+    block: Block
+    n_records: int
+    n_rows: int
+    rows: np.ndarray
+    codes: np.ndarray
+    texts: list[str]
+    malformed: list[tuple[int, str]]
+
+
+@dataclass
+class _Reader:
+    """Reads the parts of a table, several at a time."""
+
+    table: tables.Table
+    columns: dict[str, int | None]
+    form: Form
+    customers: Vocabulary = field(default_factory=Vocabulary)
+    items: Vocabulary = field(default_factory=Vocabulary)
+    kinds: tables.Kinds = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for role, kind in (
+            ("customer", pa.uint32()),
+            ("item", pa.uint32()),
+            ("value", pa.float64()),
+        ):
+            column = self.columns[role]
+            if column is not None:
+                self.kinds[column] = kind
+
+    def gather(self, threads: Threads, rejects: Rejects) -> Pairs:
+        """Return the rows that can be used; the others go to ``rejects``."""
+        file = self.table.path.name
+        gathered = Pairs(self.form.duplicates, threads)
+        before = 0
+        parts: Iterable[tuple[int, tables.Lines | tables.Batch]]
+        parts = enumerate(self.table.parts(self._used))
+        for read in threads.map(self._read, parts):
+            rejects.n_rows += read.n_rows + len(read.malformed)
+            rejects.add(file, before + read.rows, read.codes, read.texts)
+            rejects.add_malformed(file, [(before + n, text) for n, text in read.malformed])
+            gathered.add(read.block)
+            before += read.n_records
+        if not rejects.n_rows:
+            msg = (
+                f"{self.table.path} has a header and no rows. "
+                "It needs rows of customer, item and value."
+            )
+            raise InputError(msg)
+        return gathered
+
+    @property
+    def _used(self) -> list[int]:
+        return [column for column in self.columns.values() if column is not None]
+
+    def _read(self, numbered: tuple[int, tables.Lines | tables.Batch]) -> _Read:
+        number, part = numbered
+        batch = self.table.read(part, self._used, self.kinds)  # type: ignore[arg-type]
+        n = len(batch.rows)
+        customers = self.customers.encode(self._ids(batch, "customer"))
+        items = self.items.encode(self._ids(batch, "item"))
+        values, codes = np.ones(n), np.zeros(n, dtype=np.uint8)
+        if self.columns["value"] is not None:
+            column = batch.columns[self.columns["value"]]
+            values, codes = read_values(column, negatives=self.form.negative != "reject")
+        times = None
+        if self.columns["timestamp"] is not None:
+            times = read_times(batch.columns[self.columns["timestamp"]])
+            unread = (codes == 0) & np.isnan(times)
+            codes[unread] = CODES["timestamp is not a number or an ISO date"]
+        elif self.form.duplicates == "last":
+            times = number * 2.0**32 + np.arange(n)  # the last in the file
+        for ids, reason in ((items, "no item"), (customers, "no customer")):  # the first stays
+            if n and ids.min() < 0:
+                codes[ids < 0] = CODES[reason]
         bad = codes != 0
-        if bad.any():
-            rejects.add(file, batch.rows[bad], codes[bad], batch.texts(bad))
-            good = pa.array(~bad)
-            customers, items, values, times = part
-            times = times[~bad] if times is not None else None
-            part = (customers.filter(good), items.filter(good), values[~bad], times)
-        parts.append(part)
-    rejects.n_rows += len(table.malformed)
-    rejects.add_malformed(file, table.malformed)
-    if not rejects.n_rows:
-        msg = f"{table.path} has a header and no rows. It needs rows of customer, item and value."
-        raise InputError(msg)
-    encoded = pa.dictionary(pa.int32(), pa.string())
-    all_times = [part[3] for part in parts if part[3] is not None]
-    return _Rows(
-        pa.chunked_array([part[0] for part in parts], encoded),
-        pa.chunked_array([part[1] for part in parts], encoded),
-        np.concatenate([np.zeros(0), *(part[2] for part in parts)]),
-        np.concatenate(all_times) if all_times else None,
-    )
+        rows, reasons, texts = batch.rows[bad], codes[bad], []
+        if len(rows):
+            texts = batch.texts(bad)
+            good = ~bad
+            customers, items, values = customers[good], items[good], values[good]
+            times = times[good] if times is not None else None
+        block = group_rows(customers, items, values, times)
+        return _Read(block, batch.n_records, n, rows, reasons, texts, batch.malformed)
+
+    def _ids(self, batch: tables.Batch, role: str) -> pa.Array:
+        column = batch.columns[self.columns[role]]  # type: ignore[index]  # always chosen
+        return column if column.type == pa.uint32() else tables.as_ids(column)
 
 
-def _read_batch(
-    batch: tables.Batch, columns: dict[str, int | None], *, negatives: bool
-) -> tuple[tuple[pa.Array, pa.Array, np.ndarray, np.ndarray | None], np.ndarray]:
-    """Return a batch's ids, values and times, and why each row cannot be used."""
-    customers, items = (
-        tables.as_ids(_column(batch, columns[role])).dictionary_encode()
-        for role in ("customer", "item")
-    )
-    values, codes = np.ones(len(batch.rows)), np.zeros(len(batch.rows), dtype=np.uint8)
-    if columns["value"] is not None:
-        values, codes = read_values(batch.columns[columns["value"]], negatives=negatives)
-    times = None
-    if columns["timestamp"] is not None:
-        times = read_times(batch.columns[columns["timestamp"]])
-        codes[(codes == 0) & np.isnan(times)] = CODES["timestamp is not a number or an ISO date"]
-    for ids, reason in ((items, "no item"), (customers, "no customer")):  # the first reason stays
-        blank = is_blank(ids.dictionary).to_numpy(zero_copy_only=False)
-        if blank.any():
-            codes[blank[ids.indices.to_numpy(zero_copy_only=False)]] = CODES[reason]
-    return (customers, items, values, times), codes
-
-
-def _column(batch: tables.Batch, column: int | None) -> pa.Array:
-    if column is None:
-        msg = "a customer and an item column are always chosen"
-        raise ValueError(msg)
-    return batch.columns[column]
-
-
-def _in_order(ids: pa.ChunkedArray) -> tuple[pa.Array, int, np.ndarray]:
-    """Return the ids in use, sorted, their number, and each row's position among them."""
-    whole = ids.unify_dictionaries()
-    texts: pa.Array = whole.chunk(0).dictionary
-    codes = np.concatenate([c.indices.to_numpy(zero_copy_only=False) for c in whole.chunks])
-    trimmed = pc.utf8_trim_whitespace(texts)
-    if not trimmed.equals(texts):
-        encoded = trimmed.dictionary_encode()
-        texts = encoded.dictionary
-        codes = encoded.indices.to_numpy(zero_copy_only=False)[codes]
-    used = np.flatnonzero(np.bincount(codes, minlength=len(texts)))
-    texts = tidy_ids(texts.take(pa.array(used)))
-    order = pc.sort_indices(texts).to_numpy(zero_copy_only=False)
-    position = np.zeros(int(used.max()) + 1, dtype=np.int32)
-    position[used[order]] = np.arange(len(used))
-    return texts.take(pa.array(order)), len(used), position[codes]
-
-
-def _without_empty(
-    matrix: sp.csr_array, customers: pa.Array, items: pa.Array
+def _without_cancelled(
+    matrix: sp.csr_array, left: np.ndarray, customers: pa.Array, items: pa.Array
 ) -> tuple[sp.csr_array, pa.Array, pa.Array]:
-    """Return the matrix without the customers and items whose pairs were all cancelled."""
-    rows = np.diff(matrix.indptr) > 0
-    columns = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
-    if rows.all() and columns.all():
-        return matrix, customers, items
-    kept = sp.csr_array(matrix[rows][:, columns])
-    kept.sort_indices()
+    """Return a matrix of the pairs that are left, and of the customers and items that have any."""
+    before = np.concatenate([[0], np.cumsum(left)])
+    indptr, indices = before[matrix.indptr], matrix.indices[left]
+    rows = np.diff(indptr) > 0
+    columns = np.bincount(indices, minlength=matrix.shape[1]) > 0
+    places = np.cumsum(columns) - 1
+    indptr = np.append(indptr[:-1][rows], indptr[-1]).astype(matrix.indptr.dtype)
+    kept = sp.csr_array(
+        (matrix.data[left], places[indices].astype(indices.dtype), indptr),
+        shape=(int(rows.sum()), int(columns.sum())),
+    )
+    kept.has_canonical_format = True
     return kept, customers.filter(pa.array(rows)), items.filter(pa.array(columns))
 
 

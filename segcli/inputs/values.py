@@ -55,10 +55,11 @@ def read_values(column: pa.Array, *, negatives: bool) -> tuple[np.ndarray, np.nd
         values, reasons = values[codes], reasons[codes]
     else:
         values, reasons = _read_numbers(column)
-    usable = reasons == 0
-    if not negatives:
-        reasons[usable & (values < 0)] = CODES["value is negative"]
-    reasons[usable & (values == 0)] = CODES["value is zero"]
+    if not (values > 0).all():
+        usable = reasons == 0
+        if not negatives:
+            reasons[usable & (values < 0)] = CODES["value is negative"]
+        reasons[usable & (values == 0)] = CODES["value is zero"]
     return values, reasons
 
 
@@ -105,6 +106,10 @@ def _read_texts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     reasons = np.zeros(len(column), dtype=np.uint8)
+    if column.type == pa.float64() and not column.null_count:
+        plain = column.to_numpy()
+        if np.isfinite(plain).all():
+            return plain, reasons
     try:
         values = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

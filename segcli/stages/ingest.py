@@ -19,6 +19,8 @@ from segcli.inputs.item_names import ItemNames, read_item_names
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.triplets import Form, Triplets, read_triplets
 
+_COUNTED = 1 << 16
+
 
 @dataclass(frozen=True)
 class Ingested:
@@ -141,7 +143,10 @@ def run(
     with open_stage(run_dir, "ingest", parameters) as stage:
         rejects = Rejects()
         triplets = read_triplets(interactions, form, rejects)
-        stage.note_input("interactions", interactions)
+        if triplets.sha256 is None:
+            stage.note_input("interactions", interactions)
+        else:  # noted as `note_input` would, without reading the file again
+            stage.inputs["interactions"] = {"name": interactions.name, "sha256": triplets.sha256}
         names = None
         if items is not None:
             names = _read_names(
@@ -229,7 +234,7 @@ def _customers(triplets: Triplets) -> pd.DataFrame:
         {
             "customer": _strings(triplets.customers),
             "interactions": np.diff(matrix.indptr).astype(np.int64),
-            "total": np.asarray(matrix.sum(axis=1)),
+            "total": matrix @ np.ones(matrix.shape[1]),
         }
     )
 
@@ -241,8 +246,8 @@ def _items(triplets: Triplets, names: ItemNames | None) -> pd.DataFrame:
         {
             "item": _strings(triplets.items),
             "name": _strings(names.names if names is not None else [""] * n_items),
-            "customers": np.bincount(matrix.indices, minlength=n_items).astype(np.int64),
-            "total": np.bincount(matrix.indices, weights=matrix.data, minlength=n_items),
+            "customers": _count(matrix.indices, n_items),
+            "total": matrix.T @ np.ones(matrix.shape[0]),
         }
     )
 
@@ -275,7 +280,7 @@ def _ingested(
         n_cancelled=triplets.n_cancelled,
         density=matrix.nnz / (n_customers * n_items),
         value_min=float(matrix.data.min()),
-        value_median=float(np.median(matrix.data)),
+        value_median=_median(matrix.data),
         value_max=float(matrix.data.max()),
         rejects=rejects.by_reason(),
         dialect=triplets.dialect,
@@ -285,6 +290,30 @@ def _ingested(
         items_columns=names.columns if names is not None else None,
         wrote=wrote,
     )
+
+
+def _count(codes: np.ndarray, n: int) -> np.ndarray:
+    """Return how often each of 0..n-1 is there; a part at a time, as `bincount` makes a copy."""
+    counts = np.zeros(n, dtype=np.int64)
+    step = max(n, 1 << 20)
+    for start in range(0, len(codes), step):
+        counts += np.bincount(codes[start : start + step], minlength=n)
+    return counts
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median; of stars and counts by counting, without a copy of all."""
+    counts = np.zeros(_COUNTED, dtype=np.int64)
+    for start in range(0, len(values), _COUNTED):
+        halves = values[start : start + _COUNTED] * 2
+        if halves.min() < 0 or halves.max() >= _COUNTED:
+            return float(np.median(values))
+        whole = halves.astype(np.int64)
+        if (whole != halves).any():
+            return float(np.median(values))
+        counts += np.bincount(whole, minlength=_COUNTED)
+    middle = [(len(values) - 1) // 2, len(values) // 2]
+    return float(np.searchsorted(np.cumsum(counts), middle, side="right").mean() / 2)
 
 
 def _dialect_in_words(dialect: Mapping[str, Any]) -> str:

@@ -1,0 +1,142 @@
+"""Give ids codes while a file is being read, in any order and from several threads.
+
+A code is 0, 1, 2, … in the order in which ids are met, so it depends on threads: it is good for
+telling ids apart until `Vocabulary.places` puts them in order. An id may have two codes, as a number
+and as a text; it has one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segcli.inputs.keys import LONGEST, NONE, Keys, words_of
+
+_MARKED = -2
+_AT_ONCE = 1 << 15  # so that what is made on the way stays in a processor's cache
+_LARGEST = 1 << 24  # of the numbers that are looked up by themselves
+
+
+class Vocabulary:
+    """The ids met so far, as they were written."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n = 0
+        self._parts: list[pa.Array] = []
+        self._numbers = np.full(1 << 12, NONE, dtype=np.int32)
+        self._large = Keys()
+        self._texts = Keys()
+        self._long: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return self._n
+
+    def encode(self, ids: pa.Array) -> np.ndarray:
+        """Return the codes of ids, `NONE` for those that are empty or white space.
+
+        Parameters
+        ----------
+        ids : strings, or uint32 for ids that were written as numbers without leading zeros
+        """
+        if pa.types.is_string(ids.type):
+            return self._encode_texts(ids)
+        numbers = ids.to_numpy()
+        if len(numbers) and numbers.max() >= _LARGEST:
+            return self._encode_keys(
+                ids, self._large, lambda ids: [ids.to_numpy().astype(np.uint64)]
+            )
+        return self._encode_numbers(numbers)
+
+    def places(self, used: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+        """Return the ids in use, sorted by code point, and the place of each code among them.
+
+        White space around an id is taken off; so is ``.0`` if all end so: a float column's numbers.
+
+        Parameters
+        ----------
+        used : boolean ndarray of shape (n_codes,)
+        """
+        codes = np.flatnonzero(used)
+        texts = pc.utf8_trim_whitespace(pa.concat_arrays(self._parts).take(pa.array(codes)))
+        encoded = tidy_ids(texts).dictionary_encode()
+        order = pc.sort_indices(encoded.dictionary).to_numpy()
+        place = np.empty(len(order), dtype=np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        places = np.zeros(len(used), dtype=np.int32)
+        places[codes] = place[encoded.indices.to_numpy()]
+        return encoded.dictionary.take(pa.array(order)), places
+
+    def _encode_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        table = self._numbers  # another thread may put a longer one in its place
+        codes: np.ndarray = table.take(numbers, mode="clip")
+        if len(codes) and (codes.min() < 0 or numbers.max() >= len(table)):
+            with self._lock:
+                self._learn_numbers(numbers)
+                codes = self._numbers[numbers]
+        return codes
+
+    def _learn_numbers(self, numbers: np.ndarray) -> None:
+        size = 1 << int(numbers.max()).bit_length()
+        if size > len(self._numbers):
+            more = np.full(size - len(self._numbers), NONE, dtype=np.int32)
+            self._numbers = np.concatenate([self._numbers, more])
+        new = numbers[self._numbers[numbers] < 0]
+        self._numbers[new] = _MARKED
+        new = np.flatnonzero(self._numbers == _MARKED)
+        self._numbers[new] = self._append(pa.array(new).cast(pa.string()))
+
+    def _encode_texts(self, ids: pa.Array) -> np.ndarray:
+        long = pc.greater(pc.binary_length(ids), LONGEST)
+        if not pc.any(long).as_py():
+            return self._encode_keys(ids, self._texts, words_of)
+        short = self._encode_keys(pc.if_else(long, "", ids), self._texts, words_of)
+        with self._lock:
+            for row in np.flatnonzero(long.to_numpy(zero_copy_only=False)):
+                text = ids[row].as_py()
+                if text not in self._long and text.strip():
+                    self._long[text] = int(self._append(pa.array([text]))[0])
+                short[row] = self._long.get(text, NONE)
+        return short
+
+    def _encode_keys(
+        self, ids: pa.Array, keys: Keys, words_of: Callable[[pa.Array], list[np.ndarray]]
+    ) -> np.ndarray:
+        codes = np.empty(len(ids), dtype=np.int32)
+        for start in range(0, len(ids), _AT_ONCE):
+            codes[start : start + _AT_ONCE] = keys.find(words_of(ids.slice(start, _AT_ONCE)))
+        missing = codes == NONE
+        if missing.any():
+            encoded = ids.filter(pa.array(missing)).dictionary_encode()
+            distinct = encoded.dictionary
+            with self._lock:
+                learnt = keys.find(words_of(distinct))
+                texts = distinct.cast(pa.string())
+                new = (learnt == NONE) & ~is_blank(texts).to_numpy(zero_copy_only=False)
+                chosen = pa.array(new)
+                learnt[new] = self._append(texts.filter(chosen))
+                keys.add(words_of(distinct.filter(chosen)), learnt[new])
+            codes[missing] = learnt[encoded.indices.to_numpy()]
+        return codes
+
+    def _append(self, texts: pa.Array) -> np.ndarray:
+        """Return the codes of new ids."""
+        codes = np.arange(self._n, self._n + len(texts), dtype=np.int32)
+        self._n += len(texts)
+        self._parts.append(texts)
+        return codes
+
+
+def tidy_ids(ids: pa.Array) -> pa.Array:
+    """Return ids without ``.0`` if all of them end so: a float column's whole numbers."""
+    all_float = len(ids) and pc.all(pc.match_substring_regex(ids, r"^-?\d+\.0$")).as_py()
+    return pc.utf8_slice_codeunits(ids, 0, -2) if all_float else ids
+
+
+def is_blank(texts: pa.Array) -> pa.Array:
+    """Return where strings are empty or nothing but white space."""
+    return pc.equal(pc.utf8_trim_whitespace(texts), "")
