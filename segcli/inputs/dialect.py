@@ -59,11 +59,9 @@ class Dialect:
         """The header's names, or None."""
         return self.sample[0] if self.header else None
 
-    def pieces(
-        self, path: Path, what: str | None = None, digest: streams.Digest | None = None
-    ) -> Iterator[bytes]:
+    def pieces(self, path: Path, what: str, digest: streams.Digest, size: int) -> Iterator[bytes]:
         """Yield the file as UTF-8 with `separator` between fields."""
-        text = streams.pieces(path, self.encoding, what, digest)
+        text = streams.pieces(path, self.encoding, what, digest, size)
         if len(self.delimiter) == 1:
             return text
         return _replaced(text, self.delimiter.encode(), self.separator)

@@ -124,9 +124,12 @@ class Pairs:
     def used(self, n_customers: int, n_items: int) -> tuple[np.ndarray, np.ndarray]:
         """Return which codes of customers and of items there are rows of, as boolean ndarrays."""
         customers, items = np.zeros(n_customers, dtype=bool), np.zeros(n_items, dtype=bool)
-        for block in self._blocks:
+
+        def mark(block: Block) -> None:
             customers[block.customers] = True
             items[block.items] = True
+
+        list(self.threads.map(mark, self._blocks))
         return customers, items
 
     def finish(

@@ -142,17 +142,18 @@ class Digest:
 
 
 def raw_pieces(
-    path: Path, what: str | None = None, digest: Digest | None = None
+    path: Path, what: str | None = None, digest: Digest | None = None, size: int | None = None
 ) -> Iterator[bytes]:
-    """Yield a file's bytes, unpacked, a mebibyte at a time; report progress as ``what``."""
+    """Yield a file's bytes, unpacked, a mebibyte or ``size`` at a time; report progress as ``what``."""
+    at_once = size or PIECE
     with _failures(path), path.open("rb") as raw:
-        size = path.stat().st_size
+        n_bytes = path.stat().st_size
         unpacked = _unpack(raw)
         if unpacked is not raw:
             digest = None
-        while piece := unpacked.read(PIECE):
+        while piece := unpacked.read(at_once):
             if what is not None:
-                report(what, raw.tell(), size)
+                report(what, raw.tell(), n_bytes)
             if digest is not None:
                 digest.update(piece)
             yield piece
@@ -177,7 +178,7 @@ def blocks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
         if not cut:  # lines may end in a carriage return alone
             cut = piece.rfind(b"\r", 0, len(piece) - 1) + 1
         if cut:
-            yield b"".join([*parts[:-1], piece[:cut]])
+            yield b"".join([*parts[:-1], memoryview(piece)[:cut]])
             parts = [piece[cut:]]
             have = len(parts[0])
         elif have > size + LONGEST_LINE:
@@ -188,16 +189,20 @@ def blocks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def pieces(
-    path: Path, encoding: str, what: str | None = None, digest: Digest | None = None
+    path: Path,
+    encoding: str,
+    what: str | None = None,
+    digest: Digest | None = None,
+    size: int | None = None,
 ) -> Iterator[bytes]:
-    """Yield a file's text as UTF-8 bytes without a byte order mark.
+    """Yield a file's text as UTF-8 bytes without a byte order mark, about ``size`` at a time.
 
     Raises
     ------
     InputError
         If the bytes are not in ``encoding``.
     """
-    raw = raw_pieces(path, what, digest)
+    raw = raw_pieces(path, what, digest, size if encoding == "utf-8" else None)
     if encoding == "utf-8":  # `survey` has seen that it is
         yield from raw
         return

@@ -145,7 +145,8 @@ class TextTable:
         """Yield what `read` takes: lines, or rows already where a row may be several lines."""
         del columns
         self.digest = streams.Digest()
-        source = self.dialect.pieces(self.path, f"reading {self.path.name}", self.digest)
+        size = streams.PIECE if self.dialect.quoted else _BLOCK
+        source = self.dialect.pieces(self.path, f"reading {self.path.name}", self.digest, size)
         with _parse_errors(self.path, self.dialect.delimiter_name):
             if self.dialect.quoted:
                 with closing(streams.Stream(source)) as stream:
@@ -237,10 +238,7 @@ class TextTable:
                 raise _UnlikeError([int(found[1])]) from error
             raise
         columns = {
-            i: pa.concat_arrays(table.column(k).chunks)
-            if table.column(k).num_chunks
-            else pa.array([], kind)
-            for k, (i, kind) in enumerate(types.items())
+            i: _whole(table.column(k).chunks, kind) for k, (i, kind) in enumerate(types.items())
         }
         unlike = [i for i, column in columns.items() if _is_unlike(column)]
         if unlike:
@@ -415,6 +413,11 @@ class _UnlikeError(Exception):
     def __init__(self, columns: Sequence[int]) -> None:
         super().__init__()
         self.columns = columns
+
+
+def _whole(chunks: Sequence[pa.Array], kind: pa.DataType) -> pa.Array:
+    """Return chunks as one array; there is one but where a part holds no row."""
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays([pa.array([], kind), *chunks])
 
 
 def _is_unlike(column: pa.Array) -> bool:

@@ -236,8 +236,9 @@ class _Reader:
         n = len(batch.rows)
         customers = self.customers.encode(self._ids(batch, "customer"))
         items = self.items.encode(self._ids(batch, "item"))
-        values, codes = np.ones(n), np.zeros(n, dtype=np.uint8)
-        if self.columns["value"] is not None:
+        if self.columns["value"] is None:
+            values, codes = np.ones(n), np.zeros(n, dtype=np.uint8)
+        else:
             column = batch.columns[self.columns["value"]]
             values, codes = read_values(column, negatives=self.form.negative != "reject")
         times = None

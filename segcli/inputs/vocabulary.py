@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from segcli.inputs.keys import LONGEST, NONE, Keys, words_of
 
 _MARKED = -2
-_AT_ONCE = 1 << 15  # so that what is made on the way stays in a processor's cache
+_AT_ONCE = 1 << 16  # so that what is made on the way stays in a processor's cache
 _LARGEST = 1 << 24  # of the numbers that are looked up by themselves
 
 

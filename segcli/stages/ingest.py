@@ -16,6 +16,7 @@ from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import ChoiceError, InputError
 from segcli.inputs.dialect import delimiter_from
 from segcli.inputs.item_names import ItemNames, read_item_names
+from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.triplets import Form, Triplets, read_triplets
 
@@ -154,12 +155,17 @@ def run(
             )
             stage.note_input("items", items)
         _check(interactions, triplets, rejects, strict=strict)
-        stage.save(MATRIX, triplets.matrix)
-        stage.save(CUSTOMERS, _customers(triplets))
-        stage.save(ITEMS, _items(triplets, names))
-        stage.save(REJECTS, rejects.table())
-        wrote = tuple(stage.writes)
-    return _ingested(interactions, run_dir, triplets, rejects, items, names, wrote)
+        with open_threads() as threads:
+            # The matrix takes as long to write as all the rest.
+            matrix = threads.pool.submit(stage.save, MATRIX, triplets.matrix)
+            stage.save(CUSTOMERS, _customers(triplets))
+            stage.save(ITEMS, _items(triplets, names))
+            stage.save(REJECTS, rejects.table())
+            wrote = (MATRIX.name, *(name for name in stage.writes if name != MATRIX.name))
+            found = _ingested(interactions, run_dir, triplets, rejects, items, names, wrote)
+            matrix.result()
+        stage.writes = {name: stage.writes[name] for name in wrote}  # whichever ended first
+    return found
 
 
 def _parameters(
