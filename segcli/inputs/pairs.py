@@ -23,7 +23,7 @@ WAYS = ("sum", "last", "mean", "max")
 Columns = dict[str | int, np.ndarray]
 
 _VALUE, _TIME, _ROWS = "value", "time", "rows"
-_HELD = 1 << 23
+_HELD = 1 << 22
 _RANGE = 1 << 20
 _SAMPLED = np.uint32(1 << 26)  # of 2^32: one pair in 64
 
@@ -192,7 +192,8 @@ class Pairs:
         for block in self._blocks:
             sizes += np.bincount(block.customers, np.diff(block.indptr), minlength=shape[0])
         ends = np.cumsum(sizes)
-        targets = np.arange(_RANGE, ends[-1] + _RANGE, _RANGE)
+        step = _RANGE // max(len(block.columns) for block in self._blocks)
+        targets = np.arange(step, ends[-1] + step, max(step, 1))
         limits = np.append((np.searchsorted(ends, targets) + 1).clip(max=shape[0]), shape[0])
         limits = np.unique(limits)
         ranges = zip([0, *limits[:-1].tolist()], limits.tolist(), strict=True)
