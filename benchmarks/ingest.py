@@ -43,9 +43,11 @@ def main() -> None:
         for order in options.orders:
             file = data_file([*of_data, "--ids", ids, "--order", order])
             turns = []
-            for _ in range(options.repeats):
+            for turn in range(options.repeats):
                 subprocess.run(["cat", file], stdout=subprocess.DEVNULL, check=True)  # into memory
-                turns.append({name: measure(name, file) for name in options.programs})
+                first = turn % len(options.programs)  # no program is always the first
+                order_of_turn = options.programs[first:] + options.programs[:first]
+                turns.append({name: measure(name, file) for name in order_of_turn})
             for name in options.programs:
                 print(f"| {ids} | {order} | {name} | {_row(turns, name)} |", flush=True)
 
