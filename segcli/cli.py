@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from segcli.engine import Engine
 
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound=Summary)
+
+NOT_SUPPORTED = 3
+"""Exit status of a validation whose verdict is not the one required."""
 
 WEIGHTINGS = ("raw", "log1p", "l2", "tfidf", "bm25", "pearson")
 FILE_PATH: click.Path = click.Path(path_type=Path)
@@ -157,7 +161,7 @@ def ingest(interactions: Path, run_dir: Path, *, as_json: bool, **options: Any) 
 @click.option(
     "--weighting",
     type=click.Choice(WEIGHTINGS),
-    default="tfidf",
+    default="pearson",
     show_default=True,
     help="What to do to the values first. raw: nothing (the recipe of 2015).",
 )
@@ -241,17 +245,32 @@ def explore_k(run_dir: Path, *, as_json: bool, threads: int | None, **options: A
 @click.option(
     "--n-clusters", type=click.IntRange(min=1), required=True, help="How many segments to make."
 )
+@click.option(
+    "--min-membership",
+    type=click.FloatRange(min=0, max=1),
+    default=None,
+    help="Leave unassigned whom fewer resamples than this share put into the same segment.",
+)
+@click.option(
+    "--because",
+    metavar="TEXT",
+    default=None,
+    help="Why this choice. Kept with the evidence that was on the table; the report shows it.",
+)
+@evidence
 @engine
 @seed
 @as_json
 def cluster(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
     """Put every customer into one of k segments.
 
-    Writes segments.csv (customer, segment, distance) and the model that labels new customers.
+    Writes segments.csv (customer, segment, distance, membership), the model that labels new
+    customers, and how stable each segment is.
 
     \b
     Example:
       segcli cluster run/ --n-components 10 --n-clusters 25
+      segcli cluster run/ --n-components 10 --n-clusters 4 --because "largest supported k"
     """
     from segcli.stages import cluster as stage
 
@@ -260,21 +279,38 @@ def cluster(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any
 
 @main.command()
 @RUN
+@evidence
+@click.option(
+    "--require",
+    type=click.Choice(["supported"]),
+    default=None,
+    help="Exit with status 3 unless the evidence supports the segments.",
+)
 @engine
 @seed
 @as_json
-def validate(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
-    """Ask whether the segments can be told from what customers did.
+def validate(
+    run_dir: Path, *, as_json: bool, threads: int | None, require: str | None, **options: Any
+) -> None:
+    """Ask whether the segments are real.
 
-    Trains naive Bayes on the full unweighted matrix; writes confusion matrices and validation.json.
+    Trains naive Bayes on the full unweighted matrix and asks other customers and hidden interactions;
+    each answer stands beside the same on data without segments. Writes confusion matrices and
+    validation.json.
 
     \b
     Example:
       segcli validate run/
+      segcli validate run/ --require supported || echo "do not use these segments"
     """
+    if require is not None and options["evidence"] == "none":
+        msg = "--require supported needs evidence: leave out --evidence none."
+        raise click.UsageError(msg)
     from segcli.stages import validate as stage
 
-    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+    summary = _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+    if require is not None and not summary.supported:
+        click.get_current_context().exit(NOT_SUPPORTED)
 
 
 @main.command()
@@ -357,8 +393,8 @@ def _engine(threads: int | None) -> Engine:
     return LocalEngine(threads)
 
 
-def _run(stage: Callable[..., Summary], run_dir: Path, as_json: bool, **options: Any) -> None:
-    """Run a stage and print its summary; show how far it has come meanwhile."""
+def _run(stage: Callable[..., S], run_dir: Path, as_json: bool, **options: Any) -> S:
+    """Run a stage, print its summary and return it; show how far it has come meanwhile."""
     from segcli.engine import single_threaded_blas
 
     bar = ProgressBar()
@@ -368,3 +404,4 @@ def _run(stage: Callable[..., Summary], run_dir: Path, as_json: bool, **options:
     finally:
         bar.clear()
     show(summary, run_dir, as_json=as_json)
+    return summary

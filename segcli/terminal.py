@@ -6,7 +6,6 @@ With the command line, the only module that knows click.
 from __future__ import annotations
 
 import io
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from segcli.errors import SegcliError
+from segcli.jsontext import to_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,7 +64,7 @@ class Group(click.Group):
 def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
     """Print a stage's summary: text for a person, or one JSON object."""
     if as_json:
-        click.echo(json.dumps(asdict(_as_dataclass(summary))))
+        click.echo(to_json(asdict(_as_dataclass(summary))))
         return
     for line in summary.lines():
         click.echo(line)

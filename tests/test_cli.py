@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -57,7 +58,9 @@ def test_each_command_has_help_with_an_example(name):
     command = main.commands[name]
     for option in command.params:
         assert isinstance(option, click.Argument) or option.help, option.name
-    examples = [line.split()[1:] for line in text.splitlines() if line.startswith("    segcli ")]
+    # What follows "||" is the shell's.
+    shown = [line.partition("||")[0] for line in text.splitlines()]
+    examples = [shlex.split(line)[1:] for line in shown if line.startswith("    segcli ")]
     for example in examples:  # the example is a command line that parses
         command.make_context(name, example[1:], resilient_parsing=False)
 

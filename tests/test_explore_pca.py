@@ -46,7 +46,7 @@ def test_the_verdict_has_all_that_the_recommendation_rests_on(shop):
     assert found["recommended"] in (5, 6)  # six segments are planted: five, and one for activity
     assert {name: found[name] for name in found if name not in ("suggestions", "reason")} == {
         "recommended": found["recommended"],
-        "weighting": "tfidf",
+        "weighting": "pearson",
         "n_components": 12,
         "n_customers": 2000,
         "is_sample": False,

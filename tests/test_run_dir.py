@@ -63,7 +63,7 @@ def test_after_another_ingest_each_later_stage_is_refused_or_follows(place, name
         ok(*STAGES[name])
     else:
         line = assert_one_line(invoke(*STAGES[name]), "is stale: matrix.npz has changed since")
-        assert command_in(line) == [*STAGES["explore-pca"], "--weighting", "tfidf"]
+        assert command_in(line) == [*STAGES["explore-pca"], "--weighting", "pearson"]
         assert digests(place.run) == before
 
 
@@ -287,7 +287,11 @@ def test_status_in_words(place):
 def test_status_as_json(place):
     document = json.loads(ok("status", "run", "--json").stdout)
     assert [entry["stage"] for entry in document["stages"]] == list(STAGES)
-    assert document["stages"][3]["parameters"] == {"n_components": 2, "n_clusters": 3}
+    parameters = document["stages"][3]["parameters"]
+    assert {name: value for name, value in parameters.items() if value is not None} == {
+        "n_components": 2,
+        "n_clusters": 3,
+    }
     assert document["stages"][3]["seed"] == 0
     assert "segments.csv" in document["stages"][3]["writes"]
 
@@ -399,7 +403,13 @@ def test_an_interrupted_recovery_is_taken_up_again(place):
     ok("cluster", "new", *args)
     new = digests(Path("new"))
     os.mkdir(place.run / COMMIT)  # noqa: PTH102
-    for name in ("segments.csv", "segmentation.joblib", "projected.npz", "manifest.json"):
+    for name in (
+        "segments.csv",
+        "segmentation.joblib",
+        "projected.npz",
+        "clustering.json",
+        "manifest.json",
+    ):
         shutil.copy(Path("new") / name, place.run / COMMIT / name)
     for step in range(1, 12):
         with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Crash):

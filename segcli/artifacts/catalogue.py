@@ -13,6 +13,7 @@ from segcli.artifacts.formats import (
     Json,
     Model,
     Picture,
+    SegmentTable,
     SparseMatrix,
     Table,
     Text,
@@ -60,7 +61,8 @@ SEGMENTATION: Artifact[Any] = Artifact(
     ),
 )
 PROJECTED = Artifact("projected.npz", "cluster", Arrays())
-SEGMENTS = Artifact("segments.csv", "cluster", Table(text=("customer",)))
+SEGMENTS = Artifact("segments.csv", "cluster", SegmentTable(text=("customer",)))
+CLUSTERING = Artifact("clustering.json", "cluster", Json())
 
 # validate
 VALIDATION = Artifact("validation.json", "validate", Json())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import pickle
 import struct
 import zipfile
@@ -24,6 +23,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from joblib import numpy_pickle
+
+from segcli.jsontext import to_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,6 +120,24 @@ class Table:
         )
 
 
+UNASSIGNED = "unassigned"
+"""What stands for a segment where a customer belongs to none; -1 in memory."""
+
+
+@dataclass(frozen=True)
+class SegmentTable(Table):
+    """A table with a column ``segment``: whole numbers from 0 up in memory, -1 for the unassigned."""
+
+    def write(self, path: Path, value: pd.DataFrame) -> None:
+        words = value["segment"].astype(str).where(value["segment"] >= 0, UNASSIGNED)
+        super().write(path, value.assign(segment=words))
+
+    def read(self, path: Path) -> pd.DataFrame:
+        table = super().read(path)
+        segments = table["segment"].astype(str).replace(UNASSIGNED, "-1")
+        return table.assign(segment=segments.astype(np.int64))
+
+
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table's rows as dicts of plain Python values."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
@@ -138,20 +157,10 @@ class Json:
     """A JSON document. Not-a-number is written as null."""
 
     def write(self, path: Path, value: Any) -> None:
-        text = json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8", newline="\n")
+        path.write_text(to_json(value, indent=2) + "\n", encoding="utf-8", newline="\n")
 
     def read(self, path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _without_nan(value: Any) -> Any:
-    """Return a document with None for each number that JSON cannot hold."""
-    if isinstance(value, Mapping):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Picture:

@@ -59,6 +59,16 @@ class Stage:
             return False
         return True
 
+    def peek(self, artifact: Artifact[T]) -> T | None:
+        """Return an artifact as it stands now, without resting on it; None if missing or not fresh.
+
+        For what is noted beside a result and does not bear on it: a later change of the artifact
+        does not make this stage stale.
+        """
+        if not self.has(artifact):
+            return None
+        return _read(self.run_dir, self.records, artifact)
+
     def record_of(self, stage: str) -> manifest.Record:
         """Return the record of an earlier stage, which must have run."""
         return self.records.stages[stage]

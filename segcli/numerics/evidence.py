@@ -42,11 +42,11 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.errors import ChoiceError
-from segcli.numerics.agreement import variance_explained
+from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import swapped
 from segcli.numerics.ranks import Ranks
-from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.silhouette import silhouettes
 from segcli.numerics.stability import nan_mean, resample
 
@@ -79,13 +79,15 @@ class Level:
     ----------
     n_splits : splits of the customers into halves, and hidings of interactions
     n_nulls : nulls, each with one split and one hiding
+    n_membership_splits : splits that say how often a customer lands in the own segment
     """
 
     n_splits: int
     n_nulls: int
+    n_membership_splits: int
 
 
-LEVELS = {"quick": Level(3, 1), "full": Level(8, 4)}
+LEVELS = {"quick": Level(3, 2, 10), "full": Level(8, 5, 50)}
 
 
 def evidence_level(
@@ -130,9 +132,9 @@ class KEvidence:
     ----------
     recipe : Recipe
     table : DataFrame indexed by ``k``
-        For each of `MEASURES`, ``<measure>`` on the data, ``<measure>_null`` the mean and
-        ``<measure>_null_max`` the largest over the nulls; for prediction strength, transfer ARI and
-        held-out gain also ``<measure>_se``, a standard error.
+        For each of `MEASURES`, ``<measure>`` on the data, ``<measure>_null`` the mean,
+        ``<measure>_null_min`` the smallest and ``<measure>_null_max`` the largest over the nulls; for
+        prediction strength, transfer ARI and held-out gain also ``<measure>_se``, a standard error.
 
         - inertia_share: of the scores' sum of squares, what is left within segments; 0 to 1
         - silhouette: mean over a sample of customers, -1 to 1, 1 is best
@@ -234,15 +236,19 @@ def gather_evidence(
     table = _measure(ordered, recipe, ks, seed, n_splits, steps)
     nulls = []
     for j in range(n_nulls):
-        null = swapped(
-            ordered, ranks=_by_position(ordered), rng=np.random.default_rng([seed, 6, j])
-        )
+        null = null_of(ordered, j, seed=seed)
         nulls.append(_measure(null, recipe, ks, seed, 1, steps)[list(MEASURES)].to_numpy())
     stacked = np.stack(nulls)
     for i, measure in enumerate(MEASURES):
         table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
+        table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
         table[f"{measure}_null_max"] = np.fmax.reduce(stacked[:, :, i])
     return KEvidence(recipe, table, len(rows), len(rows) < X.shape[0], n_splits, n_nulls)
+
+
+def null_of(X: sp.csr_array, j: int, *, seed: int) -> sp.csr_array:
+    """Return the j-th null of a matrix in rank order, the same for every stage of one seed."""
+    return swapped(X, ranks=_by_position(X), rng=np.random.default_rng([seed, 6, j]))
 
 
 def verdict(evidence: KEvidence) -> KVerdict:
@@ -333,7 +339,7 @@ def _measure(
         "held_out_gain_se": gains[:, 1],
         "held_out_step": steps_up.reshape(n_ks, 2)[:, 0],
         "held_out_step_se": steps_up.reshape(n_ks, 2)[:, 1],
-        "activity_share": _activity_shares(X, full),
+        "activity_share": [activity_share(X, fit.labels) for fit in full.partitions],
     }
     table = pd.DataFrame(columns, index=pd.Index(full.ks, name="k"), dtype=np.float64)
     return table.reindex(pd.Index(ks, name="k"))
@@ -362,11 +368,6 @@ def _step_up(
     if i == 0 or np.isnan(gains[:i]).all():
         return mean_gain(bits[i], n_hidden)
     return mean_gain(bits[i] - bits[np.nanargmax(gains[:i])], n_hidden)
-
-
-def _activity_shares(X: sp.csr_array, full: FittedRecipe) -> list[float]:
-    activity = np.log(np.maximum(np.diff(X.indptr), 1))
-    return [variance_explained(activity, partition.labels) for partition in full.partitions]
 
 
 def _by_position(X: sp.csr_array) -> Ranks:

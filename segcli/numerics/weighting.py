@@ -58,7 +58,7 @@ DESCRIPTIONS = {
 """Each weighting in one line."""
 
 NAMES = tuple(DESCRIPTIONS)
-DEFAULT = "tfidf"
+DEFAULT = "pearson"
 
 BM25_K1 = 1.2
 """How soon a value saturates: at this value, in a row of average length, half is reached."""

@@ -1,120 +1,370 @@
-"""cluster: k-means on the scores at the chosen k; one segment per customer."""
+"""cluster: k-means on the scores at the chosen k; one segment per customer, and how far to trust it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
-from segcli.artifacts import open_stage
+from segcli.artifacts import Stage, open_stage, records
 from segcli.artifacts.catalogue import (
+    CLUSTERING,
     CUSTOMERS,
     ITEMS,
+    K_SCORES,
+    K_VERDICT,
     MATRIX,
     PCA_MODEL,
     PROJECTED,
     SEGMENTATION,
     SEGMENTS,
 )
-from segcli.engine import Engine
-from segcli.numerics.agreement import variance_explained
-from segcli.numerics.kmeans import assign, fit_kmeans
-from segcli.numerics.pca import score
-from segcli.numerics.ranks import rank
+from segcli.engine import Blocks, Engine
+from segcli.errors import ChoiceError
+from segcli.numerics.activity import MOSTLY, activity_share
+from segcli.numerics.evidence import SAMPLE_SIZE, Level, evidence_level, null_of
+from segcli.numerics.kmeans import KMeansFit, assign, fit_kmeans
+from segcli.numerics.pca import PCA, score
+from segcli.numerics.ranks import Ranks, rank
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.segmentation import Segmentation
+from segcli.numerics.stability import grade, segment_stability
 from segcli.numerics.weighting import weigh
+
+EVENS_OUT = ("tfidf", "pearson", "l2")
+"""Weightings that take activity out, as far as it goes."""
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """What cluster made.
+    """What cluster made. All but the last three fields are `clustering.json`.
 
     Attributes
     ----------
     k : int
     n_components : int
     weighting : str
-    sizes : tuple of int, customers in each segment, largest first
+    because : str or None, the user's reason for the choice
+    min_membership : float or None
+    n_unassigned : int, customers whose membership is below that
     inertia : float
     inertia_share : float, of the total variance of the scores; 0 to 1
-    converged : bool
     activity_share : float
         Share of the variance of log activity (number of interactions) that lies between segments, 0
         to 1. Near 1, the segments are light and heavy customers.
+    activity_share_null : float or None
+        The same on data without segments, from the same recipe: what activity alone makes of it.
+    evidence : dict or None
+        On what stability and membership rest: n_customers, is_sample, n_splits, n_nulls.
+    segments : tuple of dict
+        Per segment: customers (those unassigned left out), n_unassigned, stability (mean Jaccard
+        similarity when halves of the customers are segmented anew) and its grade.
+    on_the_table : dict or None
+        What explore-k said, of the same components, when the choice was made.
+    sizes : tuple of int, customers in each segment before any is unassigned, largest first
+    converged : bool
+    no_evidence : str or None, why there is none
     wrote : tuple of str, the files written
     """
 
     k: int
     n_components: int
     weighting: str
-    sizes: tuple[int, ...]
+    because: str | None
+    min_membership: float | None
+    n_unassigned: int
     inertia: float
     inertia_share: float
-    converged: bool
     activity_share: float
+    activity_share_null: float | None
+    evidence: dict[str, Any] | None
+    segments: tuple[dict[str, Any], ...]
+    on_the_table: dict[str, Any] | None
+    sizes: tuple[int, ...]
+    converged: bool
+    no_evidence: str | None
     wrote: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return what `clustering.json` holds."""
+        left_out = {"converged", "no_evidence", "wrote"}
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
     def lines(self) -> list[str]:
         """Return the summary for a person."""
-        total = sum(self.sizes)
-        largest, smallest = self.sizes[0] / total, self.sizes[-1] / total
         lines = [
-            f"{total:,} customers in {self.k} segments, on {self.n_components} components of the "
-            f"{self.weighting} matrix.",
-            f"Sizes from {self.sizes[0]:,} ({largest:.1%}) to {self.sizes[-1]:,} ({smallest:.1%}): "
-            + ", ".join(f"{size:,}" for size in self.sizes[:12])
-            + (" …" if self.k > 12 else ""),
+            f"{sum(self.sizes):,} customers in {self.k} segments, on {self.n_components} components of "
+            f"the {self.weighting} matrix.",
             f"Inertia {self.inertia:,.6g}, {self.inertia_share:.1%} of the variance of the scores.",
-            f"{self.activity_share:.0%} of the variance of log activity lies between the segments"
-            + (
-                ": they mostly sort customers by how much they do."
-                if self.activity_share > 0.5
-                else "."
-            ),
+            *self._segment_lines(),
+            *self._activity_lines(),
         ]
+        if self.n_unassigned:
+            lines.append(
+                f"{self.n_unassigned:,} customers are unassigned: their membership is below "
+                f"{self.min_membership:g}."
+            )
         if not self.converged:
             lines.append("k-means had not converged at the last step allowed.")
+        if self.no_evidence:
+            lines.append(self.no_evidence)
         return lines
+
+    def _segment_lines(self) -> list[str]:
+        total = sum(self.sizes)
+        if self.evidence is None:
+            return [
+                " segment  customers   share",
+                *(
+                    f"{label:>8}  {size:>9,}  {size / total:>6.1%}"
+                    for label, size in enumerate(self.sizes)
+                ),
+            ]
+        sampled = " (a sample)" if self.evidence["is_sample"] else ""
+        return [
+            " segment  customers   share  stability  grade",
+            *(
+                f"{row['segment']:>8}  {size:>9,}  {size / total:>6.1%}  {_number(row['stability']):>9}"
+                f"  {row['grade']}"
+                for row, size in zip(self.segments, self.sizes, strict=True)
+            ),
+            f"Stability: how much of the segment is found again when half of "
+            f"{self.evidence['n_customers']:,} customers{sampled} are segmented anew; mean of "
+            f"{2 * self.evidence['n_splits']} halves, 1 is best.",
+        ]
+
+    def _activity_lines(self) -> list[str]:
+        beside = (
+            f" ({self.activity_share_null:.0%} on data without segments)"
+            if self.activity_share_null is not None
+            else ""
+        )
+        line = (
+            f"{self.activity_share:.0%} of the variance of log activity lies between the segments"
+        )
+        if self.activity_share <= MOSTLY:
+            return [f"{line}{beside}."]
+        remedy = (
+            "Fewer segments, or more components, may bring out tastes"
+            if self.weighting in EVENS_OUT
+            else "To segment by taste, weigh activity down: segcli explore-pca with --weighting pearson "
+            "or tfidf"
+        )
+        return [
+            f"{line}{beside}: they mostly sort customers by how much they do, not by what. {remedy}."
+        ]
 
 
 def run(
-    run_dir: Path, *, n_components: int, n_clusters: int, engine: Engine, seed: int
+    run_dir: Path,
+    *,
+    n_components: int,
+    n_clusters: int,
+    min_membership: float | None,
+    because: str | None,
+    evidence: str | None,
+    engine: Engine,
+    seed: int,
 ) -> Clustering:
-    """Read `MATRIX` and `PCA_MODEL`; write `SEGMENTATION`, `PROJECTED` and `SEGMENTS`."""
-    parameters = {"n_components": n_components, "n_clusters": n_clusters}
+    """Read `MATRIX` and `PCA_MODEL`; write the segments, the model, and how far to trust them.
+
+    Raises
+    ------
+    ChoiceError
+        If there are fewer components, or distinct customers, than asked for; if ``min_membership``
+        asks for memberships that these data cannot have.
+    """
+    parameters = {
+        "n_components": n_components,
+        "n_clusters": n_clusters,
+        "min_membership": min_membership,
+        "because": because,
+        "evidence": evidence,
+    }
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL).first(n_components)
+        ranks = rank(X)
         scores = score(weigh(X, pca.weighting), pca)
         fit = fit_kmeans(
-            engine.blocks(scores), n_clusters, customer_ranks=rank(X).customers, seed=seed
+            engine.blocks(scores), n_clusters, customer_ranks=ranks.customers, seed=seed
         )
         _, distances = assign(scores, fit.centers)
+        level, no_evidence = evidence_level(evidence, matrix, [n_clusters])
+        trust = _trust(X, matrix, fit, pca, ranks, level, seed) if level is not None else None
+        segment = _assigned(fit.labels, trust, min_membership)
         items = tuple(stage.load(ITEMS)["item"])
-        stage.save(SEGMENTATION, Segmentation(items, pca, fit.centers))
-        stage.save(PROJECTED, {"scores": scores})
-        stage.save(
-            SEGMENTS, segments_table(stage.load(CUSTOMERS)["customer"], fit.labels, distances)
-        )
-        activity = np.log1p(np.diff(matrix.indptr))
-        variance = float(pca.explained_variance.sum()) * (pca.n_customers - 1)
-        return Clustering(
+        found = Clustering(
             k=n_clusters,
             n_components=n_components,
             weighting=pca.weighting.name,
-            sizes=tuple(fit.sizes.tolist()),
+            because=because,
+            min_membership=min_membership,
+            n_unassigned=int((segment < 0).sum()),
             inertia=fit.inertia,
-            inertia_share=fit.inertia / variance,
+            inertia_share=fit.inertia / (float(pca.explained_variance.sum()) * (len(scores) - 1)),
+            activity_share=activity_share(matrix, fit.labels),
+            activity_share_null=trust.activity_share_null if trust is not None else None,
+            evidence=dict(trust.rests_on) if trust is not None else None,
+            segments=tuple(_segment_rows(fit, segment, trust)),
+            on_the_table=_on_the_table(stage, pca, n_components, n_clusters),
+            sizes=tuple(fit.sizes.tolist()),
             converged=fit.converged,
-            activity_share=variance_explained(activity, fit.labels),
-            wrote=tuple(stage.writes),
+            no_evidence=no_evidence,
+            wrote=(),
         )
+        stage.save(SEGMENTATION, Segmentation(items, pca, fit.centers))
+        stage.save(PROJECTED, {"scores": scores})
+        stage.save(
+            SEGMENTS,
+            segments_table(
+                stage.load(CUSTOMERS)["customer"],
+                segment,
+                distances,
+                trust.membership if trust is not None else None,
+            ),
+        )
+        stage.save(CLUSTERING, found.document())
+    return Clustering(**{**vars(found), "wrote": tuple(stage.writes)})
 
 
-def segments_table(customers: pd.Series, labels: np.ndarray, distances: np.ndarray) -> pd.DataFrame:
-    """Return one row per customer: segment, and distance to its center to six digits."""
-    rounded = [float(f"{distance:.6g}") for distance in distances]
-    return pd.DataFrame({"customer": customers, "segment": labels, "distance": rounded})
+@dataclass(frozen=True)
+class _Trust:
+    """How far to trust a segmentation.
+
+    Attributes
+    ----------
+    stability : ndarray of shape (k,)
+    membership : ndarray of shape (n_customers,)
+    activity_share_null : float
+    rests_on : n_customers, is_sample, n_splits, n_nulls
+    """
+
+    stability: np.ndarray
+    membership: np.ndarray
+    activity_share_null: float
+    rests_on: Mapping[str, Any]
+
+
+def _trust(
+    X: Blocks,
+    matrix: sp.csr_array,
+    fit: KMeansFit,
+    pca: PCA,
+    ranks: Ranks,
+    level: Level,
+    seed: int,
+) -> _Trust:
+    recipe = Recipe(pca.weighting.name, pca.n_components)
+    found = segment_stability(
+        matrix,
+        fit.labels,
+        fit.k,
+        recipe,
+        ranks=ranks,
+        seed=seed,
+        n_splits=level.n_membership_splits,
+        sample_size=SAMPLE_SIZE,
+    )
+    rows = sample_rows(ranks, SAMPLE_SIZE, seed=seed)
+    ordered = in_rank_order(matrix, ranks, rows)
+    shares = []
+    for j in range(level.n_nulls):
+        null = null_of(ordered, j, seed=seed)
+        partitions = fit_recipe(null, recipe, [fit.k], seed=seed).partitions
+        shares += [activity_share(null, partition.labels) for partition in partitions]
+    return _Trust(
+        stability=found.jaccard,
+        membership=found.membership(X, fit.labels),
+        activity_share_null=float(np.mean(shares)) if shares else float("nan"),
+        rests_on={
+            "n_customers": len(rows),
+            "is_sample": len(rows) < len(fit.labels),
+            "n_splits": level.n_membership_splits,
+            "n_nulls": level.n_nulls,
+        },
+    )
+
+
+def segments_table(
+    customers: pd.Series,
+    segment: np.ndarray,
+    distances: np.ndarray,
+    membership: np.ndarray | None,
+) -> pd.DataFrame:
+    """Return one row per customer.
+
+    Segment (-1: unassigned); distance to the center, to six digits; membership: how often the
+    customer lands in this segment when other customers make the segments, 0 to 1, empty if unknown.
+    """
+    return pd.DataFrame(
+        {
+            "customer": customers,
+            "segment": segment,
+            "distance": [float(f"{distance:.6g}") for distance in distances],
+            "membership": np.nan if membership is None else np.round(membership, 4),
+        }
+    )
+
+
+def _assigned(labels: np.ndarray, trust: _Trust | None, least: float | None) -> np.ndarray:
+    """Return each customer's segment, -1 where the membership is too small."""
+    if least is None:
+        return labels
+    if trust is None or np.isnan(trust.membership).all():
+        msg = (
+            "--min-membership needs memberships, and none were found: no evidence was gathered. "
+            "Leave it out, or ask for --evidence quick."
+        )
+        raise ChoiceError(msg)
+    assigned = np.where(trust.membership >= least, labels, -1)
+    if (assigned < 0).all():
+        msg = (
+            f"--min-membership {least:g} leaves no customer in a segment: the largest membership is "
+            f"{trust.membership.max():.2f}. Choose a smaller one, or fewer segments."
+        )
+        raise ChoiceError(msg)
+    return assigned
+
+
+def _segment_rows(
+    fit: KMeansFit, segment: np.ndarray, trust: _Trust | None
+) -> list[dict[str, Any]]:
+    kept = np.bincount(segment[segment >= 0], minlength=fit.k)
+    rows = []
+    for label, size in enumerate(fit.sizes):
+        stability = float(trust.stability[label]) if trust is not None else None
+        rows.append(
+            {
+                "segment": label,
+                "customers": int(kept[label]),
+                "n_unassigned": int(size - kept[label]),
+                "stability": stability,
+                "grade": grade(stability) if stability is not None else None,
+            }
+        )
+    return rows
+
+
+def _on_the_table(
+    stage: Stage, pca: PCA, n_components: int, n_clusters: int
+) -> dict[str, Any] | None:
+    """Return what explore-k said of this k, if it looked at the same components."""
+    verdict, scores = stage.peek(K_VERDICT), stage.peek(K_SCORES)
+    if verdict is None or scores is None:
+        return None
+    if (verdict["weighting"], verdict["n_components"]) != (pca.weighting.name, n_components):
+        return None
+    said = {name: verdict[name] for name in ("supported", "recommended", "gain_peak", "reason")}
+    rows = records(scores[scores["k"] == n_clusters])
+    return {**said, "k_scores": rows[0] if rows else None}
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or np.isnan(value) else f"{value:.2f}"

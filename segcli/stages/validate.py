@@ -1,16 +1,20 @@
-"""validate: whether naive Bayes can tell the segments from the interactions."""
+"""validate: are the segments real? Naive Bayes, stability and held-out gain, each beside its null."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from segcli import plots
 from segcli.artifacts import open_stage
 from segcli.artifacts.catalogue import (
+    CLUSTERING,
     CONFUSION_MATRIX,
     CONFUSION_PLOT,
     MATRIX,
@@ -19,20 +23,38 @@ from segcli.artifacts.catalogue import (
     VALIDATION,
 )
 from segcli.engine import Engine
-from segcli.numerics import naive_bayes
-from segcli.numerics.agreement import Agreement, agreement
-from segcli.numerics.ranks import rank
-
-N_FOLDS = 5
+from segcli.numerics.agreement import Agreement
+from segcli.numerics.evidence import (
+    SAMPLE_SIZE,
+    KEvidence,
+    KJudgement,
+    Level,
+    evidence_level,
+    gather_evidence,
+    verdict_for,
+)
+from segcli.numerics.judgement import (
+    N_FOLDS,
+    evaluate_naive_bayes,
+    judge_segment,
+    measure,
+    null_agreements,
+    share_trusted,
+    smaller_ks,
+)
+from segcli.numerics.ranks import Ranks, rank
+from segcli.numerics.recipe import Recipe, in_rank_order, sample_rows
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What validate found.
+    """What validate found; all but ``wrote`` is `validation.json`.
 
     Attributes
     ----------
     k : int
+    n_folds : int, of the cross-validation
+    n_customers : int, in segments; those unassigned are left out of all that follows
     in_sample : float
         Agreement of naive Bayes with the labels that it was trained on. It carries no information
         about whether the segments are real: it is 1.00 on data without any.
@@ -40,64 +62,101 @@ class Validation:
         The same for customers that the model did not see.
     largest_share : float
         The agreement of always guessing the largest segment.
+    measures : tuple of dict
+        Every measure with its title, value, null band and explanation; see
+        `segcli.numerics.judgement.Measure`.
+    evidence : dict or None, on what the measures rest: n_customers, is_sample, n_splits, n_nulls
+    verdict : dict
+        ``supported`` (None if there is no evidence) and ``reason``, in words.
     segments : tuple of dict
-        Per segment: size, and precision and recall of both evaluations.
+        Per segment: customers, precision and recall of both evaluations, stability, grade, and a
+        verdict in words.
     wrote : tuple of str, the files written
     """
 
     k: int
     n_folds: int
+    n_customers: int
     in_sample: float
     cross_validated: float
     largest_share: float
+    measures: tuple[dict[str, Any], ...]
+    evidence: dict[str, Any] | None
+    verdict: dict[str, Any]
     segments: tuple[dict[str, Any], ...]
     wrote: tuple[str, ...]
 
+    @property
+    def supported(self) -> bool:
+        """Whether the evidence supports the segmentation; False if there is none."""
+        return self.verdict["supported"] is True
+
+    def document(self) -> dict[str, Any]:
+        """Return what `validation.json` holds."""
+        return {name: value for name, value in vars(self).items() if name != "wrote"}
+
     def lines(self) -> list[str]:
         """Return the summary for a person."""
+        title = max(len(row["title"]) for row in self.measures)
+        header = f"{'':>{title}}  these data  without segments"
         return [
-            f"Naive Bayes agrees with the {self.k} segments for",
-            f"  {self.in_sample:>6.1%} of the customers it was trained on (in-sample: no evidence, it is "
-            "as high on data without segments),",
-            f"  {self.cross_validated:>6.1%} of customers it had not seen ({self.n_folds}-fold "
-            "cross-validated);",
-            f"  {self.largest_share:>6.1%} would come of always guessing the largest segment.",
-            " segment  customers   in-sample            cross-validated",
-            "                      precision  recall    precision  recall",
+            f"{self.k} segments of {self.n_customers:,} customers.",
+            header if self.evidence else f"{'':>{title}}  these data",
             *(
-                f"{row['segment']:>8}  {row['customers']:>9,}   {row['in_sample_precision']:>9.2f}"
-                f"  {row['in_sample_recall']:>6.2f}    {row['cross_validated_precision']:>9.2f}"
-                f"  {row['cross_validated_recall']:>6.2f}"
+                f"{row['title']:>{title}}  {row['value']:>10.2f}  {_band(row):>16}".rstrip()
+                for row in self.measures
+            ),
+            f"In-sample agreement is no evidence. Always guessing the largest segment agrees for "
+            f"{self.largest_share:.2f}.",
+            " segment  customers  precision  recall  stability  grade",
+            *(
+                f"{row['segment']:>8}  {row['customers']:>9,}  {row['cross_validated_precision']:>9.2f}"
+                f"  {row['cross_validated_recall']:>6.2f}  {_number(row['stability']):>9}"
+                f"  {row['grade'] or '–'}"
                 for row in self.segments
             ),
+            f"Precision and recall of naive Bayes, {self.n_folds}-fold cross-validated.",
+            f"Verdict: {self.verdict['reason']}",
         ]
 
 
-def run(run_dir: Path, *, engine: Engine, seed: int) -> Validation:
-    """Read `MATRIX` and `SEGMENTS`; write `VALIDATION`, `CONFUSION_MATRIX` and its plot."""
-    with open_stage(run_dir, "validate", {}, seed=seed) as stage:
-        X = engine.blocks(stage.load(MATRIX))
-        k = stage.load(SEGMENTATION).k
+def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Validation:
+    """Read the matrix and the segments; write `VALIDATION`, `CONFUSION_MATRIX` and its plot."""
+    with open_stage(run_dir, "validate", {"evidence": evidence}, seed=seed) as stage:
+        matrix = stage.load(MATRIX)
+        segmentation = stage.load(SEGMENTATION)
+        clustering = stage.load(CLUSTERING)
+        k = segmentation.k
+        recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
         labels = stage.load(SEGMENTS)["segment"].to_numpy()
-        model = naive_bayes.fit_naive_bayes(X, labels, k)
-        in_sample = agreement(labels, naive_bayes.predict(X, model), k)
-        held_out = naive_bayes.cross_predict(
-            X, labels, k, customer_ranks=rank(X).customers, n_folds=N_FOLDS, seed=seed
+        ranks = rank(engine.blocks(matrix))
+        rows = np.flatnonzero(labels >= 0)
+        evaluations = evaluate_naive_bayes(
+            engine.blocks(sp.csr_array(matrix[rows])),
+            labels[rows],
+            k,
+            customer_ranks=ranks.customers[rows],
+            seed=seed,
         )
-        cross_validated = agreement(labels, held_out, k)
-        evaluations = {"in_sample": in_sample, "cross_validated": cross_validated}
-        stage.save(CONFUSION_MATRIX, confusion_table(evaluations))
-        stage.save(CONFUSION_PLOT, plots.confusion_matrix(evaluations))
+        level, no_evidence = evidence_level(evidence, matrix, [k])
+        gathered, nulls = _gather(matrix, recipe, k, ranks, level, seed)
+        judged = verdict_for(gathered, k) if gathered is not None else None
         found = Validation(
             k=k,
             n_folds=N_FOLDS,
-            in_sample=in_sample.accuracy,
-            cross_validated=cross_validated.accuracy,
-            largest_share=float(in_sample.confusion.sum(axis=1).max() / len(labels)),
-            segments=tuple(_segment_rows(evaluations)),
+            n_customers=len(rows),
+            in_sample=evaluations["in_sample"].accuracy,
+            cross_validated=evaluations["cross_validated"].accuracy,
+            largest_share=float(np.bincount(labels[rows]).max() / len(rows)),
+            measures=tuple(asdict(one) for one in measure(evaluations, nulls, gathered, k)),
+            evidence=_rests_on(gathered),
+            verdict=_verdict(judged, clustering, no_evidence),
+            segments=tuple(_segment_rows(evaluations, clustering, judged)),
             wrote=(),
         )
-        stage.save(VALIDATION, validation_document(found))
+        stage.save(CONFUSION_MATRIX, confusion_table(evaluations))
+        stage.save(CONFUSION_PLOT, plots.confusion_matrix(evaluations))
+        stage.save(VALIDATION, found.document())
     return Validation(**{**vars(found), "wrote": tuple(stage.writes)})
 
 
@@ -113,19 +172,76 @@ def confusion_table(evaluations: dict[str, Agreement]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def validation_document(found: Validation) -> dict[str, Any]:
-    """Return what `validation.json` holds."""
-    facts = {name: value for name, value in vars(found).items() if name != "wrote"}
-    return {**facts, "segments": list(found.segments)}
+def _gather(
+    matrix: sp.csr_array, recipe: Recipe, k: int, ranks: Ranks, level: Level | None, seed: int
+) -> tuple[KEvidence | None, dict[str, list[float]]]:
+    if level is None:
+        return None, {}
+    gathered = gather_evidence(
+        matrix,
+        recipe,
+        smaller_ks(k),
+        ranks=ranks,
+        seed=seed,
+        n_splits=level.n_splits,
+        n_nulls=level.n_nulls,
+    )
+    ordered = in_rank_order(matrix, ranks, sample_rows(ranks, SAMPLE_SIZE, seed=seed))
+    return gathered, null_agreements(ordered, recipe, k, seed=seed, n_nulls=level.n_nulls)
 
 
-def _segment_rows(evaluations: dict[str, Agreement]) -> list[dict[str, Any]]:
-    sizes = next(iter(evaluations.values())).confusion.sum(axis=1)
+def _rests_on(gathered: KEvidence | None) -> dict[str, Any] | None:
+    if gathered is None:
+        return None
+    names = ("n_customers", "is_sample", "n_splits", "n_nulls")
+    return {name: getattr(gathered, name) for name in names}
+
+
+def _verdict(
+    judged: KJudgement | None, clustering: Mapping[str, Any], no_evidence: str | None
+) -> dict[str, Any]:
+    if judged is None:
+        return {
+            "supported": None,
+            "reason": no_evidence or "No evidence was gathered, so nothing is known.",
+        }
+    reason = judged.reason
+    grades = [row["grade"] for row in clustering["segments"]]
+    if any(grades):
+        share = share_trusted(grades, clustering["sizes"])
+        reason += f" {share:.0%} of the customers are in segments that are stable by themselves."
+    return {"supported": judged.supported, "reason": reason}
+
+
+def _segment_rows(
+    evaluations: dict[str, Agreement],
+    clustering: Mapping[str, Any],
+    judged: KJudgement | None,
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
-        {"segment": label, "customers": int(size)} for label, size in enumerate(sizes)
+        {name: row[name] for name in ("segment", "customers", "stability", "grade")}
+        for row in clustering["segments"]
     ]
     for name, result in evaluations.items():
         for row, precision, recall in zip(rows, result.precision, result.recall, strict=True):
             row[f"{name}_precision"] = float(precision)
             row[f"{name}_recall"] = float(recall)
+    for row in rows:
+        row["verdict"] = judge_segment(
+            row["grade"],
+            row["cross_validated_precision"],
+            row["cross_validated_recall"],
+            supported=judged is not None and judged.supported,
+        )
     return rows
+
+
+def _band(row: Mapping[str, Any]) -> str:
+    low, high = row["null_low"], row["null_high"]
+    if low is None:
+        return ""
+    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or np.isnan(value) else f"{value:.2f}"

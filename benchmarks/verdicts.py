@@ -1,0 +1,123 @@
+"""How often the verdict on k is right: on nulls, where no k is, and on planted data.
+
+    python benchmarks/verdicts.py --nulls u.data --planted
+
+On nulls of a real matrix (same row and column counts, no segments) every verdict but "no supported k"
+is wrong. On planted data the true k must be among the supported, and k-means at that k must find the
+planted segments (adjusted Rand index). Prints a row per weighting, and a row per design.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.metrics import adjusted_rand_score
+
+from segcli.engine import LocalEngine, single_threaded_blas
+from segcli.numerics.evidence import LEVELS, gather_evidence, verdict
+from segcli.numerics.nulls import swapped
+from segcli.numerics.ranks import rank
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order
+from segcli.numerics.weighting import NAMES
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from planted import DESIGNS, plant
+
+N_COMPONENTS = 10
+
+
+def ranks_of(X):
+    return rank(LocalEngine(1).blocks(X))
+
+
+def judge(X, weighting, ks, seed, level, n_components=N_COMPONENTS):
+    level = LEVELS[level]
+    evidence = gather_evidence(
+        X,
+        Recipe(weighting, n_components),
+        ks,
+        ranks=ranks_of(X),
+        seed=seed,
+        n_splits=level.n_splits,
+        n_nulls=level.n_nulls,
+    )
+    return evidence, verdict(evidence)
+
+
+def on_nulls(path, ks, n, level, weightings):
+    customer, item, value = np.loadtxt(path, dtype=np.int64, usecols=(0, 1, 2), unpack=True)
+    X = sp.csr_array((value.astype(np.float64), (customer - 1, item - 1)))
+    print(f"\n{n} nulls of {path.name}, k from {ks[0]} to {ks[-1]}, {level} evidence\n")
+    print("| weighting | no supported k | highest transfer ARI | highest gain above nulls, bits |")
+    print("|---|---|---|---|")
+    for weighting in weightings:
+        right, transfers, gains = 0, [], []
+        for i in range(n):
+            null = swapped(X, ranks=ranks_of(X), rng=np.random.default_rng([2026, i]))
+            evidence, found = judge(null, weighting, ks, i, level)
+            right += not found.supported
+            table = evidence.table
+            transfers.append(table["transfer_ari"].max())
+            gains.append((table["held_out_gain"] - table["held_out_gain_null_max"]).max())
+        print(
+            f"| {weighting} | {right} of {n} | {max(transfers):.2f} | {max(gains):.3f} |",
+            flush=True,
+        )
+
+
+def on_planted(ks, n, level, weighting):
+    print(
+        f"\nPlanted data, {weighting}, {n} draws of each design, k to {ks[-1]}, {level} evidence\n"
+    )
+    print("| design | true k | supported | recommended | least ARI | median ARI | by draw |")
+    print("|---|---|---|---|---|---|---|")
+    for name, design in DESIGNS.items():
+        supported = recommended = 0
+        recovered, sets = [], []
+        for i in range(n):
+            X, truth = plant(design, i)
+            _, found = judge(X, weighting, ks, i, level)
+            supported += design.k in found.supported
+            recommended += design.k == found.recommended
+            sets.append("/".join(map(str, found.supported)) or "none")
+            ranks = ranks_of(X)
+            fit = fit_recipe(
+                in_rank_order(X, ranks), Recipe(weighting, N_COMPONENTS), [design.k], seed=i
+            )
+            recovered.append(
+                adjusted_rand_score(truth[ranks.customer_order], fit.partitions[0].labels)
+            )
+        print(
+            f"| {name} | {design.k} | {supported} of {n} | {recommended} of {n} "
+            f"| {min(recovered):.2f} | {np.median(recovered):.2f} | {', '.join(sets)} |",
+            flush=True,
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--nulls", type=Path, metavar="U_DATA", help="MovieLens 100K's u.data")
+    parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--weightings", nargs="+", default=NAMES)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--k-max", type=int, default=15)
+    parser.add_argument("--evidence", choices=tuple(LEVELS), default="quick")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    ks = range(2, options.k_max + 1)
+    with single_threaded_blas():
+        if options.nulls:
+            on_nulls(options.nulls, ks, options.repeats, options.evidence, options.weightings)
+        if options.planted:
+            for weighting in options.weightings:
+                on_planted(ks, options.repeats, options.evidence, weighting)
+    print(f"\n{time.monotonic() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Are these segments real? Every measure of one segmentation beside its null, and a verdict in words.
+
+The measures go from what flatters to what does not. In-sample agreement is as high without any
+segments; under cross-validation the labels still saw every customer; transfer and held-out gain use
+what the clustering has not seen. The verdict is that of `segcli.numerics.evidence`, for this k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli.engine import Blocks, LocalEngine
+from segcli.numerics import naive_bayes
+from segcli.numerics.agreement import Agreement, agreement
+from segcli.numerics.evidence import KEvidence, null_of
+from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.stability import NOT_TRUSTED
+
+N_FOLDS = 5
+TOLD_APART = 0.75
+"""Precision and recall, cross-validated, from which on customers can be told to be of a segment."""
+
+_MOST_SMALLER = 8
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of a segmentation, beside the same on data without segments.
+
+    Attributes
+    ----------
+    measure : str, the measure's name in `k_scores.csv`, or "in_sample" or "cross_validated"
+    title : str, for a person
+    value : float
+    null_low, null_high : float or None, smallest and largest over the nulls; None without evidence
+    explanation : str, what the number says, in one sentence
+    """
+
+    measure: str
+    title: str
+    value: float
+    null_low: float | None
+    null_high: float | None
+    explanation: str
+
+
+WORDS = {
+    "in_sample": (
+        "In-sample agreement",
+        "naive Bayes, asked about the customers it was trained on; no evidence, since it is as high "
+        "without any segments",
+    ),
+    "cross_validated": (
+        "Cross-validated agreement",
+        "naive Bayes, asked about customers it was not trained on; their labels still come from a "
+        "clustering that saw them",
+    ),
+    "transfer_ari": (
+        "Transfer ARI",
+        "segments of one half of the customers, told by what they have, against the other half's own; "
+        "1 is best, 0 is chance",
+    ),
+    "held_out_gain": (
+        "Held-out gain, bits",
+        "what the segment says of interactions hidden from the clustering, beyond popularity; 0 is "
+        "nothing",
+    ),
+    "jaccard_min": (
+        "Least stable segment",
+        "how much of it half of the customers lead to again (Jaccard similarity); from 0.75 on stable",
+    ),
+    "prediction_strength": (
+        "Prediction strength",
+        "of pairs in one segment, those that other customers' segments keep together, at worst; real "
+        "segments reach 0.8",
+    ),
+    "silhouette": (
+        "Silhouette",
+        "how much nearer customers are to their own segment than to the next; 1 is best",
+    ),
+    "activity_share": (
+        "Activity share",
+        "of the differences in activity, what the segments explain; near 1 they sort heavy from light "
+        "customers",
+    ),
+}
+"""Title and explanation of each measure, in the order in which they are shown."""
+
+
+def evaluate_naive_bayes(
+    X: Blocks, labels: np.ndarray, k: int, *, customer_ranks: np.ndarray, seed: int
+) -> dict[str, Agreement]:
+    """Return how well naive Bayes agrees with the labels, ``in_sample`` and ``cross_validated``.
+
+    Parameters
+    ----------
+    X : sparse blocks of shape (n_customers, n_items), non-negative, unweighted
+    labels : ndarray of shape (n_customers,), values in 0..k-1
+    customer_ranks : ndarray of shape (n_customers,)
+
+    Raises
+    ------
+    ChoiceError
+        If a value is negative.
+    """
+    model = naive_bayes.fit_naive_bayes(X, labels, k)
+    held_out = naive_bayes.cross_predict(
+        X, labels, k, customer_ranks=customer_ranks, n_folds=N_FOLDS, seed=seed
+    )
+    return {
+        "in_sample": agreement(labels, naive_bayes.predict(X, model), k),
+        "cross_validated": agreement(labels, held_out, k),
+    }
+
+
+def null_agreements(
+    X: sp.csr_array, recipe: Recipe, k: int, *, seed: int, n_nulls: int
+) -> dict[str, list[float]]:
+    """Return the agreement of naive Bayes with segments made of nulls, a figure per null.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted, non-negative, in rank order
+    """
+    found: dict[str, list[float]] = {"in_sample": [], "cross_validated": []}
+    for j in range(n_nulls):
+        null = null_of(X, j, seed=seed)
+        for fit in fit_recipe(null, recipe, [k], seed=seed).partitions:
+            evaluations = evaluate_naive_bayes(
+                LocalEngine(1).blocks(null),
+                fit.labels,
+                k,
+                customer_ranks=np.arange(X.shape[0]),
+                seed=seed,
+            )
+            for name, result in evaluations.items():
+                found[name].append(result.accuracy)
+    return found
+
+
+def smaller_ks(k: int) -> list[int]:
+    """Return k and the smaller numbers of segments that it is compared with: all, or a spread."""
+    smaller = range(2, k)
+    if len(smaller) <= _MOST_SMALLER:
+        return [*smaller, k]
+    spread = np.geomspace(2, k - 1, _MOST_SMALLER).round().astype(int).tolist()
+    return [*sorted(set(spread)), k]
+
+
+def measure(
+    evaluations: dict[str, Agreement],
+    nulls: dict[str, list[float]],
+    evidence: KEvidence | None,
+    k: int,
+) -> list[Measure]:
+    """Return every measure there is of a segmentation into k, in the order of `WORDS`."""
+    values = {name: (result.accuracy, nulls.get(name, [])) for name, result in evaluations.items()}
+    if evidence is not None:
+        row = evidence.table.loc[k].to_dict()
+        for name in WORDS:
+            if name in evidence.table:
+                limits = [float(row[f"{name}_null_min"]), float(row[f"{name}_null_max"])]
+                values[name] = (float(row[name]), limits)
+    return [
+        Measure(
+            measure=name,
+            title=title,
+            value=values[name][0],
+            null_low=min(values[name][1], default=None),
+            null_high=max(values[name][1], default=None),
+            explanation=explanation,
+        )
+        for name, (title, explanation) in WORDS.items()
+        if name in values
+    ]
+
+
+def judge_segment(grade: str | None, precision: float, recall: float, *, supported: bool) -> str:
+    """Return what to think of one segment, in a sentence.
+
+    Parameters
+    ----------
+    grade : Hennig's word for its stability, or None if unknown
+    precision, recall : of naive Bayes under cross-validation
+    supported : whether the evidence supports the segmentation as a whole
+    """
+    told = min(precision, recall) >= TOLD_APART
+    if grade is None:
+        return "Its stability is not known: run segcli cluster with --evidence quick."
+    if grade == NOT_TRUSTED:
+        return "Do not act on it alone: other customers would not have led to it."
+    if grade == "pattern":
+        return "Something is there, but who belongs to it is doubtful."
+    if not told:
+        return "It is found again, but what customers have does not tell well who belongs to it."
+    if not supported:
+        return "It holds by itself, though the segmentation as a whole is not supported."
+    return "It can be trusted: it is found again, and what customers have tells who belongs to it."
+
+
+def share_trusted(grades: Sequence[str | None], sizes: Sequence[int]) -> float:
+    """Return the share of customers in segments that are stable or better, 0 to 1."""
+    stable = sum(
+        size for grade, size in zip(grades, sizes, strict=True) if grade and "stable" in grade
+    )
+    return stable / max(sum(sizes), 1)

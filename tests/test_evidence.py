@@ -1,0 +1,195 @@
+"""The evidence for k, and the verdict: the rule case by case, and data with and without segments."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from planted import DESIGNS, plant, unplanted
+
+from segcli.engine import LocalEngine
+from segcli.errors import ChoiceError
+from segcli.numerics.evidence import (
+    LEVELS,
+    MEASURES,
+    KEvidence,
+    evidence_level,
+    gain_peak,
+    gather_evidence,
+    verdict,
+    verdict_for,
+)
+from segcli.numerics.nulls import swapped
+from segcli.numerics.ranks import rank
+from segcli.numerics.recipe import Recipe
+from segcli.numerics.weighting import DEFAULT, NAMES
+
+DESIGN = DESIGNS["equal, even, stars"]
+KS = [2, 3, 4, 5, 6, 8]
+
+
+def ranks_of(X):
+    return rank(LocalEngine(1).blocks(X))
+
+
+def gather(X, weighting=DEFAULT, ks=KS, seed=0, n_components=6, n_splits=2, n_nulls=1):
+    return gather_evidence(
+        X,
+        Recipe(weighting, n_components),
+        ks,
+        ranks=ranks_of(X),
+        seed=seed,
+        n_splits=n_splits,
+        n_nulls=n_nulls,
+    )
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return gather(plant(DESIGN, 1)[0])
+
+
+def table(**changes):
+    """A table for k = 2, 3, 4 in which every k is supported, but for the changes."""
+    columns = {
+        "jaccard_min": [0.95, 0.9, 0.9],
+        "transfer_ari": [0.9, 0.9, 0.9],
+        "transfer_ari_null_max": [0.1, 0.1, 0.1],
+        "held_out_gain": [0.1, 0.2, 0.3],
+        "held_out_gain_se": [0.01, 0.01, 0.01],
+        "held_out_gain_null_max": [0.0, 0.0, 0.0],
+        "held_out_step": [0.1, 0.1, 0.1],
+        "held_out_step_se": [0.01, 0.01, 0.01],
+    }
+    columns.update(changes)
+    return pd.DataFrame(columns, index=pd.Index([2, 3, 4], name="k"))
+
+
+def judge(**changes):
+    return verdict(KEvidence(Recipe("tfidf", 5), table(**changes), 100, False, 3, 1))
+
+
+def test_the_largest_supported_k_is_recommended():
+    found = judge()
+    assert (found.supported, found.recommended, found.gain_peak) == ((2, 3, 4), 4, 4)
+    assert "k = 4 is the largest number of segments that the evidence supports" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"jaccard_min": [0.95, 0.9, 0.74]}, "other customers would lead to other segments"),
+        ({"transfer_ari": [0.9, 0.9, 0.64]}, "what customers have does not tell their segment"),
+        ({"transfer_ari_null_max": [0.1, 0.1, 0.86]}, "what customers have does not tell"),
+        ({"held_out_gain_null_max": [0, 0, 0.29]}, "does not help to predict"),
+        (
+            {"held_out_step": [0.1, 0.1, 0.019]},
+            "fewer segments predict hidden interactions as well",
+        ),
+        ({"jaccard_min": [0.95, 0.9, np.nan]}, "other customers would lead to other segments"),
+    ],
+)
+def test_each_condition_alone_can_refuse_a_k(changes, reason):
+    assert judge(**changes).supported == (2, 3)
+    evidence = KEvidence(Recipe("tfidf", 5), table(**changes), 100, False, 3, 1)
+    judged = verdict_for(evidence, 4)
+    assert not judged.supported
+    assert reason in judged.reason
+
+
+def test_a_gain_that_goes_on_beyond_the_supported_k_is_named():
+    found = judge(jaccard_min=[0.95, 0.5, 0.5])
+    assert (found.recommended, found.gain_peak) == (2, 4)
+    assert "choose 2 to name and follow segments" in found.reason
+    assert "choose 4 to predict" in found.reason
+
+
+def test_no_gain_and_no_supported_k_is_said_plainly():
+    found = judge(held_out_gain=[0.01, 0.0, 0.0])
+    assert (found.supported, found.recommended, found.gain_peak) == ((), None, None)
+    assert found.reason == ("no supported k: these customers differ in activity, not in taste.")
+
+
+def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():
+    assert gain_peak(table(held_out_gain=[0.1, 0.291, 0.3])) == 3
+    assert gain_peak(table(held_out_gain=[0.1, 0.289, 0.3])) == 4
+    assert gain_peak(table(held_out_gain=[np.nan] * 3)) is None
+
+
+def test_a_k_that_was_not_looked_at_is_refused(planted):
+    with pytest.raises(ChoiceError, match="no evidence for k = 7"):
+        verdict_for(planted, 7)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_the_planted_k_is_supported(name):
+    design = DESIGNS[name]
+    found = verdict(gather(plant(design, 1)[0], ks=range(2, design.k + 3)))
+    assert design.k in found.supported
+
+
+@pytest.mark.parametrize("weighting", NAMES)
+def test_one_taste_has_no_supported_k(weighting):
+    design = replace(DESIGNS["unequal, uneven, stars"], n_customers=400, n_items=200)
+    found = verdict(gather(unplanted(design, 2), weighting))
+    assert found.supported == ()
+    assert found.reason.startswith("no supported k")
+
+
+@pytest.mark.parametrize("weighting", NAMES)
+def test_the_null_of_planted_data_has_no_supported_k(weighting):
+    X, _ = plant(replace(DESIGN, n_customers=400, n_items=200), 4)
+    null = swapped(X, ranks=ranks_of(X), rng=np.random.default_rng(9))
+    assert verdict(gather(null, weighting)).supported == ()
+
+
+def test_every_measure_stands_beside_its_null(planted):
+    for measure in MEASURES:
+        low, mean, high = (planted.table[f"{measure}_null{end}"] for end in ("_min", "", "_max"))
+        assert planted.table[measure].notna().all()
+        assert ((low <= mean + 1e-12) & (mean <= high + 1e-12)).all()
+
+
+def test_inertia_falls_with_k_in_data_and_null_alike(planted):
+    for column in ("inertia_share", "inertia_share_null"):
+        assert (np.diff(planted.table[column]) < 0).all()
+
+
+def test_evidence_does_not_depend_on_order_or_names(planted):
+    X, _ = plant(DESIGN, 1)
+    rng = np.random.default_rng(6)
+    shuffled = sp.csr_array(X[rng.permutation(X.shape[0])][:, rng.permutation(X.shape[1])])
+    pd.testing.assert_frame_equal(gather(shuffled).table, planted.table)
+
+
+def test_a_k_beyond_the_customers_of_a_half_has_no_stability():
+    X = sp.csr_array(np.kron(np.eye(4), np.ones((6, 3))) + 0.0)
+    found = gather(X, ks=[2, 4], n_components=3)
+    assert found.table["jaccard_min"].notna().all()
+    found = gather(X, ks=[2, 4, 5], n_components=3)
+    assert found.table.loc[5].isna().any()
+
+
+def test_too_few_customers_bear_no_evidence():
+    X = sp.csr_array(np.eye(10))
+    level, reason = evidence_level(None, X, [2])
+    assert level is None
+    assert "10 customers are too few" in reason
+    with pytest.raises(ChoiceError, match=r"10 customers are too few.*--evidence none"):
+        evidence_level("quick", X, [2])
+
+
+def test_negative_values_bear_no_evidence():
+    X = sp.csr_array(-np.eye(30))
+    assert "negative values" in evidence_level(None, X, [2])[1]
+
+
+def test_levels():
+    X = sp.csr_array(np.eye(30))
+    assert evidence_level("none", X, [2]) == (None, None)
+    assert evidence_level("full", X, [2]) == (LEVELS["full"], None)
+    assert (
+        evidence_level(None, X, [1])[1]
+        == "No evidence was gathered: one segment needs no evidence."
+    )

@@ -1,0 +1,127 @@
+"""The judgement of one segmentation: every measure beside its null."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import DESIGNS, plant
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.naive_bayes import MultinomialNB
+
+from segcli.engine import LocalEngine
+from segcli.numerics.activity import activity_share, log_activity
+from segcli.numerics.agreement import Agreement
+from segcli.numerics.evidence import MEASURES, KEvidence
+from segcli.numerics.judgement import (
+    N_FOLDS,
+    WORDS,
+    evaluate_naive_bayes,
+    judge_segment,
+    measure,
+    null_agreements,
+    share_trusted,
+    smaller_ks,
+)
+from segcli.numerics.naive_bayes import stratified_folds
+from segcli.numerics.recipe import Recipe
+
+DESIGN = DESIGNS["equal, uneven, counts"]
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return plant(DESIGN, 1)
+
+
+def test_both_evaluations_are_scikit_learns(planted, engine):
+    X, truth = planted
+    ranks = np.arange(len(truth))
+    found = evaluate_naive_bayes(engine.blocks(X), truth, 4, customer_ranks=ranks, seed=0)
+    model = MultinomialNB().fit(X, truth)
+    assert found["in_sample"].accuracy == pytest.approx(model.score(X, truth))
+    folds = stratified_folds(truth, N_FOLDS, customer_ranks=ranks, seed=0)
+    predicted = cross_val_predict(MultinomialNB(), X, truth, cv=PredefinedSplit(folds))
+    assert found["cross_validated"].accuracy == pytest.approx((predicted == truth).mean())
+
+
+def test_in_sample_agreement_is_as_high_without_segments(planted):
+    """The finding behind the tool: the figure of 2015 carries no information."""
+    nulls = null_agreements(planted[0], Recipe("tfidf", 10), 8, seed=0, n_nulls=2)
+    assert len(nulls["in_sample"]) == 2
+    assert min(nulls["in_sample"]) > 0.8
+    assert max(nulls["cross_validated"]) < min(nulls["in_sample"]) - 0.2
+
+
+def test_a_value_stands_beside_the_smallest_and_largest_null():
+    agreement = Agreement(np.diag([3, 1]))
+    row = dict.fromkeys(MEASURES, 0.5)
+    row |= {f"{name}_null_min": 0.1 for name in MEASURES}
+    row |= {f"{name}_null_max": 0.2 for name in MEASURES}
+    evidence = KEvidence(
+        Recipe("raw", 2), pd.DataFrame(row, index=pd.Index([2], name="k")), 10, False, 1, 2
+    )
+    nulls = {"in_sample": [0.9, 1.0], "cross_validated": [0.4, 0.3]}
+    evaluations = {"in_sample": agreement, "cross_validated": agreement}
+    found = measure(evaluations, nulls, evidence, 2)
+    assert [one.measure for one in found] == list(WORDS)
+    assert [(one.value, one.null_low, one.null_high) for one in found[:3]] == [
+        (1.0, 0.9, 1.0),
+        (1.0, 0.3, 0.4),
+        (0.5, 0.1, 0.2),
+    ]
+
+
+def test_without_evidence_nothing_is_made_up():
+    evaluations = {"in_sample": Agreement(np.eye(2)), "cross_validated": Agreement(np.eye(2))}
+    found = measure(evaluations, {}, None, 2)
+    assert [(one.measure, one.null_low, one.null_high) for one in found] == [
+        ("in_sample", None, None),
+        ("cross_validated", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("grade", "precision", "supported", "words"),
+    [
+        (None, 1.0, True, "not known"),
+        ("not trusted", 1.0, True, "Do not act on it alone"),
+        ("pattern", 1.0, True, "doubtful"),
+        ("stable", 0.7, True, "does not tell well"),
+        ("highly stable", 0.9, False, "as a whole is not supported"),
+        ("stable", 0.9, True, "can be trusted"),
+    ],
+)
+def test_a_segment_is_judged_in_words(grade, precision, supported, words):
+    assert words in judge_segment(grade, precision, 0.9, supported=supported)
+
+
+def test_k_is_compared_with_all_smaller_or_a_spread():
+    assert smaller_ks(2) == [2]
+    assert smaller_ks(6) == [2, 3, 4, 5, 6]
+    spread = smaller_ks(40)
+    assert (spread[0], spread[-2:], spread == sorted(set(spread))) == (2, [39, 40], True)
+    assert len(spread) <= 9
+
+
+def test_share_of_customers_in_stable_segments():
+    assert share_trusted(["highly stable", "stable", "pattern", None], [4, 3, 2, 1]) == 0.7
+
+
+def test_activity_share_is_eta_squared():
+    X = plant(DESIGN, 2)[0]
+    activity = log_activity(X)
+    assert activity == pytest.approx(np.log(np.diff(X.indptr)))
+    labels = (activity > np.median(activity)).astype(int) + (activity > 4)
+    groups = [activity[labels == label] for label in np.unique(labels)]
+    between = sum(len(g) * (g.mean() - activity.mean()) ** 2 for g in groups)
+    expected = between / ((activity - activity.mean()) ** 2).sum()
+    assert activity_share(X, labels) == pytest.approx(expected)
+
+
+def test_blocks_change_nothing(planted):
+    X, truth = planted
+    ranks = np.arange(len(truth))
+    one, two = (
+        evaluate_naive_bayes(engine.blocks(X), truth, 4, customer_ranks=ranks, seed=0)
+        for engine in (LocalEngine(1), LocalEngine(2, block_entries=100))
+    )
+    assert np.array_equal(one["cross_validated"].confusion, two["cross_validated"].confusion)

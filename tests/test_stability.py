@@ -1,0 +1,183 @@
+"""Stability of segments: worked examples, the definitions in plain Python, and planted data."""
+
+from itertools import combinations, permutations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from planted import DESIGNS, plant, unplanted
+from sklearn.metrics import adjusted_rand_score
+from sklearn.naive_bayes import MultinomialNB
+
+from segcli.engine import LocalEngine
+from segcli.numerics.ranks import rank
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order
+from segcli.numerics.stability import (
+    contingency,
+    grade,
+    halves,
+    jaccard,
+    matched,
+    nan_mean,
+    prediction_strength,
+    resample,
+    segment_stability,
+    transfer_ari,
+)
+
+DESIGN = DESIGNS["equal, even, stars"]
+RECIPE = Recipe("tfidf", 4)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return plant(DESIGN, 3)
+
+
+@pytest.fixture
+def labellings():
+    rng = np.random.default_rng(0)
+    reference = rng.integers(0, 4, 60)
+    return reference, np.where(rng.random(60) < 0.3, rng.integers(0, 4, 60), reference)
+
+
+def test_halves_share_nobody_and_miss_nobody():
+    a, b = halves(11, 0, seed=0)
+    assert sorted([*a, *b]) == list(range(11))
+    assert (len(a), len(b)) == (5, 6)
+    assert not np.array_equal(a, halves(11, 1, seed=0)[0])
+
+
+def test_prediction_strength_by_hand():
+    own = np.array([0, 0, 0, 1, 1, 1, 1])
+    predicted = np.array([0, 0, 1, 1, 1, 1, 1])
+    # Segment 0: of three pairs, one is kept together. Segment 1: all six are.
+    assert prediction_strength(own, predicted) == pytest.approx(1 / 3)
+
+
+def test_prediction_strength_by_counting_pairs(labellings):
+    own, predicted = labellings
+    shares = []
+    for segment in range(4):
+        pairs = list(combinations(np.flatnonzero(own == segment), 2))
+        shares.append(np.mean([predicted[a] == predicted[b] for a, b in pairs]))
+    assert prediction_strength(own, predicted) == pytest.approx(min(shares))
+
+
+def test_segments_of_one_have_no_prediction_strength():
+    assert np.isnan(prediction_strength(np.arange(3), np.arange(3)))
+    assert prediction_strength(np.array([0, 1, 1]), np.array([0, 1, 1])) == 1
+
+
+def test_jaccard_by_sets(labellings):
+    reference, found = labellings
+    expected = []
+    for segment in range(4):
+        mine = set(np.flatnonzero(reference == segment))
+        others = [set(np.flatnonzero(found == other)) for other in range(4)]
+        expected.append(max(len(mine & other) / len(mine | other) for other in others))
+    assert jaccard(reference, found, 4) == pytest.approx(expected)
+
+
+def test_jaccard_of_a_segment_that_is_not_there():
+    assert np.isnan(jaccard(np.array([0, 0, 2]), np.array([1, 1, 0]), 3)[1])
+
+
+@pytest.mark.parametrize(
+    ("stability", "word"),
+    [
+        (0.59, "not trusted"),
+        (0.6, "pattern"),
+        (0.75, "stable"),
+        (0.85, "highly stable"),
+        (float("nan"), "not trusted"),
+    ],
+)
+def test_grades_are_hennigs(stability, word):
+    assert grade(stability) == word
+
+
+def test_matched_is_the_best_of_all_assignments(labellings):
+    reference, found = labellings
+    renamed = np.array([2, 0, 3, 1])[found]
+    table = contingency(reference, renamed, 4)
+    best = max(permutations(range(4)), key=lambda p: sum(table[i, p[i]] for i in range(4)))
+    assert matched(reference, renamed, 4).tolist() == list(best)
+
+
+def test_transfer_is_scikit_learns_naive_bayes(planted):
+    X, truth = planted
+    a, b = halves(X.shape[0], 0, seed=0)
+    labels, others = truth[a], truth[b]
+    model = MultinomialNB().fit(X[a], labels)
+    expected = adjusted_rand_score(others, model.predict(X[b]))
+    assert transfer_ari(X[a], labels, X[b], others) == pytest.approx(expected)
+
+
+def test_mean_without_nan():
+    values = np.array([[1.0, np.nan, np.nan], [3.0, 2.0, np.nan]])
+    assert nan_mean(values)[:2].tolist() == [2, 2]
+    assert np.isnan(nan_mean(values)[2])
+
+
+def in_order(X):
+    return in_rank_order(X, rank(LocalEngine(1).blocks(X)))
+
+
+def test_both_halves_lead_to_planted_segments_again(planted):
+    X = in_order(planted[0])
+    full = fit_recipe(X, RECIPE, [4], seed=0)
+    for one in resample(X, full, RECIPE, split=0, seed=0):
+        assert one.transfer_ari[0] > 0.95
+        assert one.prediction_strength[0] > 0.9
+        assert one.jaccard[0].min() > 0.95
+
+
+def test_without_segments_nothing_carries_over():
+    X = in_order(unplanted(DESIGN, 3))
+    full = fit_recipe(X, RECIPE, [4], seed=0)
+    for one in resample(X, full, RECIPE, split=0, seed=0):
+        assert one.transfer_ari[0] < 0.2
+        assert one.jaccard[0].mean() < 0.6
+
+
+def stability_of(X, labels, k):
+    return segment_stability(
+        X,
+        labels,
+        k,
+        RECIPE,
+        ranks=rank(LocalEngine(1).blocks(X)),
+        seed=0,
+        n_splits=3,
+        sample_size=10_000,
+    )
+
+
+def test_planted_segments_are_highly_stable_and_their_customers_belong(planted):
+    X, truth = planted
+    found = stability_of(X, truth, 4)
+    assert found.grades == ("highly stable",) * 4
+    membership = found.membership(LocalEngine(1).blocks(X), truth)
+    assert membership.mean() > 0.98
+
+
+def test_a_customer_put_into_the_wrong_segment_does_not_belong(planted):
+    X, truth = planted
+    wrong = truth.copy()
+    wrong[:5] = (truth[:5] + 1) % 4
+    membership = stability_of(X, wrong, 4).membership(LocalEngine(1).blocks(X), wrong)
+    assert membership[:5].max() < 0.5
+
+
+def test_membership_is_of_the_customer_wherever_the_row_stands(planted):
+    X, truth = planted
+    order = np.random.default_rng(1).permutation(X.shape[0])
+    straight = stability_of(X, truth, 4)
+    shuffled = stability_of(sp.csr_array(X[order]), truth[order], 4)
+    assert np.array_equal(straight.jaccard, shuffled.jaccard)
+    blocks = LocalEngine(2, block_entries=500).blocks(sp.csr_array(X[order]))
+    assert np.array_equal(
+        straight.membership(LocalEngine(1).blocks(X), truth)[order],
+        shuffled.membership(blocks, truth[order]),
+    )
