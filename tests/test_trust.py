@@ -1,0 +1,71 @@
+"""How far to trust segments, from the command line: membership, the reason, the verdict required."""
+
+import contextlib
+import json
+
+import pandas as pd
+import pytest
+from run_dirs import STAGES, invoke, ok, workplace_in
+
+
+@pytest.fixture
+def place(tmp_path):
+    place = workplace_in(tmp_path)
+    with contextlib.chdir(tmp_path):
+        yield place
+
+
+def segments(place):
+    return pd.read_csv(place.run / "segments.csv", dtype=str)
+
+
+def test_customers_of_small_membership_are_unassigned_and_left_out(place):
+    before = segments(place)
+    assert before["membership"].astype(float).between(0, 1).all()
+    least = before["membership"].astype(float).max()
+    ok(*STAGES["cluster"], "--min-membership", least)
+    after = segments(place)
+    below = after["membership"].astype(float) < least
+    assert (after["segment"] == "unassigned").equals(below)
+    assert after.loc[~below, "segment"].equals(before.loc[~below, "segment"])
+    ok(*STAGES["validate"])
+    ok(*STAGES["report"])
+    document = json.loads((place.run / "validation.json").read_text())
+    assert document["n_customers"] == (~below).sum()
+
+
+def test_memberships_that_were_not_found_cannot_be_asked_for(place):
+    result = invoke(*STAGES["cluster"], "--min-membership", "0.5", "--evidence", "none")
+    assert result.exit_code == 1
+    assert "--min-membership needs memberships" in result.stderr
+
+
+def test_the_reason_is_kept_with_the_evidence_on_the_table(place):
+    ok(*STAGES["cluster"], "--because", "three <aisles>")
+    document = json.loads((place.run / "clustering.json").read_text())
+    assert document["because"] == "three <aisles>"
+    assert document["on_the_table"]["k_scores"]["k"] == 3
+    ok(*STAGES["validate"])
+    ok(*STAGES["report"])
+    page = (place.run / "report.html").read_text()
+    assert "three &lt;aisles&gt;" in page
+    assert "<aisles>" not in page
+
+
+def test_another_look_at_k_does_not_make_the_segments_stale(place):
+    ok(*STAGES["explore-k"], "--k-step", "2")
+    assert invoke(*STAGES["validate"]).exit_code == 0
+
+
+def test_a_verdict_can_be_required(place):
+    supported = json.loads((place.run / "validation.json").read_text())["verdict"]["supported"]
+    result = invoke(*STAGES["validate"], "--require", "supported")
+    assert result.exit_code == (0 if supported else 3)
+    ok("cluster", "run", "--n-components", "2", "--n-clusters", "9")
+    assert invoke(*STAGES["validate"], "--require", "supported").exit_code == 3
+    assert invoke(*STAGES["validate"]).exit_code == 0
+
+
+def test_a_verdict_without_evidence_cannot_be_required(place):
+    result = invoke(*STAGES["validate"], "--require", "supported", "--evidence", "none")
+    assert result.exit_code == 2
