@@ -1,17 +1,19 @@
-"""k-means by Lloyd's algorithm over row blocks, for many k and many starts in one pass.
+"""k-means by Lloyd's algorithm over row blocks, for many k in one pass.
 
-All runs (each k, each restart) take their Lloyd step in the same pass over the rows. Starts come from
-greedy k-means++ on a sample of customers; one such sequence serves every k, since its first k
-centers are what k-means++ would have drawn for k. The starts race on the sample: after a few steps
-the worse ones drop out. The best is then improved by swaps: a center moves to where it gains more
-than its going costs, which is the way out of a local optimum that Lloyd's steps do not have.
+The partitions are sought on a sample of customers, k after k. For each k, greedy k-means++ starts
+race against the partition of the k before with a center added; after a few steps the worse ones
+drop out. The best is then improved by swaps: a center moves to where it gains more than its going
+costs, which is the way out of a local optimum that Lloyd's steps do not have. What is found goes on
+to all customers, where every k takes its Lloyd step in the same pass over the rows.
 
 References
 ----------
 Lloyd (1982), "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 129-137. Arthur &
 Vassilvitskii (2007), "k-means++: the advantages of careful seeding", SODA, 1027-1035. Fränti &
 Kivijärvi (2000), "Randomised local search algorithm for the clustering problem", Pattern Anal. Appl.
-3, 358-369. Lattanzi & Sohler (2019), "A better k-means++ algorithm via local search", ICML, 3662-3671.
+3, 358-369. Likas, Vlassis & Verbeek (2003), "The global k-means clustering algorithm", Pattern
+Recognit. 36, 451-461. Lattanzi & Sohler (2019), "A better k-means++ algorithm via local search", ICML,
+3662-3671.
 """
 
 from __future__ import annotations
@@ -41,11 +43,13 @@ SAMPLE_SIZE = 5_000
 
 _N_CANDIDATES = 5
 _RACE_STEPS = 5
-_FINALISTS = 4
+_FINALISTS = 2
+_GROWN = 2
 _SWAP_ROUNDS = 12
 _PATIENCE = 2
 _SWAP_CANDIDATES = 64
 _SWAPS_TRIED = 4
+_SWAP_STEPS = 2
 _NEGLIGIBLE = 1e-12
 _ROUNDING = 1e-14
 
@@ -105,9 +109,9 @@ def fit_kmeans(
     n_starts: int = N_STARTS,
     sample_size: int = SAMPLE_SIZE,
 ) -> KMeansFit:
-    """Return the best of ``n_starts`` k-means runs.
+    """Return the best partition into k segments that was found.
 
-    See `fit_all`.
+    See `fit_all`: the result is the same as among the partitions for other k.
     """
     return fit_all(
         X,
@@ -127,8 +131,9 @@ def fit_all(
     seed: int,
     n_starts: int = N_STARTS,
     sample_size: int = SAMPLE_SIZE,
+    through_every_k: bool = True,
 ) -> list[KMeansFit]:
-    """Return, for each k, the best of ``n_starts`` k-means runs. Inertia never rises with k.
+    """Return, for each k, the best partition that was found. Inertia never rises with k.
 
     Parameters
     ----------
@@ -139,8 +144,11 @@ def fit_all(
     seed : int
     n_starts : k-means++ starts per k
     sample_size : int
-        With more customers than this, starts compete and swaps are tried on a sample of this size,
-        and the best of each k goes on to all.
+        With more customers than this, partitions are sought on a sample of this size, and what is
+        found for each k goes on to all.
+    through_every_k : bool
+        Seek through every k up to the largest, so that a k's partition does not depend on which
+        others are asked for. False is faster where a few large k are.
 
     Raises
     ------
@@ -150,14 +158,8 @@ def fit_all(
     n_customers = X.shape[0]
     _check_ks(ks, n_customers)
     rows = shuffled(customer_ranks, np.random.default_rng([seed, 2]))[:sample_size]
-    sample = np.asarray(X.take(rows))
-    # A generator for each start: the first k centers are then the same whatever the largest k.
-    rngs = [np.random.default_rng([seed, 3, start]) for start in range(n_starts)]
-    starts = [plusplus(sample, max(ks), rng) for rng in rngs]
-    on_sample = LocalEngine().blocks(sample)
-    found = _race(on_sample, ks, starts)
-    _improve_by_swaps(on_sample, sample, found, seed)
-    best = [_Run(run.k, run.centers, n_iterations=run.n_iterations) for run in found]
+    path = range(1, max(ks) + 1) if through_every_k else ks
+    best = _search(np.asarray(X.take(rows)), path, set(ks), n_starts, seed)
     _lloyd(X, best, "k-means")
     for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
@@ -207,8 +209,10 @@ def assign(X: Rows, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.sqrt(_squared_distances(X, centers, labels))
 
 
-def plusplus(X: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Return k rows of X as starting centers, by greedy k-means++.
+def plusplus(
+    X: np.ndarray, k: int, rng: np.random.Generator, *, given: np.ndarray | None = None
+) -> np.ndarray:
+    """Return k starting centers, rows of X, by greedy k-means++.
 
     Each next center is drawn with probability in proportion to the squared distance to the nearest
     center so far; of several candidates, the one that lowers the inertia most is kept. The first j
@@ -218,16 +222,19 @@ def plusplus(X: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     ----------
     X : ndarray of shape (n, n_columns)
     k : at most n
+    given : ndarray of shape (n_given, n_columns): centers to begin with, to which others are added
 
     Returns
     -------
     ndarray of shape (k, n_columns)
     """
     norms = squared_norms(X)
-    first = int(rng.integers(len(X)))
-    chosen = [first]
-    nearest = np.maximum(norms - 2 * (X @ X[first]) + norms[first], 0)
-    for _ in range(1, k):
+    if given is None:
+        given = X[[int(rng.integers(len(X)))]]
+    nearest = _half_distances(X, given)(0, len(given)).min(axis=0)
+    nearest = np.maximum(norms + 2 * nearest, 0)
+    chosen: list[int] = []
+    for _ in range(len(given), k):
         running = np.cumsum(nearest)
         draws = rng.random(_N_CANDIDATES) * running[-1]
         candidates = np.minimum(np.searchsorted(running, draws, side="right"), len(X) - 1)
@@ -236,7 +243,7 @@ def plusplus(X: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
         best = int(distances.sum(axis=0).argmin())
         chosen.append(int(candidates[best]))
         nearest = np.ascontiguousarray(distances[:, best])
-    return np.asarray(X[chosen])
+    return np.vstack([given, X[chosen]])
 
 
 def _check_ks(ks: Sequence[int], n_customers: int) -> None:
@@ -245,45 +252,60 @@ def _check_ks(ks: Sequence[int], n_customers: int) -> None:
         raise ChoiceError(msg)
 
 
-def _best(runs: Sequence[_Run], k: int, n: int = 1) -> list[_Run]:
-    return sorted((run for run in runs if run.k == k), key=lambda run: run.inertia)[:n]
+def _search(
+    rows: np.ndarray, path: Sequence[int], ks: set[int], n_starts: int, seed: int
+) -> list[_Run]:
+    """Return the best run found for each of ``ks`` on these rows, going through the k of ``path``.
+
+    Nothing drawn for a k depends on which k come after it.
+    """
+    X = LocalEngine().blocks(rows)
+    rngs = [np.random.default_rng([seed, 3, start]) for start in range(n_starts)]
+    starts = [plusplus(rows, max(path), rng) for rng in rngs]
+    run, found = None, []
+    for i, k in enumerate(path):
+        progress.report("k-means", i, len(path))
+        rng = np.random.default_rng([seed, 5, k])
+        best = _best_of(X, [start[:k] for start in starts], _RACE_STEPS, _FINALISTS)
+        if run is not None:
+            grown = [plusplus(rows, k, rng, given=run.centers) for _ in range(_GROWN)]
+            best = min(best, _best_of(X, grown, _SWAP_STEPS), key=_inertia)
+        run = _improved_by_swaps(X, rows, best, rng) if k > 1 else best
+        if k in ks:
+            found.append(run)
+    return found
 
 
-def _race(X: Blocks, ks: Sequence[int], starts: Sequence[np.ndarray]) -> list[_Run]:
-    """Return the best run of each k: a few steps for all starts, then the rest for the leaders."""
-    runs = [_Run(k, start[:k].copy()) for k in ks for start in starts]
-    _lloyd(X, runs, "k-means starts", max_iterations=_RACE_STEPS)
-    leaders = [run for k in ks for run in _best(runs, k, _FINALISTS)]
-    _lloyd(X, [run for run in leaders if not run.converged], "k-means starts")
-    return [_best(leaders, k)[0] for k in ks]
+def _best_of(X: Blocks, starts: Sequence[np.ndarray], n_steps: int, n_finalists: int = 1) -> _Run:
+    """Return the best run from these centers; only the leaders after a few steps go all the way."""
+    runs = [_Run(len(start), start.copy()) for start in starts]
+    _lloyd(X, runs, max_iterations=n_steps)
+    leaders = sorted(runs, key=_inertia)[:n_finalists]
+    _lloyd(X, [run for run in leaders if not run.converged])
+    return min(leaders, key=_inertia)
 
 
-def _improve_by_swaps(X: Blocks, rows: np.ndarray, runs: Sequence[_Run], seed: int) -> None:
-    """Improve each run by moving one center elsewhere and taking Lloyd steps, if that pays.
+def _inertia(run: _Run) -> float:
+    return run.inertia
 
-    X holds ``rows``. In each round the most promising swaps of each run are tried; a run is done
-    after two rounds without improvement: each draws other candidates.
+
+def _improved_by_swaps(X: Blocks, rows: np.ndarray, run: _Run, rng: np.random.Generator) -> _Run:
+    """Return the run after moving one center elsewhere and taking Lloyd steps, while that pays.
+
+    X holds ``rows``. In each round the most promising swaps are tried; each draws other candidates,
+    so it takes two rounds without improvement to give up.
     """
     norms = squared_norms(rows)
-    active = list(runs)
-    fruitless = [0] * max((run.k + 1 for run in runs), default=0)
-    for n_round in range(_SWAP_ROUNDS):
-        tries: list[list[_Run]] = []
-        for run in active:
-            rng = np.random.default_rng([seed, 5, run.k, n_round])
-            swapped = _swaps(rows, norms, run.centers, rng)
-            tries.append([_Run(run.k, centers) for centers in swapped])
-        _lloyd(X, [one for group in tries for one in group], "k-means swaps")
-        for run, group in zip(active, tries, strict=True):
-            best = min(group, key=lambda one: one.inertia, default=run)
-            fruitless[run.k] += 1
-            if best.inertia < run.inertia * (1 - _NEGLIGIBLE):
-                fruitless[run.k] = 0
-                run.centers, run.inertia = best.centers, best.inertia
-                run.n_iterations, run.converged = best.n_iterations, best.converged
-        active = [run for run in active if fruitless[run.k] < _PATIENCE]
-        if not active:
-            return
+    fruitless = 0
+    for _ in range(_SWAP_ROUNDS):
+        best = _best_of(X, _swaps(rows, norms, run.centers, rng), _SWAP_STEPS)
+        if best.inertia < run.inertia * (1 - _NEGLIGIBLE):
+            run, fruitless = best, 0
+        else:
+            fruitless += 1
+        if fruitless == _PATIENCE:
+            break
+    return run
 
 
 def _swaps(
@@ -296,8 +318,6 @@ def _swaps(
     fall back on their second nearest, or on the candidate.
     """
     k = len(centers)
-    if k < 2:
-        return []
     halves = np.einsum("ij,ij->i", centers, centers) / 2
     distances = np.maximum(norms[:, None] + 2 * (halves - rows @ centers.T), 0)
     labels = distances.argmin(axis=1)
@@ -322,7 +342,11 @@ def _swaps(
 
 
 def _lloyd(
-    X: Blocks, runs: Sequence[_Run], what: str, *, max_iterations: int = MAX_ITERATIONS
+    X: Blocks,
+    runs: Sequence[_Run],
+    what: str | None = None,
+    *,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> None:
     """Take Lloyd steps for all runs together until each has converged; fill in their inertia."""
     threshold = TOLERANCE**2 * _mean_variance(X)
@@ -341,7 +365,8 @@ def _lloyd(
             moved = _move(X, run, sums[rows], counts[rows], threshold)
             run.converged = moved <= threshold
         active = [run for run in active if not run.converged]
-        progress.report(what, len(runs) - len(active), len(runs))
+        if what is not None:
+            progress.report(what, len(runs) - len(active), len(runs))
         if not active:
             return
 
