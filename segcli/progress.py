@@ -30,3 +30,13 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Drop the reports made inside the block: the steps of a step."""
+    token = _listener.set(None)
+    try:
+        yield
+    finally:
+        _listener.reset(token)

@@ -1,13 +1,21 @@
 """What the numerics ask of an engine, asked of every engine; and where the local one cuts."""
 
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segcli.engine import LocalEngine
+from segcli import progress
+from segcli.engine import LocalEngine, local
 from segcli.engine.local import LocalBlocks
+from segcli.errors import ChoiceError
 
 
 def column_sums(block):
@@ -33,6 +41,21 @@ def row_sums_as_column(block):
 
 def part_of(block, rows):
     return (rows[block.rows].sum(keepdims=True),)
+
+
+def leading_share(X, n):
+    s = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)
+    return float((s[:n] ** 2).sum() / (s**2).sum())
+
+
+def talkative(n):
+    progress.report("a step within a task", 0, n)
+    return n
+
+
+def refuse(n):
+    msg = f"{n} is too large."
+    raise ChoiceError(msg)
 
 
 @pytest.fixture(params=["sparse", "dense"])
@@ -112,6 +135,54 @@ class TestEveryEngine:
         blocks = engine.blocks(sp.csr_array((5, 3)))
         sums, n = blocks.map_sum(column_sums)
         assert (sums.tolist(), n) == ([0, 0, 0], 5)
+
+    def test_tasks_come_back_in_order_with_the_bits_of_one_process(self, engine, ratings):
+        tasks = [partial(leading_share, ratings.toarray(), n) for n in (5, 1, 3)]
+        assert engine.run_tasks(tasks, "shares") == [task() for task in tasks]
+
+    def test_tasks_are_counted_and_their_own_steps_are_not_heard(self, engine):
+        heard = []
+        with progress.listening(lambda *step: heard.append(step)):
+            engine.run_tasks([partial(talkative, n) for n in range(3)], "talks")
+        assert heard == [("talks", 1, 3), ("talks", 2, 3), ("talks", 3, 3)]
+
+    def test_a_users_error_in_a_task_comes_through(self, engine):
+        with pytest.raises(ChoiceError, match="3 is too large"):
+            engine.run_tasks([partial(talkative, 1), partial(refuse, 3)], "refusals")
+
+    def test_no_tasks(self, engine):
+        assert engine.run_tasks([], "nothing") == []
+
+
+class TestProcesses:
+    def test_long_tasks_run_in_processes_with_the_same_bits(self, ratings, monkeypatch):
+        monkeypatch.setattr(local, "LONG", 0)
+        tasks = [partial(leading_share, ratings.toarray(), n) for n in (5, 1, 3)]
+        assert LocalEngine(2).run_tasks(tasks, "shares") == [task() for task in tasks]
+        here, *there = LocalEngine(2).run_tasks([os.getpid] * 3, "processes")
+        assert here == os.getpid()
+        assert os.getpid() not in there
+
+    def test_an_error_in_a_process_comes_through(self, monkeypatch):
+        monkeypatch.setattr(local, "LONG", 0)
+        tasks = [partial(talkative, 1), partial(talkative, 2), partial(refuse, 3)]
+        with pytest.raises(ChoiceError, match="3 is too large"):
+            LocalEngine(2).run_tasks(tasks, "refusals")
+
+    def test_processes_end_with_the_one_they_work_for(self):
+        program = """
+import os, signal, sys, time
+from segcli.engine import LocalEngine, local
+local.LONG = 0
+def kill(parent=os.getpid()):
+    if os.getpid() != parent:
+        os.kill(parent, signal.SIGKILL)
+        time.sleep(600)
+LocalEngine(2).run_tasks([kill] * 3, "kill")
+"""
+        # The processes hold the pipe open: run() returns when the last of them has ended.
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+        assert done.returncode == -signal.SIGKILL
 
 
 @settings(max_examples=30, deadline=None)

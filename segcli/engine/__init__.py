@@ -5,6 +5,6 @@ them is chosen in the command line and nowhere else.
 """
 
 from segcli.engine.blocks import Block, Blocks, Engine
-from segcli.engine.local import LocalEngine, single_threaded_blas
+from segcli.engine.local import ONE_THREAD, LocalEngine, single_threaded_blas
 
-__all__ = ["Block", "Blocks", "Engine", "LocalEngine", "single_threaded_blas"]
+__all__ = ["ONE_THREAD", "Block", "Blocks", "Engine", "LocalEngine", "single_threaded_blas"]

@@ -8,9 +8,9 @@ or on a cluster.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,6 +21,8 @@ Matrix = sp.csr_array | SparseMinusRankOne | np.ndarray
 """Rows are customers. Sparse over items, sparse minus rank one, or dense over components."""
 
 Arrays = tuple[np.ndarray, ...]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,13 @@ class Blocks(Protocol):
 
 
 class Engine(Protocol):
-    """Lays a matrix out as row blocks."""
+    """Lays a matrix out as row blocks; runs tasks that have nothing to do with each other."""
 
     def blocks(self, matrix: Matrix) -> Blocks:
         """Return ``matrix`` as blocks whose bounds depend on its content alone."""
+
+    def run_tasks(self, tasks: Sequence[Callable[[], Result]], what: str) -> list[Result]:
+        """Return what each task returns, in order; tell progress of ``what`` as they end.
+
+        Tasks may run in other processes: they can be pickled, and change nothing but their result.
+        """

@@ -1,23 +1,29 @@
-"""The default engine: this process, its threads, blocks that are views of one matrix in memory.
+"""The default engine: this machine, its threads, blocks that are views of one matrix in memory.
 
 The rows are cut by content alone and BLAS is held to one thread, so the number of threads changes no
 bit of a result. Threads pay because scipy's sparse kernels and BLAS release the interpreter lock.
+Tasks are many small steps that hold it, so they run in processes of their own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice, pairwise
 from typing import Any
 
+import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from segcli.engine.blocks import Arrays, Block, Blocks, Matrix
+from segcli import progress
+from segcli.engine.blocks import Arrays, Block, Blocks, Matrix, Result
 from segcli.engine.rank_one import stack
 
 BLOCK_ENTRIES = 1 << 18
@@ -25,6 +31,10 @@ BLOCK_ENTRIES = 1 << 18
 
 ENTRIES_PER_COLUMN = 16
 """A block function may return an array per column: this many entries per column keep that cheap."""
+
+
+LONG = 4.0
+"""Seconds of tasks that are worth starting processes for, which takes one or two."""
 
 
 @contextmanager
@@ -45,6 +55,25 @@ class LocalEngine:
         """Return ``matrix`` as blocks of ``block_entries`` stored entries or somewhat more."""
         entries = max(self.block_entries, ENTRIES_PER_COLUMN * matrix.shape[1])
         return LocalBlocks(matrix, _bounds(matrix, entries), self.n_threads or _n_cores())
+
+    def run_tasks(self, tasks: Sequence[Callable[[], Result]], what: str) -> list[Result]:
+        """Return what each task returns, in order: long ones in processes, else one after another."""
+        results: list[Result] = []
+        for result in self._run(tasks):
+            results.append(result)
+            progress.report(what, len(results), len(tasks))
+        return results
+
+    def _run(self, tasks: Sequence[Callable[[], Result]]) -> Iterator[Result]:
+        begun = time.monotonic()
+        yield from map(_alone, tasks[:1])
+        rest = tasks[1:]
+        n_processes = min(self.n_threads or _n_cores(), len(rest))
+        if n_processes <= 1 or (time.monotonic() - begun) * len(rest) < LONG:
+            yield from map(_alone, rest)
+            return
+        parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
+        yield from parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
 
 
 @dataclass(frozen=True)
@@ -98,6 +127,32 @@ class LocalBlocks:
             while ahead:
                 yield ahead.pop(0).result()
                 ahead.extend(pool.submit(call, *s) for s in islice(todo, 1))
+
+
+ONE_THREAD = LocalEngine(n_threads=1)
+"""All in this process, one thing after another."""
+
+
+def _alone(task: Callable[[], Result]) -> Result:
+    """Run a task as it would run in a process of its own: unheard, on one thread."""
+    with progress.unheard(), single_threaded_blas():
+        return task()
+
+
+def _in_process(task: Callable[[], Result], parent: int) -> Result:
+    """Run a task in a process that ends with the one that it works for, even if that is killed."""
+    _end_with(parent)
+    return _alone(task)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _n_cores() -> int:

@@ -22,13 +22,15 @@ one-standard-error rule).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
 from segcli import progress
-from segcli.engine import Blocks, Engine
+from segcli.engine import ONE_THREAD, Blocks, Engine
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.errors import ChoiceError
 from segcli.numerics.nulls import swapped
@@ -202,7 +204,7 @@ def gather_component_evidence(
     ----------
     X : sparse blocks of shape (n_customers, n_items), unweighted
     weighting : one of `segcli.numerics.weighting.NAMES`; fitted anew to the sample and to each null
-    engine : lays out the sample and the nulls
+    engine : runs the nulls and the folds
     ranks : of X's customers and items
     n_components : the most to consider; cut to what the sample can have
     seed : int
@@ -222,27 +224,29 @@ def gather_component_evidence(
         )
         raise ChoiceError(msg)
     limit = n_components_limit(*sample.shape)
-    weighted = _weighted(sample, weighting, engine)
+    weighted = _weighted(sample, weighting)
     ratios = explained_variance_ratios(weighted, min(n_components, limit), seed=seed)
     if not len(ratios):
         msg = "all customers have the same values for the same items: there is nothing to segment."
         raise ChoiceError(msg)
-    in_order = Ranks(np.arange(sample.shape[0]), np.arange(sample.shape[1]))
+
+    nulls = [partial(_null, sample, weighting, j, seed) for j in range(n_nulls)]
+    null_ratios = np.zeros((n_nulls, len(ratios)))
+    tasks = [partial(_null_ratios, null, len(ratios), seed) for null in nulls]
+    for j, found in enumerate(engine.run_tasks(tasks, "components of the null")):
+        null_ratios[j, : len(found)] = found
 
     def validate(matrix: Deflated) -> BiCrossValidation:
         return bi_cross_validate(
-            matrix, ranks=in_order, n_components=len(ratios), n_folds=n_folds, seed=seed
+            matrix,
+            ranks=_by_position(sample),
+            n_components=len(ratios),
+            n_folds=n_folds,
+            seed=seed,
+            engine=engine,
         )
 
-    null_ratios = np.zeros((n_nulls, len(ratios)))
-    for i in range(n_nulls):
-        progress.report("components of the null", i, n_nulls)
-        rng = np.random.default_rng([seed, _PURPOSE, 1, i])
-        null = _weighted(swapped(sample, ranks=in_order, rng=rng), weighting, engine)
-        found = explained_variance_ratios(null, len(ratios), seed=seed)
-        null_ratios[i, : len(found)] = found
-    null_prediction = validate(null)
-    prediction = validate(weighted)
+    null_prediction, prediction = validate(nulls[-1]()), validate(weighted)
     n_parallel = count_leading(ratios, null_limit(null_ratios))
     recommended, reason = recommend(
         n_parallel, prediction.n_components, len(ratios), more=n_components < limit
@@ -337,7 +341,13 @@ def explained_variance_ratios(weighted: Deflated, n_components: int, *, seed: in
 
 
 def bi_cross_validate(
-    weighted: Deflated, *, ranks: Ranks, n_components: int, n_folds: int, seed: int
+    weighted: Deflated,
+    *,
+    ranks: Ranks,
+    n_components: int,
+    n_folds: int,
+    seed: int,
+    engine: Engine = ONE_THREAD,
 ) -> BiCrossValidation:
     """Return the errors of predicting a quarter of the matrix from the other three, by components.
 
@@ -356,6 +366,7 @@ def bi_cross_validate(
     ranks : of its customers and items
     n_components : the largest p
     n_folds : at least 1
+    engine : runs the folds
 
     References
     ----------
@@ -363,10 +374,10 @@ def bi_cross_validate(
     """
     totals = np.zeros(n_folds)
     errors = np.zeros((n_folds, n_components + 1))
-    for fold in range(n_folds):
-        progress.report("bi-cross-validation", fold, n_folds)
-        rng = np.random.default_rng([seed, _PURPOSE, 3, fold])
-        totals[fold], found = _fold_errors(weighted, ranks, n_components, rng)
+    rngs = [np.random.default_rng([seed, _PURPOSE, 3, fold]) for fold in range(n_folds)]
+    folds = [partial(_fold_errors, weighted, ranks, n_components, rng) for rng in rngs]
+    for fold, result in enumerate(engine.run_tasks(folds, "bi-cross-validation")):
+        totals[fold], found = result
         errors[fold, : len(found)] = found
         errors[fold, len(found) :] = found[-1]
     if totals.sum() <= 0:  # nothing varies in any held-out block: nothing to predict
@@ -452,8 +463,22 @@ def _sample(X: Blocks, ranks: Ranks, size: int, rng: np.random.Generator) -> sp.
     return sample
 
 
-def _weighted(X: sp.csr_array, name: str, engine: Engine) -> Deflated:
-    return Deflated.of(fit_weighting(engine.blocks(X), name).apply(X))
+def _by_position(X: sp.csr_array) -> Ranks:
+    return Ranks(np.arange(X.shape[0]), np.arange(X.shape[1]))
+
+
+def _weighted(X: sp.csr_array, name: str) -> Deflated:
+    return Deflated.of(fit_weighting(ONE_THREAD.blocks(X), name).apply(X))
+
+
+def _null(sample: sp.csr_array, weighting: str, j: int, seed: int) -> Deflated:
+    """Return the j-th null, weighted."""
+    rng = np.random.default_rng([seed, _PURPOSE, 1, j])
+    return _weighted(swapped(sample, ranks=_by_position(sample), rng=rng), weighting)
+
+
+def _null_ratios(null: Callable[[], Deflated], n_components: int, seed: int) -> np.ndarray:
+    return explained_variance_ratios(null(), n_components, seed=seed)
 
 
 def _fold_errors(
@@ -495,17 +520,13 @@ def _leading_singular(
     transposed = M.T
     start = rng.standard_normal((M.shape[1], min(n + _OVERSAMPLING, M.shape[1])))
     n = min(n, start.shape[1])
-    with progress.listening(_unheard):
+    with progress.unheard():
         squares, V = leading_eigenpairs(
             lambda W: transposed @ (M @ W), start, n, tolerance=_TOLERANCE
         )
     kept = squares > _NEGLIGIBLE * max(squares.max(initial=0.0), np.finfo(float).tiny)
     s, V = np.sqrt(squares[kept]), V[:, kept]
     return (M @ V) / s, s, V
-
-
-def _unheard(what: str, done: int, total: int | None) -> None:
-    """Drop the reports of the steps within a step."""
 
 
 def _all(n: int) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.engine import LocalEngine
+from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.evidence import null_of
 from segcli.numerics.log_odds import LogOdds, score_log_odds
@@ -100,6 +100,7 @@ def describe_segments(
     n_items: int,
     n_avoided: int,
     sample_size: int = SAMPLE_SIZE,
+    engine: Engine = ONE_THREAD,
 ) -> Description:
     """Return what sets each segment apart.
 
@@ -113,6 +114,7 @@ def describe_segments(
     seed : int
     n_items, n_avoided : items to list per segment, at most
     sample_size : customers to look at unseen interactions of, at most
+    engine : runs the rounds of hiding
     """
     k = len(profiles.sizes)
     log_odds = score_log_odds(
@@ -125,7 +127,14 @@ def describe_segments(
     if k > 1 and X.shape[0] >= LEAST_CUSTOMERS:
         try:
             unseen = profile_unseen(
-                X, labels, k, recipe, ranks=ranks, seed=seed, sample_size=sample_size
+                X,
+                labels,
+                k,
+                recipe,
+                ranks=ranks,
+                seed=seed,
+                sample_size=sample_size,
+                engine=engine,
             )
         except ChoiceError:  # what is left of the customers in a round is all the same
             unseen = None
@@ -159,6 +168,7 @@ def null_echo(
     seed: int,
     n_items: int,
     sample_size: int = SAMPLE_SIZE,
+    engine: Engine = ONE_THREAD,
 ) -> Echo | None:
     """Return the echo of segments made by the same recipe of data without segments.
 
@@ -174,7 +184,7 @@ def null_echo(
     if not fit.partitions:
         return None
     labels = fit.partitions[0].labels
-    profiles = profile_segments(LocalEngine(n_threads=1).blocks(null), labels, k)
+    profiles = profile_segments(ONE_THREAD.blocks(null), labels, k)
     return describe_segments(
         null,
         profiles,
@@ -185,4 +195,5 @@ def null_echo(
         n_items=n_items,
         n_avoided=0,
         sample_size=sample_size,
+        engine=engine,
     ).echo

@@ -35,20 +35,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from segcli import progress
+from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import swapped
 from segcli.numerics.ranks import Ranks
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.silhouette import silhouettes
-from segcli.numerics.stability import nan_mean, resample
+from segcli.numerics.stability import Resample, nan_mean, resample
 
 LEAST_STABILITY = 0.75
 LEAST_TRANSFER = 0.65
@@ -206,6 +208,7 @@ def gather_evidence(
     n_splits: int = LEVELS["full"].n_splits,
     n_nulls: int = LEVELS["full"].n_nulls,
     sample_size: int = SAMPLE_SIZE,
+    engine: Engine = ONE_THREAD,
 ) -> KEvidence:
     """Return the evidence for each k, on the data and on nulls.
 
@@ -218,6 +221,7 @@ def gather_evidence(
     seed : int
     n_splits, n_nulls : see `Level`; both at least 1
     sample_size : customers to work on, at most
+    engine : runs splits and nulls
 
     Raises
     ------
@@ -232,13 +236,12 @@ def gather_evidence(
         )
         raise ChoiceError(msg)
     ordered = in_rank_order(X, ranks, rows)
-    steps = _Steps(n_splits + n_nulls)
-    table = _measure(ordered, recipe, ks, seed, n_splits, steps)
-    nulls = []
-    for j in range(n_nulls):
-        null = null_of(ordered, j, seed=seed)
-        nulls.append(_measure(null, recipe, ks, seed, 1, steps)[list(MEASURES)].to_numpy())
-    stacked = np.stack(nulls)
+    full = fit_recipe(ordered, recipe, ks, seed=seed)
+    tasks = [partial(_on_null, ordered, recipe, ks, j, seed) for j in range(n_nulls)]
+    splits = [partial(_split, ordered, full, recipe, j, seed) for j in range(n_splits)]
+    results: list[Any] = engine.run_tasks([*tasks, *splits], "evidence for k")
+    stacked = np.stack(results[:n_nulls])
+    table = _measure(ordered, full, results[n_nulls:], ks, seed)
     for i, measure in enumerate(MEASURES):
         table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
         table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
@@ -288,34 +291,41 @@ def gain_peak(table: pd.DataFrame) -> int | None:
     return int(gains.index[gains >= gains[best] - table.loc[best, "held_out_gain_se"]][0])
 
 
-class _Steps:
-    """Counts what is done and tells who listens."""
+@dataclass(frozen=True)
+class _Split:
+    """What one split and one hiding say: for each k, bits gained of shape (n_ks, n_customers)."""
 
-    def __init__(self, total: int) -> None:
-        self.done, self.total = 0, total
+    resamples: list[Resample]
+    bits: np.ndarray
+    n_hidden: np.ndarray
 
-    def one(self) -> None:
-        self.done += 1
-        progress.report("evidence for k", self.done, self.total)
+
+def _split(X: sp.csr_array, full: FittedRecipe, recipe: Recipe, split: int, seed: int) -> _Split:
+    parts = hide(X, rng=np.random.default_rng([seed, 7, split]))
+    seen = fit_recipe(parts.seen, recipe, full.ks, seed=seed)
+    bits = np.full((len(full.ks), X.shape[0]), np.nan)
+    for i, partition in enumerate(seen.partitions):
+        bits[i] = bits_gained(parts, partition.labels, partition.k)
+    resamples = resample(X, full, recipe, split=split, seed=seed)
+    return _Split(resamples, bits, np.diff(parts.hidden.indptr))
+
+
+def _on_null(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], j: int, seed: int) -> np.ndarray:
+    """Return the measures of the j-th null, of shape (n_ks, n_measures)."""
+    null = null_of(X, j, seed=seed)
+    full = fit_recipe(null, recipe, ks, seed=seed)
+    table = _measure(null, full, [_split(null, full, recipe, 0, seed)], ks, seed)
+    return np.asarray(table[list(MEASURES)])
 
 
 def _measure(
-    X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int, n_splits: int, steps: _Steps
+    X: sp.csr_array, full: FittedRecipe, splits: Sequence[_Split], ks: Sequence[int], seed: int
 ) -> pd.DataFrame:
     """Return the measures of one matrix, indexed by k."""
-    full = fit_recipe(X, recipe, ks, seed=seed)
-    n, n_ks = X.shape[0], len(full.ks)
-    resamples = []
-    bits, n_hidden = np.zeros((n_ks, n)), np.zeros(n)
-    for split in range(n_splits):
-        resamples.extend(resample(X, full, recipe, split=split, seed=seed))
-        parts = hide(X, rng=np.random.default_rng([seed, 7, split]))
-        seen = fit_recipe(parts.seen, recipe, full.ks, seed=seed)
-        for i, partition in enumerate(seen.partitions):
-            bits[i] += bits_gained(parts, partition.labels, partition.k)
-        bits[len(seen.partitions) :] = np.nan
-        n_hidden += np.diff(parts.hidden.indptr)
-        steps.one()
+    n_ks = len(full.ks)
+    resamples = [resample for split in splits for resample in split.resamples]
+    bits = np.sum([split.bits for split in splits], axis=0)
+    n_hidden = np.sum([split.n_hidden for split in splits], axis=0)
     similarities = [nan_mean(np.stack([r.jaccard[i] for r in resamples])) for i in range(n_ks)]
     strength, strength_se = _over_splits([r.prediction_strength for r in resamples])
     transfer, transfer_se = _over_splits([r.transfer_ari for r in resamples])

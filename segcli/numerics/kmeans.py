@@ -38,6 +38,9 @@ MAX_ITERATIONS = 300
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
 
+PATIENCE = 2
+"""Rounds of swaps in a row without improvement before giving up: each draws other candidates."""
+
 SAMPLE_SIZE = 5_000
 """Customers from which starts are drawn, and on which they compete when there are more."""
 
@@ -46,7 +49,6 @@ _RACE_STEPS = 5
 _FINALISTS = 2
 _GROWN = 2
 _SWAP_ROUNDS = 12
-_PATIENCE = 2
 _SWAP_CANDIDATES = 64
 _SWAPS_TRIED = 4
 _SWAP_STEPS = 2
@@ -132,6 +134,7 @@ def fit_all(
     n_starts: int = N_STARTS,
     sample_size: int = SAMPLE_SIZE,
     through_every_k: bool = True,
+    patience: int = PATIENCE,
 ) -> list[KMeansFit]:
     """Return, for each k, the best partition that was found. Inertia never rises with k.
 
@@ -149,6 +152,7 @@ def fit_all(
     through_every_k : bool
         Seek through every k up to the largest, so that a k's partition does not depend on which
         others are asked for. False is faster where a few large k are.
+    patience : rounds of swaps in a row without improvement before a k is given up
 
     Raises
     ------
@@ -159,7 +163,7 @@ def fit_all(
     _check_ks(ks, n_customers)
     rows = shuffled(customer_ranks, np.random.default_rng([seed, 2]))[:sample_size]
     path = range(1, max(ks) + 1) if through_every_k else ks
-    best = _search(np.asarray(X.take(rows)), path, set(ks), n_starts, seed)
+    best = _search(np.asarray(X.take(rows)), path, set(ks), n_starts, seed, patience)
     _lloyd(X, best, "k-means")
     for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
@@ -253,7 +257,7 @@ def _check_ks(ks: Sequence[int], n_customers: int) -> None:
 
 
 def _search(
-    rows: np.ndarray, path: Sequence[int], ks: set[int], n_starts: int, seed: int
+    rows: np.ndarray, path: Sequence[int], ks: set[int], n_starts: int, seed: int, patience: int
 ) -> list[_Run]:
     """Return the best run found for each of ``ks`` on these rows, going through the k of ``path``.
 
@@ -270,7 +274,7 @@ def _search(
         if run is not None:
             grown = [plusplus(rows, k, rng, given=run.centers) for _ in range(_GROWN)]
             best = min(best, _best_of(X, grown, _SWAP_STEPS), key=_inertia)
-        run = _improved_by_swaps(X, rows, best, rng) if k > 1 else best
+        run = _improved_by_swaps(X, rows, best, rng, patience) if k > 1 else best
         if k in ks:
             found.append(run)
     return found
@@ -289,11 +293,12 @@ def _inertia(run: _Run) -> float:
     return run.inertia
 
 
-def _improved_by_swaps(X: Blocks, rows: np.ndarray, run: _Run, rng: np.random.Generator) -> _Run:
+def _improved_by_swaps(
+    X: Blocks, rows: np.ndarray, run: _Run, rng: np.random.Generator, patience: int
+) -> _Run:
     """Return the run after moving one center elsewhere and taking Lloyd steps, while that pays.
 
-    X holds ``rows``. In each round the most promising swaps are tried; each draws other candidates,
-    so it takes two rounds without improvement to give up.
+    X holds ``rows``. In each round the most promising swaps are tried.
     """
     norms = squared_norms(rows)
     fruitless = 0
@@ -303,7 +308,7 @@ def _improved_by_swaps(X: Blocks, rows: np.ndarray, run: _Run, rng: np.random.Ge
             run, fruitless = best, 0
         else:
             fruitless += 1
-        if fruitless == _PATIENCE:
+        if fruitless == patience:
             break
     return run
 

@@ -24,6 +24,9 @@ from segcli.numerics.weighting import fit_weighting, weigh
 N_STARTS = 4
 """Starts per k: fewer than for the segmentation itself, as every figure averages over fits."""
 
+PATIENCE = 1
+"""Likewise for rounds of swaps."""
+
 PCA_TOLERANCE = 1e-5
 """Far below what another half of the customers changes."""
 
@@ -103,7 +106,7 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
     ChoiceError
         If all customers are the same.
     """
-    with progress.listening(_nobody):  # whoever repeats the recipe reports how far that has come
+    with progress.unheard():  # whoever repeats the recipe reports how far that has come
         return _fit(X, recipe, ks, seed)
 
 
@@ -155,12 +158,9 @@ def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> Fitte
         seed=seed,
         n_starts=recipe.n_starts,
         through_every_k=False,
+        patience=PATIENCE,
     )
     return FittedRecipe(pca, tuple(partitions), scores)
-
-
-def _nobody(what: str, done: int, total: int | None) -> None:
-    """Listen to nothing."""
 
 
 def _n_distinct(scores: np.ndarray, enough: int) -> int:

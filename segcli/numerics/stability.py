@@ -17,14 +17,15 @@ doi:10.1016/j.csda.2006.11.025.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from segcli import progress
-from segcli.engine import Block, Blocks, LocalEngine
+from segcli.engine import ONE_THREAD, Block, Blocks, Engine, LocalEngine
 from segcli.numerics.kmeans import assign
 from segcli.numerics.naive_bayes import fit_naive_bayes
 from segcli.numerics.pca import PCA
@@ -121,6 +122,7 @@ def segment_stability(
     seed: int,
     n_splits: int,
     sample_size: int,
+    engine: Engine = ONE_THREAD,
 ) -> SegmentStability:
     """Return the stability of the segments of a given segmentation.
 
@@ -134,23 +136,15 @@ def segment_stability(
     seed : int
     n_splits : splits of the customers into halves; both halves of each are used
     sample_size : customers to work on, at most
+    engine : runs the splits
     """
     rows = sample_rows(ranks, sample_size, seed=seed)
     ordered, own = in_rank_order(X, ranks, rows), labels[rows]
-    similarities, models = [], []
-    for split in range(n_splits):
-        for half in halves(len(rows), split, seed=seed):
-            fit = fit_recipe(ordered[half], recipe, [k], seed=seed)
-            if not fit.partitions:
-                continue
-            partition = fit.partitions[0]
-            similarities.append(jaccard(own[half], partition.labels, k))
-            found = fit.label(ordered)[0]
-            centers = partition.centers[matched(own, found, k)]
-            models.append(HalfModel(fit.pca, centers))
-        progress.report("stability of the segments", split + 1, n_splits)
-    means = nan_mean(np.stack(similarities)) if models else np.full(k, np.nan)
-    return SegmentStability(means, tuple(models), ranks.item_order)
+    splits = [partial(_models, ordered, own, k, recipe, j, seed) for j in range(n_splits)]
+    found = list(chain(*engine.run_tasks(splits, "stability of the segments")))
+    similarities = np.array([similarity for similarity, _ in found]).reshape(-1, k)
+    models = tuple(model for _, model in found)
+    return SegmentStability(nan_mean(similarities), models, ranks.item_order)
 
 
 def halves(n_customers: int, split: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -292,6 +286,21 @@ def nan_mean(values: np.ndarray) -> np.ndarray:
     return np.asarray(
         np.divide(sums, counts, out=np.full(np.shape(sums), np.nan), where=counts > 0)
     )
+
+
+def _models(
+    X: sp.csr_array, own: np.ndarray, k: int, recipe: Recipe, split: int, seed: int
+) -> list[tuple[np.ndarray, HalfModel]]:
+    """Return, for each half of a split, Jaccard similarities with the own segments and its model."""
+    found = []
+    for half in halves(len(own), split, seed=seed):
+        fit = fit_recipe(X[half], recipe, [k], seed=seed)
+        if fit.partitions:
+            partition = fit.partitions[0]
+            centers = partition.centers[matched(own, fit.label(X)[0], k)]
+            similarity = jaccard(own[half], partition.labels, k)
+            found.append((similarity, HalfModel(fit.pca, centers)))
+    return found
 
 
 def _judge(

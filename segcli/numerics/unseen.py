@@ -22,11 +22,12 @@ Chernozhukov et al. (2018), "Double/debiased machine learning for treatment and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
-from segcli import progress
+from segcli.engine import ONE_THREAD, Engine
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.stability import matched
@@ -88,6 +89,7 @@ def profile_unseen(
     seed: int,
     n_rounds: int = N_ROUNDS,
     sample_size: int = SAMPLE_SIZE,
+    engine: Engine = ONE_THREAD,
 ) -> UnseenProfiles | None:
     """Return the profiles of segments from interactions hidden from the making of segments.
 
@@ -107,6 +109,7 @@ def profile_unseen(
     seed : int
     n_rounds : at least 2
     sample_size : customers to work on, at most
+    engine : runs the rounds
 
     Returns
     -------
@@ -120,18 +123,20 @@ def profile_unseen(
     shape = (k + 1, X.shape[1])  # the last row is for customers in no segment
     found, lacking, sizes = np.zeros(shape), np.zeros(shape), np.zeros(k + 1)
     together = np.zeros(k)
-    for part in range(n_rounds):
-        fit = fit_recipe(_select(ordered, parts != part), recipe, [k], seed=seed)
-        if not fit.partitions:
+    rounds = [
+        partial(_segments_without, ordered, parts, j, recipe, k, seed) for j in range(n_rounds)
+    ]
+    segmented = engine.run_tasks(rounds, "segments on unseen interactions")
+    for part, found_labels in enumerate(segmented):
+        if found_labels is None:
             return None
-        groups = _groups(own, fit.partitions[0].labels, k)
+        groups = _groups(own, found_labels, k)
         together += np.bincount(own[(groups == own) & (own >= 0)], minlength=k) / n_rounds
         members = _membership(groups, looked_at, k + 1)
         n_members = np.bincount(groups[looked_at], minlength=k + 1)
         found += _count(members, _select(ordered, present & (parts == part)))
         lacking += (n_members[:, None] - _count(members, _select(ordered, present))) / n_rounds
         sizes += n_members / n_rounds
-        progress.report("segments on unseen interactions", part + 1, n_rounds)
     shares = np.divide(found, found + lacking, out=np.zeros(shape), where=found > 0)
     customers = (shares * sizes[:, None])[:, ranks.items]
     return UnseenProfiles(
@@ -145,6 +150,14 @@ def profile_unseen(
         is_sample=len(rows) < X.shape[0],
         n_rounds=n_rounds,
     )
+
+
+def _segments_without(
+    X: sp.csr_array, parts: np.ndarray, part: int, recipe: Recipe, k: int, seed: int
+) -> np.ndarray | None:
+    """Return the segments that the recipe makes when one part is hidden; None if it cannot."""
+    fit = fit_recipe(_select(X, parts != part), recipe, [k], seed=seed)
+    return fit.partitions[0].labels if fit.partitions else None
 
 
 def split_interactions(X: sp.csr_array, n_parts: int, *, rng: np.random.Generator) -> np.ndarray:

@@ -28,12 +28,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from segcli import progress
+from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import activity_share
 from segcli.numerics.evidence import LEAST_CUSTOMERS, LEAST_GAIN_ABOVE_NULL, SAMPLE_SIZE, null_of
@@ -134,6 +135,7 @@ def compare_weightings(
     n_splits: int = N_SPLITS,
     n_nulls: int = N_NULLS,
     sample_size: int = SAMPLE_SIZE,
+    engine: Engine = ONE_THREAD,
 ) -> WeightingComparison:
     """Return what each weighting makes of the same data, and which to take. See the module.
 
@@ -149,6 +151,7 @@ def compare_weightings(
     n_splits : splits of the customers into halves, and hidings of interactions
     n_nulls : nulls, each with one split and one hiding
     sample_size : customers to work on, at most
+    engine : measures weightings
 
     Raises
     ------
@@ -168,19 +171,23 @@ def compare_weightings(
     skipped = _skipped(ordered, names)
     compared = [name for name in names if name not in skipped]
     ks = tuple(k for k in ks if k < len(rows))
-    steps = _Steps(len(compared) * (n_splits + n_nulls))
+    recipes = [Recipe(name, n_components) for name in compared]
+    tasks = [partial(_try_to_measure, ordered, recipe, ks, seed, n_splits) for recipe in recipes]
+    tasks += [
+        partial(_try_to_measure, null, recipe, ks, seed, 1) for recipe in recipes for null in nulls
+    ]
+    results = engine.run_tasks(tasks, "weightings")
     found: dict[str, _Measured] = {}
     lines = {}
-    for name in compared:
-        try:
-            recipe = Recipe(name, n_components)
-            measured = _measure(ordered, recipe, ks, seed, n_splits, steps)
-            on_nulls = [_measure(null, recipe, ks, seed, 1, steps) for null in nulls]
-        except ChoiceError as error:  # such as customers who differ in length alone, under l2
-            skipped[name] = str(error).rstrip(".")
+    for i, name in enumerate(compared):
+        of_this = [results[i], *results[len(compared) + i * n_nulls :][:n_nulls]]
+        troubles = [str(one) for one in of_this if isinstance(one, ChoiceError)]
+        measured = [one for one in of_this if isinstance(one, _Measured)]
+        if troubles:  # such as customers who differ in length alone, under l2
+            skipped[name] = troubles[0].rstrip(".")
             continue
-        found[name] = measured
-        lines[name] = _line(measured, on_nulls, ks)
+        found[name] = measured[0]
+        lines[name] = _line(measured[0], measured[1:], ks)
     if not found:
         msg = f"no weighting can be measured on these data: {next(iter(skipped.values()))}."
         raise ChoiceError(msg)
@@ -240,17 +247,6 @@ def recommend(table: pd.DataFrame) -> tuple[str | None, str]:
     return str(chosen.name), f"{reason}."
 
 
-class _Steps:
-    """Counts what is done and tells who listens."""
-
-    def __init__(self, total: int) -> None:
-        self.done, self.total = 0, total
-
-    def one(self) -> None:
-        self.done += 1
-        progress.report("weightings", self.done, self.total)
-
-
 def _skipped(X: sp.csr_array, names: Sequence[str]) -> dict[str, str]:
     n_negative = int(np.count_nonzero(X.data < 0))
     if not n_negative:
@@ -259,13 +255,22 @@ def _skipped(X: sp.csr_array, names: Sequence[str]) -> dict[str, str]:
     return {name: reason for name in names if name not in TAKE_NEGATIVES}
 
 
+def _try_to_measure(
+    X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int, n_splits: int
+) -> _Measured | ChoiceError:
+    """Return the measures of one matrix, or why there are none."""
+    try:
+        return _measure(X, recipe, ks, seed, n_splits)
+    except ChoiceError as error:
+        return error
+
+
 def _measure(
     X: sp.csr_array,
     recipe: Recipe,
     ks: Sequence[int],
     seed: int,
     n_splits: int,
-    steps: _Steps,
 ) -> _Measured:
     full = fit_recipe(X, recipe, ks, seed=seed)
     activity = np.full(len(ks), np.nan)
@@ -285,7 +290,6 @@ def _measure(
         if is_counts and few.partitions:  # naive Bayes takes no negative values
             both = [r.transfer_ari for r in resample(X, few, recipe, split=split, seed=seed)]
             transfer[split, : len(few.ks)] = nan_mean(np.stack(both))
-        steps.one()
     return _Measured(
         bits=bits,
         n_hidden=n_hidden,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from segcli.artifacts.catalogue import (
     SEGMENTATION,
     SEGMENTS,
 )
-from segcli.engine import Blocks, Engine
+from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import MOSTLY, activity_share
 from segcli.numerics.evidence import SAMPLE_SIZE, Level, evidence_level, null_of
@@ -33,7 +34,7 @@ from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.segmentation import Segmentation
-from segcli.numerics.stability import grade, segment_stability
+from segcli.numerics.stability import grade, nan_mean, segment_stability
 from segcli.numerics.weighting import weigh
 
 EVENS_OUT = ("tfidf", "pearson", "l2")
@@ -197,7 +198,9 @@ def run(
         )
         _, distances = assign(scores, fit.centers)
         level, no_evidence = evidence_level(evidence, matrix, [n_clusters])
-        trust = _trust(X, matrix, fit, pca, ranks, level, seed) if level is not None else None
+        trust = None
+        if level is not None:
+            trust = _trust(engine, matrix, fit, pca, ranks, level, seed)
         segment = _assigned(fit.labels, trust, min_membership)
         items = tuple(stage.load(ITEMS)["item"])
         found = Clustering(
@@ -253,7 +256,7 @@ class _Trust:
 
 
 def _trust(
-    X: Blocks,
+    engine: Engine,
     matrix: sp.csr_array,
     fit: KMeansFit,
     pca: PCA,
@@ -271,18 +274,16 @@ def _trust(
         seed=seed,
         n_splits=level.n_membership_splits,
         sample_size=SAMPLE_SIZE,
+        engine=engine,
     )
     rows = sample_rows(ranks, SAMPLE_SIZE, seed=seed)
     ordered = in_rank_order(matrix, ranks, rows)
-    shares = []
-    for j in range(level.n_nulls):
-        null = null_of(ordered, j, seed=seed)
-        partitions = fit_recipe(null, recipe, [fit.k], seed=seed).partitions
-        shares += [activity_share(null, partition.labels) for partition in partitions]
+    nulls = [partial(_null_share, ordered, recipe, fit.k, j, seed) for j in range(level.n_nulls)]
+    shares = engine.run_tasks(nulls, "activity without segments")
     return _Trust(
         stability=found.jaccard,
-        membership=found.membership(X, fit.labels),
-        activity_share_null=float(np.mean(shares)) if shares else float("nan"),
+        membership=found.membership(engine.blocks(matrix), fit.labels),
+        activity_share_null=float(nan_mean(np.array(shares))),
         rests_on={
             "n_customers": len(rows),
             "is_sample": len(rows) < len(fit.labels),
@@ -290,6 +291,13 @@ def _trust(
             "n_nulls": level.n_nulls,
         },
     )
+
+
+def _null_share(X: sp.csr_array, recipe: Recipe, k: int, j: int, seed: int) -> float:
+    """Return the activity share of k segments of the j-th null; NaN if it has no k."""
+    null = null_of(X, j, seed=seed)
+    partitions = fit_recipe(null, recipe, [k], seed=seed).partitions
+    return activity_share(null, partitions[0].labels) if partitions else float("nan")
 
 
 def segments_table(

@@ -78,6 +78,7 @@ def run(
         ranks=rank(engine.blocks(X)),
         seed=seed,
         n_components=N_COMPONENTS if n_components is None else n_components,
+        engine=engine,
     )
     return WeightingsCompared(
         weightings=tuple(records(found.table.reset_index())),

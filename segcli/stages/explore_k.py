@@ -171,6 +171,7 @@ def run(
                 seed=seed,
                 n_splits=level.n_splits,
                 n_nulls=level.n_nulls,
+                engine=engine,
             )
             found = verdict(gathered)
             document = verdict_document(gathered, found)

@@ -109,10 +109,13 @@ def run(run_dir: Path, *, n_top: int, engine: Engine) -> Report:
             seed=seed,
             n_items=n_top,
             n_avoided=N_AVOIDED,
+            engine=engine,
         )
         echo, echo_null = described.echo, None
         if echo is not None:
-            echo_null = null_echo(matrix, k, recipe, ranks=ranks, seed=seed, n_items=n_top)
+            echo_null = null_echo(
+                matrix, k, recipe, ranks=ranks, seed=seed, n_items=n_top, engine=engine
+            )
 
         names = items["name"].where(items["name"] != "", items["item"])
         top_items = top_items_table(profiles, items["item"], names, n_top, ranks.items)

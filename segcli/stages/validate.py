@@ -139,7 +139,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             seed=seed,
         )
         level, no_evidence = evidence_level(evidence, matrix, [k])
-        gathered, nulls = _gather(matrix, recipe, k, ranks, level, seed)
+        gathered, nulls = _gather(engine, matrix, recipe, k, ranks, level, seed)
         judged = verdict_for(gathered, k) if gathered is not None else None
         found = Validation(
             k=k,
@@ -173,7 +173,13 @@ def confusion_table(evaluations: dict[str, Agreement]) -> pd.DataFrame:
 
 
 def _gather(
-    matrix: sp.csr_array, recipe: Recipe, k: int, ranks: Ranks, level: Level | None, seed: int
+    engine: Engine,
+    matrix: sp.csr_array,
+    recipe: Recipe,
+    k: int,
+    ranks: Ranks,
+    level: Level | None,
+    seed: int,
 ) -> tuple[KEvidence | None, dict[str, list[float]]]:
     if level is None:
         return None, {}
@@ -185,6 +191,7 @@ def _gather(
         seed=seed,
         n_splits=level.n_splits,
         n_nulls=level.n_nulls,
+        engine=engine,
     )
     ordered = in_rank_order(matrix, ranks, sample_rows(ranks, SAMPLE_SIZE, seed=seed))
     return gathered, null_agreements(ordered, recipe, k, seed=seed, n_nulls=level.n_nulls)
