@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,22 @@ def judge(X, weighting, ks, seed, level, n_components=N_COMPONENTS):
     return evidence, verdict(evidence)
 
 
+def judge_null(X, i, ks, level, weighting):
+    null = swapped(X, ranks=ranks_of(X), rng=np.random.default_rng([2026, i]))
+    evidence, found = judge(null, weighting, ks, i, level)
+    table = evidence.table
+    above = (table["held_out_gain"] - table["held_out_gain_null_max"]).max()
+    return not found.supported, table["transfer_ari"].max(), above
+
+
+def judge_planted(design, i, ks, level, weighting):
+    X, truth = plant(design, i)
+    _, found = judge(X, weighting, ks, i, level)
+    ranks = ranks_of(X)
+    fit = fit_recipe(in_rank_order(X, ranks), Recipe(weighting, N_COMPONENTS), [design.k], seed=i)
+    return found, adjusted_rand_score(truth[ranks.customer_order], fit.partitions[0].labels)
+
+
 def on_nulls(path, ks, n, level, weightings):
     customer, item, value = np.loadtxt(path, dtype=np.int64, usecols=(0, 1, 2), unpack=True)
     X = sp.csr_array((value.astype(np.float64), (customer - 1, item - 1)))
@@ -56,16 +73,10 @@ def on_nulls(path, ks, n, level, weightings):
     print("| weighting | no supported k | highest transfer ARI | highest gain above nulls, bits |")
     print("|---|---|---|---|")
     for weighting in weightings:
-        right, transfers, gains = 0, [], []
-        for i in range(n):
-            null = swapped(X, ranks=ranks_of(X), rng=np.random.default_rng([2026, i]))
-            evidence, found = judge(null, weighting, ks, i, level)
-            right += not found.supported
-            table = evidence.table
-            transfers.append(table["transfer_ari"].max())
-            gains.append((table["held_out_gain"] - table["held_out_gain_null_max"]).max())
+        tasks = [partial(judge_null, X, i, ks, level, weighting) for i in range(n)]
+        right, transfers, gains = zip(*LocalEngine().run_tasks(tasks, "nulls"), strict=True)
         print(
-            f"| {weighting} | {right} of {n} | {max(transfers):.2f} | {max(gains):.3f} |",
+            f"| {weighting} | {sum(right)} of {n} | {max(transfers):.2f} | {max(gains):.3f} |",
             flush=True,
         )
 
@@ -74,27 +85,16 @@ def on_planted(ks, n, level, weighting):
     print(
         f"\nPlanted data, {weighting}, {n} draws of each design, k to {ks[-1]}, {level} evidence\n"
     )
-    print("| design | true k | supported | recommended | least ARI | median ARI | by draw |")
-    print("|---|---|---|---|---|---|---|")
+    print("| design | true k | supported | recommended | least ARI | median ARI |")
+    print("|---|---|---|---|---|---|")
     for name, design in DESIGNS.items():
-        supported = recommended = 0
-        recovered, sets = [], []
-        for i in range(n):
-            X, truth = plant(design, i)
-            _, found = judge(X, weighting, ks, i, level)
-            supported += design.k in found.supported
-            recommended += design.k == found.recommended
-            sets.append("/".join(map(str, found.supported)) or "none")
-            ranks = ranks_of(X)
-            fit = fit_recipe(
-                in_rank_order(X, ranks), Recipe(weighting, N_COMPONENTS), [design.k], seed=i
-            )
-            recovered.append(
-                adjusted_rand_score(truth[ranks.customer_order], fit.partitions[0].labels)
-            )
+        tasks = [partial(judge_planted, design, i, ks, level, weighting) for i in range(n)]
+        found, recovered = zip(*LocalEngine().run_tasks(tasks, "draws"), strict=True)
+        supported = sum(design.k in one.supported for one in found)
+        recommended = sum(design.k == one.recommended for one in found)
         print(
             f"| {name} | {design.k} | {supported} of {n} | {recommended} of {n} "
-            f"| {min(recovered):.2f} | {np.median(recovered):.2f} | {', '.join(sets)} |",
+            f"| {min(recovered):.2f} | {np.median(recovered):.2f} |",
             flush=True,
         )
 

@@ -111,12 +111,6 @@ def test_no_gain_and_no_supported_k_is_said_plainly():
     assert found.reason == ("no supported k: these customers differ in activity, not in taste.")
 
 
-def test_tastes_that_the_sparsity_hides_are_not_called_activity():
-    found = judge(held_out_gain=[-0.2] * 3, held_out_gain_null_max=[-0.4] * 3)
-    assert found.supported == ()
-    assert found.reason.startswith("no supported k: tastes differ")
-
-
 def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():
     assert gain_peak(table(held_out_gain=[0.1, 0.291, 0.3])) == 3
     assert gain_peak(table(held_out_gain=[0.1, 0.289, 0.3])) == 4

@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse as sp
 from planted import DESIGNS, plant, unplanted
 
-from segcli.numerics.held_out import Hidden, bits_gained, hide, mean_gain, own_weights
+from segcli.numerics import held_out
+from segcli.numerics.held_out import Hidden, bits_gained, hide, mean_gain, mixture_weights
 
 DESIGN = DESIGNS["equal, even, stars"]
 
@@ -38,49 +39,75 @@ def test_every_customer_keeps_an_interaction():
 def test_bits_are_the_logarithm_of_the_mixed_share_over_popularity():
     """By the definition, in plain Python."""
     rng = np.random.default_rng(4)
-    whole = sp.csr_array((rng.random((40, 8)) < 0.5) * 2.0)
-    parts = hide(whole, rng=rng)
+    parts = hide(sp.csr_array((rng.random((40, 8)) < 0.5) * 2.0), rng=rng)
     labels = rng.integers(0, 3, 40)
-    counts = np.zeros((3, 8))
+    seen, hidden = np.zeros((3, 8)), np.zeros((5, 3, 8))
     for customer, item in zip(*parts.seen.nonzero(), strict=True):
-        counts[labels[customer], item] += 1
-    own, popularity = own_weights(counts), counts.sum(axis=0)
-    expected = np.zeros(40)
+        seen[labels[customer], item] += 1
     for customer, item in zip(*parts.hidden.nonzero(), strict=True):
-        segment = labels[customer]
-        share = popularity[item] / popularity.sum()
-        mixed = (
-            own[segment] * counts[segment, item] / counts[segment].sum()
-            + (1 - own[segment]) * share
-        )
-        expected[customer] += np.log2(mixed / share)
+        hidden[customer % 5, labels[customer], item] += 1
+    popular = seen.sum(axis=0) / seen.sum()
+    expected = np.zeros(40)
+    for fold in range(5):
+        others = hidden.sum(axis=0) - hidden[fold]
+        segments, items = np.divmod(np.arange(24), 8)
+        n, n_segment = others[segments, items], others.sum(axis=1)[segments]
+        in_seen = seen[segments, items] / seen.sum(axis=1)[segments] / popular[items]
+        one_less = np.maximum(n - 1, 0) / (n_segment - 1) / popular[items]
+        weights = mixture_weights(n, segments, np.stack([in_seen, one_less]), 3)
+        for customer, item in zip(*parts.hidden.nonzero(), strict=True):
+            if customer % 5 == fold:
+                segment = labels[customer]
+                share = (
+                    weights[0, segment] * seen[segment, item] / seen[segment].sum()
+                    + weights[1, segment] * others[segment, item] / others[segment].sum()
+                    + weights[2, segment] * popular[item]
+                )
+                expected[customer] += np.log2(share / popular[item])
     assert bits_gained(parts, labels, 3) == pytest.approx(expected)
 
 
-def test_own_weights_make_left_out_interactions_most_probable():
-    counts = np.array([[9.0, 1, 0, 2], [1, 7, 3, 3]])
-    popularity = counts.sum(axis=0)
+def test_mixture_weights_make_the_interactions_most_probable(monkeypatch):
+    monkeypatch.setattr(held_out, "_EM_STEPS", 2000)
+    n = np.array([9.0, 1, 4, 2, 1, 7, 3, 3])
+    segments = np.repeat([0, 1], 4)
+    ratios = np.array([[2.0, 0.1, 0.9, 1, 0.5, 1.5, 1.2, 1], [1, 1.4, 0.8, 0, 0, 2, 1, 0.3]])
 
-    def log_likelihood(segment, weight):
-        total = 0.0
-        for item, n in enumerate(counts[segment]):
-            own = (n - 1) / (counts[segment].sum() - 1)
-            share = (popularity[item] - 1) / (popularity.sum() - 1)
-            total += n * np.log(weight * own + (1 - weight) * share) if n else 0.0
-        return total + np.log(1 - weight)  # the one interaction of doubt
+    def log_likelihood(segment, a, b):
+        mine = segments == segment
+        mixed = a * ratios[0, mine] + b * ratios[1, mine] + 1 - a - b
+        return (n[mine] * np.log(mixed)).sum() + np.log(1 - a - b)  # the one interaction of doubt
 
-    grid = np.linspace(0, 0.999, 1000)
-    for segment, weight in enumerate(own_weights(counts)):
-        best = max(log_likelihood(segment, w) for w in grid)
-        assert log_likelihood(segment, weight) == pytest.approx(best, abs=1e-3)
+    weights = mixture_weights(n, segments, ratios, 2)
+    assert weights.sum(axis=0) == pytest.approx(1)
+    grid = np.linspace(0, 0.99, 100)
+    for segment, (a, b, _) in enumerate(weights.T):
+        best = max(log_likelihood(segment, x, y) for x in grid for y in grid if x + y < 1)
+        assert log_likelihood(segment, a, b) >= best - 1e-9
+
+
+def test_segments_that_are_an_item_each_gain_although_hiding_it_moves_the_customer():
+    """Two items a customer, of one pair of three: without what others hide it looks worse than nothing."""
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(0, 3, 900)
+    X = sp.csr_array(np.eye(6)[2 * pairs] + np.eye(6)[2 * pairs + 1])
+    parts = hide(X, rng=rng, share=0.5)
+    by_item = parts.seen.toarray().argmax(axis=1)
+    gain, _ = mean_gain(bits_gained(parts, by_item, 6), np.diff(parts.hidden.indptr))
+    assert gain == pytest.approx(np.log2(6), abs=0.1)
 
 
 def test_a_segment_of_one_item_does_not_make_the_others_impossible():
-    seen = csr([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1]])
-    hidden = csr([[0, 1], [0, 0], [0, 0], [0, 0], [1, 0]])
-    bits = bits_gained(Hidden(seen, hidden), np.array([0, 0, 0, 1, 1]), 2)
+    rng = np.random.default_rng(0)
+    hidden = csr(np.eye(2)[rng.integers(0, 2, 60)])
+    labels = np.repeat([0, 1], 30)
+    bits = bits_gained(Hidden(csr(np.eye(2)[labels]), hidden), labels, 2)
     assert np.isfinite(bits).all()
-    assert (bits[[0, 4]] < 0).all()
+
+
+def test_where_nothing_is_hidden_of_others_popularity_answers():
+    parts = Hidden(csr([[1, 0], [1, 0], [0, 1]]), csr([[0, 1], [0, 0], [0, 0]]))
+    assert bits_gained(parts, np.array([0, 0, 1]), 2).tolist() == [0, 0, 0]
 
 
 def test_knowing_the_planted_segment_gains_and_a_random_one_does_not(parts):

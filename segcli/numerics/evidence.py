@@ -442,13 +442,6 @@ def _in_words(table: pd.DataFrame, supported: tuple[int, ...], peak: int | None)
 
 def _none_in_words(table: pd.DataFrame, peak: int | None) -> str:
     if peak is None:
-        above_null = table["held_out_gain"] - table["held_out_gain_null_max"]
-        if above_null.max() >= LEAST_GAIN_ABOVE_NULL:
-            return (
-                "no supported k: tastes differ, but segments predict hidden interactions no better than "
-                "popularity does. Where customers have few interactions each, hiding some may change "
-                "the segment itself, so this is no proof that there are none."
-            )
         return "no supported k: these customers differ in activity, not in taste."
     gain = table["held_out_gain"][peak]
     return (

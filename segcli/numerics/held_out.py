@@ -4,6 +4,11 @@ A share of every customer's interactions is hidden, the rest is segmented, and t
 predicted from the segment and from popularity alone. The hidden part is what the clustering did not
 see, so whatever is found in it is not an echo of how the segments were made.
 
+What a segment's customers are seen to have is such an echo: where customers have few interactions, a
+segment is those who have a certain item, and whoever has it hidden is elsewhere. So what a segment has
+is also taken from what is hidden of its other customers, and hidden interactions of other customers
+decide how far to believe either. Segments that predict nothing then gain about 0.
+
 References
 ----------
 Owen & Perry (2009) on holding out entries of a matrix, Ann. Appl. Stat. 3, 564-594,
@@ -22,7 +27,10 @@ import scipy.sparse as sp
 
 SHARE_HIDDEN = 0.2
 
-_EM_STEPS = 30
+N_FOLDS = 5
+"""Customers are predicted from the hidden interactions of the other folds."""
+
+_EM_STEPS = 15
 
 _DOUBT = 1.0
 """Interactions, beside a segment's own, for which popularity answers: no item is ever impossible."""
@@ -74,9 +82,11 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     hidden items are twice as probable as by popularity alone. An item that nobody is seen to have is
     unknown to both sides and gains 0.
 
-    ``P(item | segment)`` mixes the segment's own share of seen interactions with popularity
-    (Jelinek & Mercer 1980) by `own_weights`. A segment without a taste of its own is thus described
-    by popularity, and gains nothing rather than noise. Popularity is that of the seen part.
+    ``P(item | segment)`` mixes three shares (Jelinek & Mercer 1980) by `mixture_weights`: the item's
+    among what the segment's customers are seen to have, its share of what is hidden of the segment's
+    customers in the other folds, and popularity, which is the item's share of all that is seen. The
+    weights, too, are learned in the other folds. A segment without a taste of its own is described by
+    popularity, and gains about nothing.
 
     Parameters
     ----------
@@ -90,16 +100,27 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     """
     seen, hidden = parts.seen, parts.hidden
     counts = _interactions(seen, labels, k)
-    totals = np.maximum(counts.sum(axis=1), 1)
     popularity = counts.sum(axis=0)
     customers = np.repeat(np.arange(len(labels)), np.diff(hidden.indptr))
     known = popularity[hidden.indices] > 0
     customers, items = customers[known], hidden.indices[known]
-    segments = labels[customers]
-    share = popularity[items] / popularity.sum()
-    ratios = counts[segments, items] / totals[segments] / share
-    own = own_weights(counts)[segments]
-    return np.bincount(customers, np.log2(own * ratios + 1 - own), len(labels))
+    cells, cell_of = np.unique(labels[customers] * len(popularity) + items, return_inverse=True)
+    segments, items = np.divmod(cells, len(popularity))
+    popular = popularity[items] / max(popularity.sum(), 1)
+    in_seen = counts[segments, items] / np.maximum(counts.sum(axis=1), 1)[segments] / popular
+    n_all = np.bincount(cell_of, minlength=len(cells))
+    folds = customers % N_FOLDS
+    bits = np.zeros(len(customers))
+    for fold in range(N_FOLDS):
+        mine = folds == fold
+        n = n_all - np.bincount(cell_of[mine], minlength=len(cells))
+        n_segment = np.bincount(segments, n, k)[segments]
+        in_hidden = n / np.maximum(n_segment, 1) / popular
+        one_less = np.maximum(n - 1, 0) / np.maximum(n_segment - 1, 1) / popular
+        weights = mixture_weights(n, segments, np.stack([in_seen, one_less]), k)[:, segments]
+        ratios = weights[0] * in_seen + weights[1] * in_hidden + weights[2]
+        bits[mine] = np.log2(ratios)[cell_of[mine]]
+    return np.bincount(customers, bits, len(labels))
 
 
 def mean_gain(bits: np.ndarray, n_hidden: np.ndarray) -> tuple[float, float]:
@@ -126,32 +147,33 @@ def mean_gain(bits: np.ndarray, n_hidden: np.ndarray) -> tuple[float, float]:
     return float(gain), float(error)
 
 
-def own_weights(counts: np.ndarray) -> np.ndarray:
-    """Return how much each segment's own shares deserve to count against popularity.
+def mixture_weights(n: np.ndarray, segments: np.ndarray, ratios: np.ndarray, k: int) -> np.ndarray:
+    """Return how much each source of a segment's shares deserves to count, popularity last.
 
-    The weight that makes the segment's interactions most probable when each is predicted from all
-    the others: leaving one out keeps a segment from praising itself. By expectation-maximisation.
+    The weights that make interactions most probable, by expectation-maximisation. A source that is
+    made of these interactions must leave each one out, so that it does not praise itself.
 
     Parameters
     ----------
-    counts : ndarray of shape (k, n_items), interactions
+    n : ndarray of shape (n_cells,), interactions of a segment with an item
+    segments : ndarray of shape (n_cells,), values in 0..k-1
+    ratios : ndarray of shape (n_sources, n_cells)
+        The item's share in the segment by each source, over its popularity.
+    k : int
 
     Returns
     -------
-    ndarray of shape (k,), 0 to below 1: 0 for a segment that is best described by popularity
+    ndarray of shape (n_sources + 1, k); each segment's weights add up to 1
     """
-    segments, items = np.nonzero(counts)
-    n = counts[segments, items]
-    totals, popularity = counts.sum(axis=1), counts.sum(axis=0)
-    others = popularity[items] - 1
-    own_share = (n - 1) / np.maximum(totals[segments] - 1, 1)
-    share = others / max(popularity.sum() - 1, 1)
-    ratios = np.divide(own_share, share, out=np.ones(len(n)), where=others > 0)
-    weights = np.full(len(counts), 0.5)
+    totals = np.bincount(segments, n, k) + _DOUBT
+    sources = np.vstack([ratios, np.ones(len(n))])
+    weights = np.full((len(sources), k), 1 / len(sources))
     for _ in range(_EM_STEPS):
-        own = weights[segments] * ratios
-        responsible = n * own / (own + 1 - weights[segments])
-        weights = np.bincount(segments, responsible, len(counts)) / (totals + _DOUBT)
+        parts = weights[:, segments] * sources
+        parts *= n / parts.sum(axis=0)
+        for source, part in enumerate(parts[:-1]):
+            weights[source] = np.bincount(segments, part, k) / totals
+        weights[-1] = 1 - weights[:-1].sum(axis=0)
     return weights
 
 
