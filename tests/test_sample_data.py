@@ -1,5 +1,6 @@
 """The sample is what its README says: made by its script, separable, uneven in activity."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from run_dirs import ok
 from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -192,3 +194,19 @@ def test_weighted_recipe_finds_the_truth(matrix, truth, n_components, seed):
 @pytest.mark.parametrize("n_components", [6, 10])
 def test_raw_recipe_does_not(matrix, truth, n_components):
     assert adjusted_rand_score(truth["segment"], find_segments(matrix, n_components)) < 0.3
+
+
+@pytest.mark.parametrize("name", ["stars", "counts"])
+def test_following_what_the_tool_recommends_finds_the_truth(name, truth, tmp_path):
+    """explore-pca recommends the components, explore-k the segments: nothing else is known."""
+    run = tmp_path / "run"
+    ok("ingest", FOLDER / f"{name}.csv", run)
+    ok("explore-pca", run)
+    n_components = json.loads((run / "components_verdict.json").read_text())["recommended"]
+    options = ("--n-components", n_components)
+    ok("explore-k", run, *options, "--k-max", 8)
+    k = json.loads((run / "k_verdict.json").read_text())["recommended"]
+    ok("cluster", run, *options, "--n-clusters", k, "--evidence", "none")
+    found = pd.read_csv(run / "segments.csv").merge(truth, on="customer")
+    assert k == 6
+    assert adjusted_rand_score(found["segment_x"], found["segment_y"]) > 0.95

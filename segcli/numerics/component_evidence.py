@@ -33,6 +33,7 @@ from segcli import progress
 from segcli.engine import ONE_THREAD, Blocks, Engine
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.errors import ChoiceError
+from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import leading_eigenpairs, n_components_limit
 from segcli.numerics.ranks import Ranks, shuffled
@@ -70,29 +71,14 @@ LEVELS = {"quick": Level(2, 4), "full": Level(5, 8)}
 def component_evidence_level(
     asked: str | None, n_customers: int, n_items: int
 ) -> tuple[Level | None, str | None]:
-    """Return how much evidence to gather, or None and the reason why there can be none.
-
-    Parameters
-    ----------
-    asked : a name of `LEVELS`, "none", or None for as much as is quick and possible
-
-    Raises
-    ------
-    ChoiceError
-        If a level is asked for that these data cannot bear.
-    """
-    if asked == "none":
-        return None, None
-    if n_customers >= LEAST_CUSTOMERS and n_items >= LEAST_ITEMS:
-        return LEVELS[asked or "quick"], None
-    trouble = (
-        f"{n_customers:,} customers with {n_items:,} items are too few to be split into halves: "
-        f"evidence needs at least {LEAST_CUSTOMERS} customers and {LEAST_ITEMS} items"
-    )
-    if asked is None:
-        return None, f"No evidence was gathered: {trouble}."
-    msg = f"{trouble}. Use --evidence none."
-    raise ChoiceError(msg)
+    """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
+    trouble = None
+    if n_customers < LEAST_CUSTOMERS or n_items < LEAST_ITEMS:
+        trouble = (
+            f"{n_customers:,} customers with {n_items:,} items are too few to be split into halves: "
+            f"evidence needs at least {LEAST_CUSTOMERS} customers and {LEAST_ITEMS} items"
+        )
+    return choose_level(asked, LEVELS, trouble)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
+from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
@@ -95,19 +96,7 @@ LEVELS = {"quick": Level(3, 2, 10), "full": Level(8, 5, 50)}
 def evidence_level(
     asked: str | None, X: sp.csr_array, ks: Sequence[int]
 ) -> tuple[Level | None, str | None]:
-    """Return how much evidence to gather, or None and the reason why there can be none.
-
-    Parameters
-    ----------
-    asked : a name of `LEVELS`, "none", or None for as much as is quick and possible
-
-    Raises
-    ------
-    ChoiceError
-        If a level is asked for that these data cannot bear.
-    """
-    if asked == "none":
-        return None, None
+    """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
     trouble = None
     if X.shape[0] < LEAST_CUSTOMERS:
         trouble = (
@@ -118,12 +107,7 @@ def evidence_level(
         trouble = "evidence takes counts or ratings from 0 up, and the matrix has negative values"
     elif max(ks) < 2:
         trouble = "one segment needs no evidence"
-    if trouble is None:
-        return LEVELS[asked or "quick"], None
-    if asked is None:
-        return None, f"No evidence was gathered: {trouble}."
-    msg = f"{trouble}. Use --evidence none."
-    raise ChoiceError(msg)
+    return choose_level(asked, LEVELS, trouble)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,39 @@
+"""How much evidence to gather: what was asked for, and what the data can bear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from segcli.errors import ChoiceError
+
+NONE = "none"
+DEFAULT = "quick"
+
+Level = TypeVar("Level")
+
+
+def choose_level(
+    asked: str | None, levels: Mapping[str, Level], trouble: str | None
+) -> tuple[Level | None, str | None]:
+    """Return how much evidence to gather, or None and the reason why there can be none.
+
+    Parameters
+    ----------
+    asked : a name of ``levels``, "none", or None for as much as is quick and possible
+    levels : what each name stands for
+    trouble : why these data cannot bear any evidence; None if they can
+
+    Raises
+    ------
+    ChoiceError
+        If a level is asked for that these data cannot bear.
+    """
+    if asked == NONE:
+        return None, None
+    if trouble is None:
+        return levels[asked or DEFAULT], None
+    if asked is None:
+        return None, f"No evidence was gathered: {trouble}."
+    msg = f"{trouble}. Use --evidence none."
+    raise ChoiceError(msg)
