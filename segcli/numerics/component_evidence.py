@@ -45,7 +45,7 @@ LEAST_COMPONENTS = 2
 LEAST_CUSTOMERS = 20
 LEAST_ITEMS = 4
 
-_TOLERANCE = 1e-2  # of the residual; an eigenvalue's error is of the order of its square
+_TOLERANCE = 1e-4
 _OVERSAMPLING = 10
 _NEGLIGIBLE = 1e-11  # of the largest eigenvalue: rounding
 _PURPOSE = 31  # keys this module's random streams

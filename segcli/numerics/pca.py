@@ -3,7 +3,8 @@
 The covariance of items acts on a block of vectors W as ``X'(XW) - n mu (mu'W)``: one pass over the
 rows, no centred matrix, no items × items matrix. A block Krylov method with full
 re-orthogonalisation and thick restarts needs few such passes, and its residuals, which come free,
-say when to stop. Where the customers or the items are few, their small Gram matrix is solved directly.
+say when to stop. Most passes are in single precision; the last, in double, is the one believed.
+Where the customers or the items are few, their small Gram matrix is solved directly.
 
 References
 ----------
@@ -28,14 +29,16 @@ from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.errors import ChoiceError
 from segcli.numerics.weighting import Weighting
 
-TOLERANCE = 1e-9
-"""Largest residual of an eigenpair, as a share of its eigenvalue, at which to stop."""
+TOLERANCE = 1e-6
+"""Largest error of an eigenvalue, as a share of itself, by its residual."""
 
 DIRECT_SIZE = 1000
 """With no more customers, or items, than this, their Gram matrix is solved directly, which is faster."""
 
-_OVERSAMPLING = 10
-_MAX_BASIS_BLOCKS = 16
+_BLOCK = 16
+_OVERSAMPLING = 16
+_MAX_BASIS = 6
+_LEAST_GAP = 0.05
 _MAX_PASSES = 300
 _RANK_TOLERANCE = 1e-11
 
@@ -158,11 +161,8 @@ def fit_pca(
         eigenvalues, vectors = direct(weighted, mean, n_components)
     else:
         rng = np.random.default_rng([seed, 1])
-        width = min(n_components + _OVERSAMPLING, n_items)
-        start = rng.standard_normal((n_items, width))[item_ranks]
-        eigenvalues, vectors = leading_eigenpairs(
-            lambda W: _scatter_product(weighted, mean, W), start, n_components, tolerance=tolerance
-        )
+        start = rng.standard_normal((n_items, min(_BLOCK, n_items)))[item_ranks]
+        eigenvalues, vectors = _iterated(weighted, mean, start, n_components, tolerance)
     kept = eigenvalues > _RANK_TOLERANCE * eigenvalues[0]
     loadings = vectors[:, kept].T
     peaks = loadings[np.arange(len(loadings)), np.abs(loadings).argmax(axis=1)]
@@ -188,24 +188,37 @@ def leading_eigenpairs(
     n_pairs: int,
     *,
     tolerance: float = TOLERANCE,
+    n_more: int = 0,
+    rounding: float = 100 * np.finfo(float).eps,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest eigenvalues of a symmetric positive semi-definite operator, and vectors.
 
-    Each pair's residual ``|Av - theta v|`` is at most ``tolerance * theta`` (or rounding, if larger).
+    It stops when the residuals say that no eigenvalue is off by more than ``tolerance`` times itself,
+    or when all that is left may be rounding. With ``r`` the length of a pair's residual and ``g`` the
+    distance to the eigenvalues that are not wanted, it is off by at most ``min(r, r² / g)`` (Parlett
+    1998, "The Symmetric Eigenvalue Problem", section 11.7). Where the last wanted and the first
+    unwanted are neighbours in a flat spectrum, as that of noise, ``g`` is taken as a twentieth of the
+    eigenvalue: near pairs mix, which changes the vectors and hardly the values.
 
     Parameters
     ----------
     operator : takes and returns an ndarray of shape (n, b); one pass over the data
-    start : ndarray of shape (n, b) with b >= n_pairs, random
+    start : ndarray of shape (n, b), random, or near the vectors that are sought
     n_pairs : int
+    tolerance : largest error of an eigenvalue as a share of itself
+    n_more : int
+        So many pairs that have not converged are returned too, to start again from.
+    rounding : what the operator may be wrong by, as a share of the largest eigenvalue
 
     Returns
     -------
-    eigenvalues : ndarray of shape (m,), descending, m = n_pairs or the operator's rank if smaller
+    eigenvalues : ndarray of shape (m,), descending
+        m = n_pairs + n_more, or the operator's rank if that is smaller.
     vectors : ndarray of shape (n, m)
     """
     n, width = start.shape
-    max_columns = min(_MAX_BASIS_BLOCKS * width, n)
+    n_kept = n_pairs + max(n_more, _OVERSAMPLING)
+    max_columns = min(_MAX_BASIS * n_kept + width, n)
     # Columns lie one after another, so that a few of them are one piece of memory.
     basis = np.empty((n, max_columns), order="F")
     T = np.empty((0, 0))
@@ -219,8 +232,8 @@ def leading_eigenpairs(
         projection = known.T @ image
         image -= known @ projection
         largest = max(largest, float(np.linalg.norm(projection, axis=0).max()))
-        rounding = np.finfo(float).eps * 100 * largest
-        following, R = _orthonormal(image, rounding)
+        negligible = rounding * largest
+        following, R = _orthonormal(image, negligible)
         # Twice is enough (Giraud et al. 2005). The second time after scaling, where what is left
         # of the basis in a short direction shows.
         correction = known.T @ following
@@ -229,24 +242,57 @@ def leading_eigenpairs(
             following, again = scipy.linalg.qr(following - known @ correction, mode="economic")
             R = again @ R
         T = _bordered(T, projection)
-        values, vectors = _largest_eigenpairs(T, width)
+        values, vectors = _largest_eigenpairs(T, n_kept)
         m = min(n_pairs, len(values))
+        returned = min(n_pairs + n_more, len(values))
         residuals = np.linalg.norm(R @ vectors[-block.shape[1] :, :m], axis=0)
         progress.report("principal components", n_pass)
-        done = bool(np.all(residuals <= np.maximum(tolerance * values[:m], rounding)))
+        errors = _largest_errors(values, residuals)
+        done = bool(np.all((errors <= tolerance * values[:m]) | (residuals <= negligible)))
         if (done and m == n_pairs) or following.shape[1] == 0:
-            return np.maximum(values[:m], 0.0), known @ vectors[:, :m]
+            return np.maximum(values[:returned], 0.0), known @ vectors[:, :returned]
         if size + following.shape[1] > max_columns:
             if max_columns == n:  # rounding: there is no room for another direction
                 following = following[:, : n - size]
                 if following.shape[1] == 0:
-                    return np.maximum(values[:m], 0.0), known @ vectors[:, :m]
+                    return np.maximum(values[:returned], 0.0), known @ vectors[:, :returned]
             else:
                 basis[:, : len(values)] = known @ vectors
                 T = np.diag(values)
         block = following
     msg = f"the principal components did not converge in {_MAX_PASSES} passes"
     raise ChoiceError(msg)
+
+
+def _largest_errors(values: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Return how far each wanted eigenvalue can be off, of the shape of ``residuals``."""
+    m = len(residuals)
+    beyond = values[m] if len(values) > m else 0.0
+    gaps = np.maximum(values[:m] - beyond, _LEAST_GAP * values[:m])
+    gaps = np.maximum(gaps, np.finfo(float).tiny)
+    return np.asarray(np.minimum(residuals, residuals**2 / gaps))
+
+
+def _iterated(
+    weighted: Blocks, mean: np.ndarray, start: np.ndarray, n_pairs: int, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the leading eigenpairs of the items' scatter matrix, by iteration.
+
+    First in single precision, which takes a third of the time; from where that ends, a pass or more
+    in double precision makes the eigenvalues right and measures the residuals.
+    """
+    single = weighted.transform(_in_single_precision)
+    _, vectors = leading_eigenpairs(
+        lambda W: _scatter_product(single, mean, W.astype(np.float32)),
+        start,
+        n_pairs,
+        tolerance=tolerance,
+        n_more=_OVERSAMPLING,
+        rounding=4 * float(np.finfo(np.float32).eps),
+    )
+    return leading_eigenpairs(
+        lambda W: _scatter_product(weighted, mean, W), vectors, n_pairs, tolerance=tolerance
+    )
 
 
 def _bordered(T: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -314,9 +360,16 @@ def _row_products(rows: Matrix) -> np.ndarray:
 
 
 def _scatter_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """Return the centred matrix's transpose, times itself, times W: one pass over the rows."""
-    (product,) = weighted.map_sum(_gram, W)
-    return np.asarray(product - np.outer(weighted.shape[0] * mean, mean @ W))
+    """Return the centred matrix's transpose, times itself, times W: passes over the rows.
+
+    A few columns at a time, so that they stay in the cache.
+    """
+    products = []
+    for first in range(0, W.shape[1], _BLOCK):
+        part = np.ascontiguousarray(W[:, first : first + _BLOCK])
+        product, sums = weighted.map_sum(_centred_gram, part, mean @ part)
+        products.append(product - np.outer(mean, sums))
+    return np.column_stack(products)
 
 
 def _moments(block: Block) -> tuple[np.ndarray, np.ndarray]:
@@ -329,9 +382,25 @@ def _moments(block: Block) -> tuple[np.ndarray, np.ndarray]:
     return sums, np.bincount(X.indices, X.data**2, n_items).astype(np.float64)
 
 
-def _gram(block: Block, W: np.ndarray) -> tuple[np.ndarray]:
+def _centred_gram(
+    block: Block, W: np.ndarray, mean_score: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return X' times the centred scores XW, and the scores' sums; in the precision of X."""
     X = block.matrix
-    return (X.T @ (X @ W),)
+    scores = X @ W - mean_score.astype(W.dtype)
+    product = np.asarray(X.T @ scores, dtype=np.float64)
+    return product, scores.sum(axis=0, dtype=np.float64)
+
+
+def _in_single_precision(block: Block) -> Matrix:
+    X = block.matrix
+    if isinstance(X, SparseMinusRankOne):
+        return SparseMinusRankOne(
+            X.sparse.astype(np.float32),
+            X.row_factors.astype(np.float32),
+            X.column_factors.astype(np.float32),
+        )
+    return sp.csr_array(X.astype(np.float32))
 
 
 def _scores(block: Block, pca: PCA) -> tuple[np.ndarray]:

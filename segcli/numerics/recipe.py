@@ -27,7 +27,7 @@ N_STARTS = 4
 PATIENCE = 1
 """Likewise for rounds of swaps."""
 
-PCA_TOLERANCE = 1e-5
+PCA_TOLERANCE = 1e-6
 """Far below what another half of the customers changes."""
 
 _SAME = 1e-9
