@@ -18,7 +18,7 @@ K ?= 6
 K_MAX ?= 20
 INGEST_OPTIONS ?=
 
-.PHONY: demo run test check lock clean
+.PHONY: demo run test check bench lock clean
 .DELETE_ON_ERROR:
 
 demo: run
@@ -73,6 +73,10 @@ $(VENV)/.dev: $(SEGCLI)
 	$(VENV)/bin/pip install --quiet --constraint requirements.lock --group dev
 	@touch $(VENV)/.dev
 
+$(VENV)/.bench: $(SEGCLI)
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --group bench
+	@touch $(VENV)/.bench
+
 # --- developing -----------------------------------------------------------------------------------
 
 test: $(VENV)/.dev
@@ -86,6 +90,11 @@ check: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 	.ci/check-package
 	$(VENV)/bin/pytest -n auto
+
+# What segcli costs beside scripts that do the same; on a machine with nothing else to do.
+bench: $(VENV)/.bench
+	$(VENV)/bin/python benchmarks/pipeline.py --size movielens-1m --repeats 3
+	$(VENV)/bin/python benchmarks/ingest.py --size 2m
 
 # The versions that demo, test and check install; run after changing a bound in pyproject.toml.
 lock: $(VENV)/.dev

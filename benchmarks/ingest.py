@@ -15,14 +15,20 @@ Needs the dependency group `bench`. Writes a Markdown table.
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from processes import (
+    ALIGNED,
+    COLUMNS,
+    Cost,
+    cells,
+    data_file,
+    read_into_memory,
+    run_python,
+    turn_order,
+)
 
 SEGCLI = "segcli"
 
@@ -37,75 +43,25 @@ def main() -> None:
     command.add_argument("--orders", nargs="+", default=["sorted", "shuffled"])
     command.add_argument("--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
     options, of_data = command.parse_known_args()
-    print("| ids | order | program | seconds | CPU seconds | peak memory, MB | time ÷ segcli's | "
-          "CPU ÷ segcli's | memory ÷ segcli's |\n|---|---|---|--:|--:|--:|--:|--:|--:|")  # fmt: skip
+    print(f"| ids | order | program | {COLUMNS} |\n|---|---|---|{ALIGNED}|")
     for ids in options.ids:
         for order in options.orders:
             file = data_file([*of_data, "--ids", ids, "--order", order])
             turns = []
             for turn in range(options.repeats):
-                subprocess.run(["cat", file], stdout=subprocess.DEVNULL, check=True)  # into memory
-                first = turn % len(options.programs)  # no program is always the first
-                order_of_turn = options.programs[first:] + options.programs[:first]
-                turns.append({name: measure(name, file) for name in order_of_turn})
+                read_into_memory(file)
+                names = turn_order(options.programs, turn)
+                turns.append({name: measure(name, file) for name in names})
             for name in options.programs:
-                print(f"| {ids} | {order} | {name} | {_row(turns, name)} |", flush=True)
-
-
-def data_file(options: list[str]) -> Path:
-    """Return the interactions that `data.py` makes; in a process of its own.
-
-    A process is born with its parent's peak memory: this one stays small.
-    """
-    script = Path(__file__).with_name("data.py")
-    made = subprocess.run(
-        [sys.executable, str(script), *options], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return Path(made.stdout.strip()) / "interactions.csv"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one process took: seconds by the clock and of CPU, and its peak memory in MB."""
-
-    seconds: float
-    cpu: float
-    memory: float
+                print(f"| {ids} | {order} | {name} | {cells(turns, name, SEGCLI)} |", flush=True)
 
 
 def measure(name: str, file: Path) -> Cost:
     """Return what a program takes to ingest a file."""
     with tempfile.TemporaryDirectory(dir=file.parent.parent) as folder:
         if name == SEGCLI:
-            words = ["-m", "segcli", "ingest", str(file), str(Path(folder) / "run")]
-        else:
-            words = [__file__, "--as", name, str(file), folder]
-        start = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        msg = f"{name} failed on {file}"
-        raise RuntimeError(msg)
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6)
-
-
-def _row(turns: list[dict[str, Cost]], name: str) -> str:
-    mine = [turn[name] for turn in turns]
-    seconds, cpu, memory = (
-        statistics.median(getattr(cost, what) for cost in mine)
-        for what in ("seconds", "cpu", "memory")
-    )
-    cells = [f"{seconds:.2f}", f"{cpu:.2f}", f"{memory:,.0f}"]
-    for what in ("seconds", "cpu", "memory"):
-        if SEGCLI not in turns[0]:
-            cells.append("–")
-            continue
-        ratios = [getattr(turn[name], what) / getattr(turn[SEGCLI], what) for turn in turns]
-        cells.append(f"{statistics.median(ratios):.2f}")
-    return " | ".join(cells)
+            return run_python(["-m", "segcli", "ingest", str(file), str(Path(folder) / "run")])
+        return run_python([__file__, "--as", name, str(file), folder])
 
 
 # The scripts: each imports what it needs, and no more.
