@@ -10,7 +10,16 @@ from sklearn.cluster import KMeans
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
-from segcli.numerics.kmeans import KMeansFit, assign, fit_all, fit_kmeans, plusplus, refine
+from segcli.numerics import kmeans
+from segcli.numerics.kmeans import (
+    KMeansFit,
+    assign,
+    fit_all,
+    fit_kmeans,
+    measure_inertias,
+    plusplus,
+    refine,
+)
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
@@ -31,6 +40,10 @@ def scores_of(matrix, n_components=5, name="raw"):
     weighted = weigh(blocks, weighting)
     pca = fit_pca(weighted, weighting, n_components, item_ranks=ranks.items, seed=0)
     return score(weighted, pca), ranks.customers
+
+
+def residuals(matrix):
+    return fit_weighting(LocalEngine(1).blocks(matrix), "pearson").apply(matrix)
 
 
 def blobs(sizes=(60, 40, 25, 15), seed=0):
@@ -377,6 +390,17 @@ def test_refine_never_makes_a_partition_worse(ratings):
     start = fit(X, 6, ranks=ranks)
     inertias = [refined(ratings, [start], steps)[0].inertia for steps in (0, 1, 2, 5, 50)]
     assert np.all(np.diff(inertias) <= 1e-9)
+
+
+@pytest.mark.parametrize("room", [1, 1 << 22], ids=["one by one", "all at once"])
+def test_measured_inertias_are_the_definition(engine, ratings, room, monkeypatch):
+    monkeypatch.setattr(kmeans, "_SUMS_ENTRIES", room)
+    X, ranks = scores_of(ratings)
+    fits = [fit(X, k, ranks=ranks) for k in (1, 2, 5, 9)]
+    for matrix in (ratings, ratings.toarray(), residuals(ratings)):
+        found = measure_inertias(engine.blocks(matrix), fits)
+        dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+        assert found == pytest.approx([inertia_of(dense, each.labels) for each in fits], rel=1e-10)
 
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array], ids=["dense", "sparse"])

@@ -18,7 +18,7 @@ Recognit. 36, 451-461. Lattanzi & Sohler (2019), "A better k-means++ algorithm v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -54,6 +54,7 @@ _SWAPS_TRIED = 4
 _SWAP_STEPS = 2
 _NEGLIGIBLE = 1e-12
 _ROUNDING = 1e-14
+_SUMS_ENTRIES = 1 << 22  # 32 MB
 
 Rows = np.ndarray | sp.csr_array | SparseMinusRankOne
 """Rows that have a distance from a center: dense scores or weighted rows of the full matrix."""
@@ -135,6 +136,7 @@ def fit_all(
     sample_size: int = SAMPLE_SIZE,
     through_every_k: bool = True,
     patience: int = PATIENCE,
+    least_progress: float = 0.0,
 ) -> list[KMeansFit]:
     """Return, for each k, the best partition that was found. Inertia never rises with k.
 
@@ -153,6 +155,8 @@ def fit_all(
         Seek through every k up to the largest, so that a k's partition does not depend on which
         others are asked for. False is faster where a few large k are.
     patience : rounds of swaps in a row without improvement before a k is given up
+    least_progress : float
+        Stop, on all customers, when a step lowers the inertia by no more than this share.
 
     Raises
     ------
@@ -164,7 +168,7 @@ def fit_all(
     rows = shuffled(customer_ranks, np.random.default_rng([seed, 2]))[:sample_size]
     path = range(1, max(ks) + 1) if through_every_k else ks
     best = _search(np.asarray(X.take(rows)), path, set(ks), n_starts, seed, patience)
-    _lloyd(X, best, "k-means")
+    _lloyd(X, best, "k-means", least_progress=least_progress)
     for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
             _continue_from(X, previous, this)
@@ -193,6 +197,33 @@ def refine(
         runs.append(_Run(fit.k, total / fit.sizes[:, None]))
     _lloyd(X, runs, "k-means on the full matrix", max_iterations=max_iterations)
     return [_finish(X, run, customer_ranks) for run in runs]
+
+
+def measure_inertias(X: Blocks, fits: Sequence[KMeansFit]) -> np.ndarray:
+    """Return the inertia of each partition about its own means in the space of X.
+
+    Without a step of k-means, and without holding the centers of more than a few partitions: one
+    pass over X for each few.
+
+    Parameters
+    ----------
+    X : blocks of shape (n_customers, n_columns), dense, sparse or sparse minus rank one
+    fits : partitions of the same customers found in another space
+
+    Returns
+    -------
+    ndarray of shape (n_fits,)
+    """
+    (_, total) = X.map_sum(_totals)
+    between: list[float] = []
+    for group in _groups(fits, X.shape[1]):
+        labels = np.stack([fit.labels for fit in group], axis=1)
+        sums = _group_sums(X, labels, [fit.k for fit in group])
+        between += [
+            float((squared_norms(each) / fit.sizes).sum())
+            for each, fit in zip(sums, group, strict=True)
+        ]
+    return np.asarray(np.maximum(float(total) - np.array(between), 0))
 
 
 def assign(X: Rows, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -352,6 +383,7 @@ def _lloyd(
     what: str | None = None,
     *,
     max_iterations: int = MAX_ITERATIONS,
+    least_progress: float = 0.0,
 ) -> None:
     """Take Lloyd steps for all runs together until each has converged; fill in their inertia."""
     threshold = TOLERANCE**2 * _mean_variance(X)
@@ -364,8 +396,11 @@ def _lloyd(
         for position, run in enumerate(active):
             rows = slice(offset, offset + run.k)
             offset += run.k
-            run.inertia = float(inertias[position])
+            before, run.inertia = run.inertia, float(inertias[position])
             if n_pass == max_iterations:
+                continue
+            if n_pass and before - run.inertia <= least_progress * before:
+                run.converged = True
                 continue
             moved = _move(X, run, sums[rows], counts[rows], threshold)
             run.converged = moved <= threshold
@@ -515,6 +550,18 @@ def _sum_by(X: Rows, labels: np.ndarray, n_labels: int) -> np.ndarray:
 def _sum_rows(indicator: sp.csr_array, X: Rows) -> np.ndarray:
     """Return ``indicator @ X``, dense."""
     return X.sum_rows(indicator) if isinstance(X, SparseMinusRankOne) else _dense(indicator @ X)
+
+
+def _groups(fits: Sequence[KMeansFit], n_columns: int) -> Iterator[list[KMeansFit]]:
+    """Yield the partitions in groups whose centers take no more than a stated room together."""
+    group: list[KMeansFit] = []
+    for fit in fits:
+        if group and (sum(one.k for one in group) + fit.k) * n_columns > _SUMS_ENTRIES:
+            yield group
+            group = []
+        group.append(fit)
+    if group:
+        yield group
 
 
 def _group_sums(X: Blocks, labels: np.ndarray, ks: Sequence[int]) -> list[np.ndarray]:

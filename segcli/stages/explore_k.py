@@ -20,7 +20,7 @@ from segcli.artifacts.catalogue import (
     MATRIX,
     PCA_MODEL,
 )
-from segcli.engine import Engine
+from segcli.engine import Blocks, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.evidence import (
     LEAST_STABILITY,
@@ -31,7 +31,7 @@ from segcli.numerics.evidence import (
     gather_evidence,
     verdict,
 )
-from segcli.numerics.kmeans import KMeansFit, fit_all, refine
+from segcli.numerics.kmeans import KMeansFit, fit_all, measure_inertias, refine
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
@@ -43,6 +43,12 @@ FULL_ITERATIONS = 20
 
 FULL_STARTS = 8
 """Starts of that partition: the steps on the full matrix make up for fewer."""
+
+FULL_WORK, FULL_ROOM = 2 * 10**8, 1 << 23
+"""Interactions times centers, and items times centers, up to which those steps are taken."""
+
+LEAST_PROGRESS = 1e-5
+"""When k-means stops on many customers: a curve does not show what is left (see `fit_all`)."""
 
 
 @dataclass(frozen=True)
@@ -148,18 +154,19 @@ def run(
         weighted = weigh(X, pca.weighting)
         scores = score(weighted, pca)
         on_reduced = engine.blocks(np.ascontiguousarray(scores[:, :n_components]))
-        fits_reduced = fit_all(on_reduced, ks, customer_ranks=ranks.customers, seed=seed)
+        fits_reduced = fit_all(
+            on_reduced, ks, customer_ranks=ranks.customers, seed=seed, least_progress=LEAST_PROGRESS
+        )
         fits_held = fit_all(
             engine.blocks(scores),
             ks,
             customer_ranks=ranks.customers,
             seed=seed,
             n_starts=FULL_STARTS,
+            least_progress=LEAST_PROGRESS,
         )
-        fits_full = refine(
-            weighted, fits_held, customer_ranks=ranks.customers, max_iterations=FULL_ITERATIONS
-        )
-        table = k_scores_table(reduced, fits_reduced, fits_full)
+        inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)
+        table = k_scores_table(reduced, fits_reduced, inertia_full)
         level, no_evidence = evidence_level(evidence, matrix, ks)
         document = None
         if level is not None:
@@ -243,13 +250,30 @@ def choose_ks(k_min: int, k_max: int | None, k_step: int, *, n_customers: int) -
     return list(range(k_min, max(largest, k_min) + 1, k_step))
 
 
+def _inertias_in_full(
+    weighted: Blocks, held: Sequence[KMeansFit], n_interactions: int, customer_ranks: np.ndarray
+) -> np.ndarray:
+    """Return the inertia on the full matrix for each k, by the partitions of all components held.
+
+    Where that is quick they are improved on the full matrix; elsewhere they are measured there. More
+    segments can only do better: cut one of the partition before.
+    """
+    n_centers = sum(fit.k for fit in held)
+    n_items = weighted.shape[1]
+    if n_interactions * n_centers <= FULL_WORK and n_items * n_centers <= FULL_ROOM:
+        fits = refine(weighted, held, customer_ranks=customer_ranks, max_iterations=FULL_ITERATIONS)
+        inertias = np.array([fit.inertia for fit in fits])
+    else:
+        inertias = measure_inertias(weighted, held)
+    return np.minimum.accumulate(inertias)
+
+
 def k_scores_table(
-    pca: PCA, reduced: Sequence[KMeansFit], full: Sequence[KMeansFit]
+    pca: PCA, reduced: Sequence[KMeansFit], inertia_full: np.ndarray
 ) -> pd.DataFrame:
     """Return one row per k: each inertia, and its share of the total variance of its space."""
     degrees = pca.n_customers - 1
     inertia_reduced = np.array([fit.inertia for fit in reduced])
-    inertia_full = np.array([fit.inertia for fit in full])
     return pd.DataFrame(
         {
             "k": [fit.k for fit in reduced],
