@@ -323,6 +323,13 @@ def validate(
     show_default=True,
     help="How many items to list for each segment.",
 )
+@click.option(
+    "--evidence",
+    type=click.Choice(["quick", "full", "none"]),
+    default=None,
+    help="How much to look at interactions that the making of segments did not see: 5 rounds of hiding "
+    "some, 10, or none.  [default: quick]",
+)
 @engine
 @as_json
 def report(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:

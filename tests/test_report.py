@@ -335,3 +335,11 @@ def test_the_echo_in_words():
         "the segments)."
     )
     assert echo_in_words(real, null).endswith("in data without segments 1.4 times (2.4 times).")
+
+
+def test_without_evidence_unseen_interactions_are_not_looked_at(place):
+    run_all(place)
+    looked_at = [name for name in table(place, "characteristic_items.csv") if "unseen" in name]
+    assert table(place, "characteristic_items.csv")[looked_at].notna().any(axis=None)
+    ok("report", place.run, "--evidence", "none")
+    assert table(place, "characteristic_items.csv")[looked_at].isna().all(axis=None)

@@ -20,7 +20,7 @@ from segcli.numerics.log_odds import LogOdds, score_log_odds
 from segcli.numerics.profiles import Profiles, profile_segments
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
-from segcli.numerics.unseen import SAMPLE_SIZE, UnseenProfiles, profile_unseen
+from segcli.numerics.unseen import N_ROUNDS, SAMPLE_SIZE, UnseenProfiles, profile_unseen
 
 LEAST_CUSTOMERS = 20
 """With fewer, rounds of hiding leave too little to look at."""
@@ -99,6 +99,7 @@ def describe_segments(
     seed: int,
     n_items: int,
     n_avoided: int,
+    n_rounds: int = N_ROUNDS,
     sample_size: int = SAMPLE_SIZE,
     engine: Engine = ONE_THREAD,
 ) -> Description:
@@ -113,6 +114,7 @@ def describe_segments(
     ranks : the ranks of X's customers and items
     seed : int
     n_items, n_avoided : items to list per segment, at most
+    n_rounds : rounds of hiding interactions; 0: unseen interactions are not looked at
     sample_size : customers to look at unseen interactions of, at most
     engine : runs the rounds of hiding
     """
@@ -124,7 +126,7 @@ def describe_segments(
         n_everyone=profiles.n_everyone,
     )
     unseen = None
-    if k > 1 and X.shape[0] >= LEAST_CUSTOMERS:
+    if n_rounds and k > 1 and X.shape[0] >= LEAST_CUSTOMERS:
         try:
             unseen = profile_unseen(
                 X,
@@ -133,6 +135,7 @@ def describe_segments(
                 recipe,
                 ranks=ranks,
                 seed=seed,
+                n_rounds=n_rounds,
                 sample_size=sample_size,
                 engine=engine,
             )
@@ -167,6 +170,7 @@ def null_echo(
     ranks: Ranks,
     seed: int,
     n_items: int,
+    n_rounds: int = N_ROUNDS,
     sample_size: int = SAMPLE_SIZE,
     engine: Engine = ONE_THREAD,
 ) -> Echo | None:
@@ -194,6 +198,7 @@ def null_echo(
         seed=seed,
         n_items=n_items,
         n_avoided=0,
+        n_rounds=n_rounds,
         sample_size=sample_size,
         engine=engine,
     ).echo

@@ -33,7 +33,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics.ranks import shuffled
 from segcli.numerics.weighting import squared_norms
 
-N_STARTS = 20
+N_STARTS = 10
 MAX_ITERATIONS = 300
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""

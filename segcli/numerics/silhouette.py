@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import pairwise_distances
 
 SAMPLE_SIZE = 2000
 """Customers, at most: all pairs of them are compared."""
@@ -54,6 +53,8 @@ def silhouettes(
     rng : draws the sample
     sample_size : customers in it, at most
     """
+    from sklearn.metrics import pairwise_distances  # takes as long to import as a small run
+
     rows = np.sort(rng.permutation(len(scores))[:sample_size])
     distances = pairwise_distances(scores[rows])
     found = []

@@ -23,7 +23,6 @@ from itertools import chain
 import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score
 
 from segcli.engine import ONE_THREAD, Block, Blocks, Engine, LocalEngine
 from segcli.numerics.kmeans import assign
@@ -193,7 +192,34 @@ def transfer_ari(
     """
     blocks = LocalEngine(n_threads=1).blocks(X)
     model = fit_naive_bayes(blocks, labels, int(labels.max()) + 1)
-    return float(adjusted_rand_score(other_labels, model.predict(others)))
+    return adjusted_rand(other_labels, model.predict(others))
+
+
+def adjusted_rand(labels: np.ndarray, other: np.ndarray) -> float:
+    """Return the adjusted Rand index of two labellings of the same customers.
+
+    The share of pairs of customers on which both agree, put together or apart, less what chance
+    alone would give: 1 if they are the same but for names, about 0 for unrelated ones, at least -.5.
+
+    Parameters
+    ----------
+    labels, other : ndarrays of shape (n,), values from 0 up
+
+    References
+    ----------
+    Hubert & Arabie (1985), "Comparing partitions", J. Classif. 2, 193-218, doi:10.1007/BF01908075.
+    """
+    table = contingency(labels, other)
+    together = _pairs(table)
+    rows, columns = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))
+    expected = rows * columns / max(_pairs(np.array([len(labels)])), 1.0)
+    most = (rows + columns) / 2
+    return 1.0 if most == expected else float((together - expected) / (most - expected))
+
+
+def _pairs(counts: np.ndarray) -> float:
+    """Return how many pairs there are within groups of these sizes."""
+    return float((counts.astype(np.float64) * (counts - 1) / 2).sum())
 
 
 def prediction_strength(own: np.ndarray, predicted: np.ndarray) -> float:

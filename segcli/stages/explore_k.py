@@ -41,8 +41,8 @@ DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
 """Lloyd steps on the full matrix, from the partition found on all the components held."""
 
-FULL_STARTS = 8
-"""Starts of that partition: the steps on the full matrix make up for fewer."""
+FULL_STARTS = 4
+"""Starts of that partition: fewer than of one to keep, for a curve."""
 
 FULL_WORK, FULL_ROOM = 2 * 10**8, 1 << 23
 """Interactions times centers, and items times centers, up to which those steps are taken."""
@@ -163,6 +163,8 @@ def run(
             customer_ranks=ranks.customers,
             seed=seed,
             n_starts=FULL_STARTS,
+            through_every_k=False,
+            patience=1,
             least_progress=LEAST_PROGRESS,
         )
         inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)

@@ -39,6 +39,9 @@ from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.typical import typical_customers
 
+N_ROUNDS_OF = {"none": 0, "quick": 5, "full": 10}
+"""Rounds of hiding interactions, by how much evidence is asked for."""
+
 N_AVOIDED = 5
 N_TYPICAL = 5
 N_IN_NAME = 3
@@ -85,9 +88,9 @@ class Report:
         return lines
 
 
-def run(run_dir: Path, *, n_top: int, engine: Engine) -> Report:
+def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> Report:
     """Read all that earlier stages found; write the report as page, text and tables."""
-    with open_stage(run_dir, "report", {"top": n_top}) as stage:
+    with open_stage(run_dir, "report", {"top": n_top, "evidence": evidence}) as stage:
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
         segments = stage.load(SEGMENTS)
@@ -99,6 +102,7 @@ def run(run_dir: Path, *, n_top: int, engine: Engine) -> Report:
         ranks = rank(X)
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
         seed = stage.record_of("cluster").seed or 0
+        n_rounds = N_ROUNDS_OF[evidence or "quick"]
         profiles = profile_segments(X, labels, k)
         described = describe_segments(
             matrix,
@@ -109,12 +113,20 @@ def run(run_dir: Path, *, n_top: int, engine: Engine) -> Report:
             seed=seed,
             n_items=n_top,
             n_avoided=N_AVOIDED,
+            n_rounds=n_rounds,
             engine=engine,
         )
         echo, echo_null = described.echo, None
         if echo is not None:
             echo_null = null_echo(
-                matrix, k, recipe, ranks=ranks, seed=seed, n_items=n_top, engine=engine
+                matrix,
+                k,
+                recipe,
+                ranks=ranks,
+                seed=seed,
+                n_items=n_top,
+                n_rounds=n_rounds,
+                engine=engine,
             )
 
         names = items["name"].where(items["name"] != "", items["item"])
