@@ -6,8 +6,7 @@
 segcli is six processes in a row, with the weighting and the choices of the scripts: raw values, 50
 components of which 10 are used, k = 2, 4, ..., 50 on these and in full, 26 segments.
 
-segcli                    without evidence: `--evidence none` wherever there is that option. What the
-                          report lists is still looked up in hidden interactions, which no script does
+segcli                    without evidence: `--evidence none`
 segcli, quick evidence    every figure beside the same on data without segments
 segcli, full evidence     likewise, with more of them
 script (KMeans)           pandas and scikit-learn, sparse: the same plots and tables, naive Bayes in
@@ -178,7 +177,7 @@ def segcli_stages(
         ("explore-k", str(run), *components, *sweep, *chance),
         ("cluster", str(run), *components, "--n-clusters", str(N_SEGMENTS), *chance),
         ("validate", str(run), *chance),
-        ("report", str(run), "--top", str(N_TOP)),
+        ("report", str(run), "--top", str(N_TOP), "--evidence", evidence),
     ]
 
 
