@@ -66,6 +66,15 @@ class Artifact(Generic[T]):
     format: Format[T]
 
 
+@dataclass(frozen=True)
+class MatrixSize:
+    """How large a matrix is."""
+
+    n_customers: int
+    n_items: int
+    n_interactions: int
+
+
 class SparseMatrix:
     """A CSR matrix as `scipy.sparse.save_npz` writes it, uncompressed (75 times faster to write)."""
 
@@ -77,6 +86,15 @@ class SparseMatrix:
         try:
             with path.open("rb") as file:  # numpy leaves a path open when it holds no zip
                 return sp.csr_array(sp.load_npz(file))
+        except _DAMAGE as error:
+            raise ValueError(str(error)) from error
+
+    def size(self, path: Path) -> MatrixSize:
+        """Return the size of the matrix in ``path`` without reading its entries."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
+                n_customers, n_items = parts["shape"].tolist()
+                return MatrixSize(n_customers, n_items, int(parts["indptr"][-1]))
         except _DAMAGE as error:
             raise ValueError(str(error)) from error
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from segcli.artifacts import catalogue, manifest
-from segcli.artifacts.formats import Artifact
+from segcli.artifacts.formats import Artifact, MatrixSize, SparseMatrix
 from segcli.errors import ResourceError, RunDirectoryError
 
 T = TypeVar("T")
@@ -68,6 +68,14 @@ class Stage:
         if not self.has(artifact):
             return None
         return _read(self.run_dir, self.records, artifact)
+
+    def size_of_matrix(self) -> MatrixSize | None:
+        """Return how large the matrix is; None if that cannot be told: loading it will say why."""
+        path = self.run_dir / catalogue.MATRIX.name
+        try:
+            return SparseMatrix().size(path)
+        except (ValueError, OSError):
+            return None
 
     def record_of(self, stage: str) -> manifest.Record:
         """Return the record of an earlier stage, which must have run."""

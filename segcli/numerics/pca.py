@@ -119,6 +119,12 @@ def n_components_limit(n_customers: int, n_items: int) -> int:
     return min(n_customers - 1, n_items)
 
 
+def n_columns_held(n_components: int) -> int:
+    """Return the most columns, of a number per item each, that `fit_pca` holds at once."""
+    n_kept = n_components + _OVERSAMPLING
+    return _MAX_BASIS * n_kept + _BLOCK + 2 * n_kept  # the basis, what it leads to, and its image
+
+
 def fit_pca(
     weighted: Blocks,
     weighting: Weighting,

@@ -36,6 +36,7 @@ from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_row
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, nan_mean, segment_stability
 from segcli.numerics.weighting import weigh
+from segcli.stages.memory import require_memory_for
 
 EVENS_OUT = ("tfidf", "pearson", "l2")
 """Weightings that take activity out, as far as it goes."""
@@ -188,6 +189,9 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
+        require_memory_for(
+            stage, way_out="Ingest a sample of the customers, or use a machine with more memory."
+        )
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL).first(n_components)

@@ -36,6 +36,7 @@ from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.weighting import weigh
+from segcli.stages.memory import require_memory_for
 
 DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
@@ -43,6 +44,9 @@ FULL_ITERATIONS = 20
 
 FULL_STARTS = 4
 """Starts of that partition: fewer than of one to keep, for a curve."""
+
+KEPT_PER_CUSTOMER = 200
+"""Numbers: scores on all components and on those chosen, a label for each k, and room to step."""
 
 FULL_WORK, FULL_ROOM = 2 * 10**8, 1 << 23
 """Interactions times centers, and items times centers, up to which those steps are taken."""
@@ -145,6 +149,11 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "explore-k", parameters, seed=seed) as stage:
+        require_memory_for(
+            stage,
+            per_customer=KEPT_PER_CUSTOMER,
+            way_out="Ingest a sample of the customers, or use a machine with more memory.",
+        )
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL)

@@ -30,9 +30,10 @@ from segcli.numerics.component_evidence import (
     gather_component_evidence,
 )
 from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_components
-from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
+from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
+from segcli.stages.memory import require_memory_for
 
 DEFAULT_MAX_COMPONENTS = 50
 
@@ -175,6 +176,12 @@ def run(
     """Read `MATRIX` and `ITEMS`; write the components, their faces and the evidence; return them."""
     parameters = {"max_components": max_components, "weighting": weighting, "evidence": evidence}
     with open_stage(run_dir, "explore-pca", parameters, seed=seed) as stage:
+        require_memory_for(
+            stage,
+            per_item=n_columns_held(max_components or DEFAULT_MAX_COMPONENTS),
+            way_out="Ask for fewer --max-components, ingest a sample of the customers, or use a machine "
+            "with more memory.",
+        )
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
         X = engine.blocks(matrix)

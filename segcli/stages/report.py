@@ -38,6 +38,7 @@ from segcli.numerics.profiles import Profiles, profile_segments, top
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.typical import typical_customers
+from segcli.stages.memory import require_memory_for
 
 N_ROUNDS_OF = {"none": 0, "quick": 5, "full": 10}
 """Rounds of hiding interactions, by how much evidence is asked for."""
@@ -91,6 +92,9 @@ class Report:
 def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> Report:
     """Read all that earlier stages found; write the report as page, text and tables."""
     with open_stage(run_dir, "report", {"top": n_top, "evidence": evidence}) as stage:
+        require_memory_for(
+            stage, way_out="Ingest a sample of the customers, or use a machine with more memory."
+        )
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
         segments = stage.load(SEGMENTS)

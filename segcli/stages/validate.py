@@ -44,6 +44,7 @@ from segcli.numerics.judgement import (
 )
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe, in_rank_order, sample_rows
+from segcli.stages.memory import require_memory_for
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,9 @@ class Validation:
 def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Validation:
     """Read the matrix and the segments; write `VALIDATION`, `CONFUSION_MATRIX` and its plot."""
     with open_stage(run_dir, "validate", {"evidence": evidence}, seed=seed) as stage:
+        require_memory_for(
+            stage, way_out="Ingest a sample of the customers, or use a machine with more memory."
+        )
         matrix = stage.load(MATRIX)
         segmentation = stage.load(SEGMENTATION)
         clustering = stage.load(CLUSTERING)

@@ -1,0 +1,64 @@
+"""How much memory there is, and a refusal, in time, of what would need more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+from segcli.errors import ResourceError
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def require_memory(n_bytes: float, *, work: str, way_out: str) -> None:
+    """Refuse work that needs more memory than is free.
+
+    Parameters
+    ----------
+    n_bytes : float, what the work is estimated to need
+    work : what needs it, to begin the message with
+    way_out : what to do instead, a sentence
+
+    Raises
+    ------
+    ResourceError
+        With both figures and the way out.
+    """
+    available = available_memory()
+    if n_bytes > available:
+        msg = (
+            f"{work} needs about {_gigabytes(n_bytes)} of memory, and {_gigabytes(available)} are free. "
+            f"{way_out}"
+        )
+        raise ResourceError(msg)
+
+
+def available_memory() -> int:
+    """Return the bytes that this process may still take without swapping.
+
+    What the machine has free, or less where the process or its container (cgroup v2) is held to a
+    limit.
+    """
+    limits = [int(psutil.virtual_memory().available)]
+    used = int(psutil.Process().memory_info().rss)
+    if hasattr(psutil, "RLIMIT_AS"):
+        soft, _ = psutil.Process().rlimit(psutil.RLIMIT_AS)
+        if soft >= 0:
+            limits.append(int(soft) - used)
+    container = _number_in(_CGROUP / "memory.max")
+    if container is not None:
+        limits.append(container - (_number_in(_CGROUP / "memory.current") or 0))
+    return max(min(limits), 0)
+
+
+def _number_in(path: Path) -> int | None:
+    """Return the number that a file holds; None if it is absent or holds a word, such as "max"."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _gigabytes(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.1f} GB"

@@ -1,0 +1,45 @@
+"""What a stage will need of memory, told from the matrix's size before it is read.
+
+The figures are fitted to peaks measured at 1 to 25 million interactions (`benchmarks/README.md`), and
+err towards too much.
+"""
+
+from __future__ import annotations
+
+from segcli.artifacts import Stage
+from segcli.engine.memory import require_memory
+
+_PROGRAM = 200e6
+_PER_INTERACTION = 45
+"""Bytes: 12 of the matrix, as many and more of the weighted one, and room to make it."""
+
+_NUMBER = 8
+
+
+def require_memory_for(
+    stage: Stage, *, per_customer: int = 0, per_item: int = 0, way_out: str
+) -> None:
+    """Refuse a stage whose estimated need of memory exceeds what is free.
+
+    Parameters
+    ----------
+    stage : an open stage that will read the matrix
+    per_customer, per_item : numbers held for each, beside the matrix
+    way_out : what to do instead, a sentence
+
+    Raises
+    ------
+    ResourceError
+    """
+    size = stage.size_of_matrix()
+    if size is None:
+        return
+    numbers = size.n_customers * per_customer + size.n_items * min(per_item, size.n_items)
+    require_memory(
+        _PROGRAM + size.n_interactions * _PER_INTERACTION + numbers * _NUMBER,
+        work=(
+            f"{stage.name} of {size.n_interactions:,} interactions of {size.n_customers:,} customers "
+            f"with {size.n_items:,} items"
+        ),
+        way_out=way_out,
+    )

@@ -1,0 +1,48 @@
+"""What would not fit in memory is refused in time, with the figures and a way out."""
+
+import pytest
+from run_dirs import STAGES, invoke, ok, workplace_in
+
+from segcli.engine import memory
+from segcli.engine.memory import available_memory, require_memory
+from segcli.errors import ResourceError
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if name != "ingest"])
+def test_a_stage_that_would_not_fit_is_refused_and_changes_nothing(stage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = workplace_in(tmp_path)
+    for name, options in STAGES.items():
+        if name == stage:
+            break
+        ok(*options)
+    before = files(place.run)
+    monkeypatch.setattr(memory, "available_memory", lambda: 100_000_000)
+    result = invoke(*STAGES[stage])
+    assert result.exit_code == 1
+    assert f"{stage} of " in result.stderr
+    assert "needs about 0.2 GB of memory, and 0.1 GB are free" in result.stderr
+    assert "Ingest" in result.stderr or "ingest" in result.stderr
+    assert files(place.run) == before
+
+
+def test_the_need_grows_with_the_matrix(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
+    require_memory(1.9e9, work="a run", way_out="Buy more.")
+    with pytest.raises(ResourceError, match=r"a run needs about 2\.1 GB .* 2\.0 GB are free\. Buy"):
+        require_memory(2.1e9, work="a run", way_out="Buy more.")
+
+
+def test_a_container_and_its_limit_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    free = available_memory()
+    assert free > 0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory() == pytest.approx(free, rel=0.5)
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert available_memory() == 2_000_000
