@@ -392,6 +392,31 @@ def test_refine_never_makes_a_partition_worse(ratings):
     assert np.all(np.diff(inertias) <= 1e-9)
 
 
+def test_steps_that_hardly_pay_are_not_taken(ratings):
+    """Sought on a sample of 60, so that there is something left to do on all 300."""
+    X, ranks = scores_of(ratings)
+    blocks = LocalEngine(1).blocks(X)
+    exact, early = (
+        fit_all(blocks, [6, 9], customer_ranks=ranks, seed=0, sample_size=60, least_progress=least)
+        for least in (0.0, 0.02)
+    )
+    for one, other in zip(exact, early, strict=True):
+        assert other.n_iterations < one.n_iterations
+        assert one.inertia < other.inertia < 1.1 * one.inertia
+
+
+def test_through_the_asked_k_alone_they_are_as_good(ratings):
+    X, ranks = scores_of(ratings)
+    ks = [2, 5, 9, 14]
+    both = [
+        fit_all(LocalEngine(1).blocks(X), ks, customer_ranks=ranks, seed=0, through_every_k=every)
+        for every in (True, False)
+    ]
+    inertias = np.array([[found.inertia for found in fits] for fits in both])
+    assert np.all(np.diff(inertias) <= 0)
+    assert inertias[1] == pytest.approx(inertias[0], rel=0.02)
+
+
 @pytest.mark.parametrize("room", [1, 1 << 22], ids=["one by one", "all at once"])
 def test_measured_inertias_are_the_definition(engine, ratings, room, monkeypatch):
     monkeypatch.setattr(kmeans, "_SUMS_ENTRIES", room)

@@ -32,7 +32,6 @@ BLOCK_ENTRIES = 1 << 18
 ENTRIES_PER_COLUMN = 16
 """A block function may return an array per column: this many entries per column keep that cheap."""
 
-
 LONG = 4.0
 """Seconds of tasks that are worth starting processes for, which takes one or two."""
 
