@@ -38,9 +38,6 @@ MAX_ITERATIONS = 300
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
 
-PATIENCE = 2
-"""Rounds of swaps in a row without improvement before giving up: each draws other candidates."""
-
 SAMPLE_SIZE = 5_000
 """Customers from which starts are drawn, and on which they compete when there are more."""
 
@@ -135,7 +132,6 @@ def fit_all(
     n_starts: int = N_STARTS,
     sample_size: int = SAMPLE_SIZE,
     through_every_k: bool = True,
-    patience: int = PATIENCE,
     least_progress: float = 0.0,
 ) -> list[KMeansFit]:
     """Return, for each k, the best partition that was found. Inertia never rises with k.
@@ -154,7 +150,6 @@ def fit_all(
     through_every_k : bool
         Seek through every k up to the largest, so that a k's partition does not depend on which
         others are asked for. False is faster where a few large k are.
-    patience : rounds of swaps in a row without improvement before a k is given up
     least_progress : float
         Stop, on all customers, when a step lowers the inertia by no more than this share.
 
@@ -167,7 +162,7 @@ def fit_all(
     _check_ks(ks, n_customers)
     rows = shuffled(customer_ranks, np.random.default_rng([seed, 2]))[:sample_size]
     path = range(1, max(ks) + 1) if through_every_k else ks
-    best = _search(np.asarray(X.take(rows)), path, set(ks), n_starts, seed, patience)
+    best = _search(np.asarray(X.take(rows)), path, set(ks), n_starts, seed)
     _lloyd(X, best, "k-means", least_progress=least_progress)
     for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
@@ -288,7 +283,7 @@ def _check_ks(ks: Sequence[int], n_customers: int) -> None:
 
 
 def _search(
-    rows: np.ndarray, path: Sequence[int], ks: set[int], n_starts: int, seed: int, patience: int
+    rows: np.ndarray, path: Sequence[int], ks: set[int], n_starts: int, seed: int
 ) -> list[_Run]:
     """Return the best run found for each of ``ks`` on these rows, going through the k of ``path``.
 
@@ -305,7 +300,7 @@ def _search(
         if run is not None:
             grown = [plusplus(rows, k, rng, given=run.centers) for _ in range(_GROWN)]
             best = min(best, _best_of(X, grown, _SWAP_STEPS), key=_inertia)
-        run = _improved_by_swaps(X, rows, best, rng, patience) if k > 1 else best
+        run = _improved_by_swaps(X, rows, best, rng) if k > 1 else best
         if k in ks:
             found.append(run)
     return found
@@ -324,23 +319,17 @@ def _inertia(run: _Run) -> float:
     return run.inertia
 
 
-def _improved_by_swaps(
-    X: Blocks, rows: np.ndarray, run: _Run, rng: np.random.Generator, patience: int
-) -> _Run:
+def _improved_by_swaps(X: Blocks, rows: np.ndarray, run: _Run, rng: np.random.Generator) -> _Run:
     """Return the run after moving one center elsewhere and taking Lloyd steps, while that pays.
 
     X holds ``rows``. In each round the most promising swaps are tried.
     """
     norms = squared_norms(rows)
-    fruitless = 0
     for _ in range(_SWAP_ROUNDS):
         best = _best_of(X, _swaps(rows, norms, run.centers, rng), _SWAP_STEPS)
-        if best.inertia < run.inertia * (1 - _NEGLIGIBLE):
-            run, fruitless = best, 0
-        else:
-            fruitless += 1
-        if fruitless == patience:
+        if best.inertia >= run.inertia * (1 - _NEGLIGIBLE):
             break
+        run = best
     return run
 
 

@@ -24,9 +24,6 @@ from segcli.numerics.weighting import fit_weighting, weigh
 N_STARTS = 4
 """Starts per k: fewer than for the segmentation itself, as every figure averages over fits."""
 
-PATIENCE = 1
-"""Likewise for rounds of swaps."""
-
 PCA_TOLERANCE = 1e-6
 """Far below what another half of the customers changes."""
 
@@ -158,7 +155,6 @@ def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> Fitte
         seed=seed,
         n_starts=recipe.n_starts,
         through_every_k=False,
-        patience=PATIENCE,
     )
     return FittedRecipe(pca, tuple(partitions), scores)
 

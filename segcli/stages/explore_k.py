@@ -173,7 +173,6 @@ def run(
             seed=seed,
             n_starts=FULL_STARTS,
             through_every_k=False,
-            patience=1,
             least_progress=LEAST_PROGRESS,
         )
         inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)
