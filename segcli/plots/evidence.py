@@ -20,7 +20,7 @@ _PANELS = (
     ("transfer_ari", "Transfer ARI", "do items tell the segment?"),
     ("held_out_gain", "Held-out gain, bits", "do segments predict hidden interactions?"),
     ("jaccard_mean", "Jaccard stability", "mean (solid) and least stable segment (dotted)"),
-    ("silhouette", "Silhouette", "how well separated?"),
+    ("silhouette", "Silhouette", "how well separated? ({n:,} customers)"),
     ("activity_share", "Activity share", "how much do segments sort by activity alone?"),
 )
 
@@ -31,6 +31,7 @@ def k_evidence(
     thresholds: dict[str, float],
     supported: Sequence[int],
     recommended: int | None,
+    n_silhouette: int,
 ) -> Figure:
     """Draw one panel per measure: blue is the data, grey the nulls, green bands the supported k.
 
@@ -39,6 +40,7 @@ def k_evidence(
     table : DataFrame with a column ``k`` and, for each measure, ``<measure>``, ``<measure>_null`` and
         perhaps ``<measure>_se``
     thresholds : what a measure must reach, drawn as a dashed line
+    n_silhouette : customers that the silhouette compares with one another
     """
     figure, axes = new_figure(12, 6.6, 3, 2)
     for ax, (measure, title, question) in zip(axes, _PANELS, strict=True):
@@ -51,7 +53,7 @@ def k_evidence(
         ax.text(
             0.5,
             1.02,
-            question,
+            question.format(n=n_silhouette),
             transform=ax.transAxes,
             ha="center",
             va="bottom",

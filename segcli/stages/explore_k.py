@@ -22,6 +22,7 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Blocks, Engine
 from segcli.errors import ChoiceError
+from segcli.numerics import silhouette
 from segcli.numerics.evidence import (
     LEAST_STABILITY,
     LEAST_TRANSFER,
@@ -211,6 +212,7 @@ def run(
                     },
                     supported=found.supported,
                     recommended=found.recommended,
+                    n_silhouette=document["n_silhouette"],
                 ),
             )
         stage.save(K_SCORES, table)
@@ -237,6 +239,7 @@ def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:
         "n_components": gathered.recipe.n_components,
         "n_customers": gathered.n_customers,
         "is_sample": gathered.is_sample,
+        "n_silhouette": min(gathered.n_customers, silhouette.SAMPLE_SIZE),
         "n_splits": gathered.n_splits,
         "n_nulls": gathered.n_nulls,
     }
