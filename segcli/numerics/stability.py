@@ -22,7 +22,6 @@ from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import linear_sum_assignment
 
 from segcli.engine import ONE_THREAD, Block, Blocks, Engine, LocalEngine
 from segcli.numerics.kmeans import assign
@@ -300,6 +299,8 @@ def matched(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
     -------
     ndarray of shape (k,), a permutation of 0..k-1
     """
+    from scipy.optimize import linear_sum_assignment  # long to import, and not always needed
+
     table = np.bincount(reference * k + found, minlength=k * k).reshape(k, k)
     _, columns = linear_sum_assignment(table, maximize=True)
     return np.asarray(columns)
