@@ -25,7 +25,7 @@ def test_a_stage_that_would_not_fit_is_refused_and_changes_nothing(stage, tmp_pa
     result = invoke(*STAGES[stage])
     assert result.exit_code == 1
     assert f"{stage} of " in result.stderr
-    assert "needs about 0.2 GB of memory, and 0.1 GB are free" in result.stderr
+    assert "needs about 0.4 GB of memory, and 0.1 GB are free" in result.stderr
     assert "Ingest" in result.stderr or "ingest" in result.stderr
     assert files(place.run) == before
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.engine import Blocks, LocalEngine
+from segcli.engine import ONE_THREAD, Blocks, Engine
 from segcli.numerics import naive_bayes
 from segcli.numerics.agreement import Agreement, agreement
 from segcli.numerics.evidence import KEvidence, null_of
@@ -118,28 +119,42 @@ def evaluate_naive_bayes(
 
 
 def null_agreements(
-    X: sp.csr_array, recipe: Recipe, k: int, *, seed: int, n_nulls: int
+    X: sp.csr_array,
+    recipe: Recipe,
+    k: int,
+    *,
+    seed: int,
+    n_nulls: int,
+    engine: Engine = ONE_THREAD,
 ) -> dict[str, list[float]]:
     """Return the agreement of naive Bayes with segments made of nulls, a figure per null.
 
     Parameters
     ----------
     X : csr_array of shape (n_customers, n_items), unweighted, non-negative, in rank order
+    engine : runs the nulls
     """
-    found: dict[str, list[float]] = {"in_sample": [], "cross_validated": []}
-    for j in range(n_nulls):
-        null = null_of(X, j, seed=seed)
-        for fit in fit_recipe(null, recipe, [k], seed=seed).partitions:
-            evaluations = evaluate_naive_bayes(
-                LocalEngine(1).blocks(null),
-                fit.labels,
-                k,
-                customer_ranks=np.arange(X.shape[0]),
-                seed=seed,
-            )
-            for name, result in evaluations.items():
-                found[name].append(result.accuracy)
-    return found
+    tasks = [partial(_agreement_on_null, X, recipe, k, j, seed) for j in range(n_nulls)]
+    found = [one for one in engine.run_tasks(tasks, "naive Bayes on nulls") if one is not None]
+    return {name: [one[name] for one in found] for name in ("in_sample", "cross_validated")}
+
+
+def _agreement_on_null(
+    X: sp.csr_array, recipe: Recipe, k: int, j: int, seed: int
+) -> dict[str, float] | None:
+    """Return the agreement on the j-th null; None if it has no k segments."""
+    null = null_of(X, j, seed=seed)
+    partitions = fit_recipe(null, recipe, [k], seed=seed).partitions
+    if not partitions:
+        return None
+    evaluations = evaluate_naive_bayes(
+        ONE_THREAD.blocks(null),
+        partitions[0].labels,
+        k,
+        customer_ranks=np.arange(X.shape[0]),
+        seed=seed,
+    )
+    return {name: result.accuracy for name, result in evaluations.items()}
 
 
 def smaller_ks(k: int) -> list[int]:

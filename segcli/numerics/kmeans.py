@@ -295,7 +295,7 @@ def _search(
     run, found = None, []
     for i, k in enumerate(path):
         progress.report("k-means", i, len(path))
-        rng = np.random.default_rng([seed, 5, k])
+        rng = np.random.default_rng([seed, 12, k])
         best = _best_of(X, [start[:k] for start in starts], _RACE_STEPS, _FINALISTS)
         if run is not None:
             grown = [plusplus(rows, k, rng, given=run.centers) for _ in range(_GROWN)]

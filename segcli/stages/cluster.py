@@ -189,9 +189,7 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
-        require_memory_for(
-            stage, way_out="Ingest a sample of the customers, or use a machine with more memory."
-        )
+        require_memory_for(stage)
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL).first(n_components)

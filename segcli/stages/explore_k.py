@@ -150,11 +150,7 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "explore-k", parameters, seed=seed) as stage:
-        require_memory_for(
-            stage,
-            per_customer=KEPT_PER_CUSTOMER,
-            way_out="Ingest a sample of the customers, or use a machine with more memory.",
-        )
+        require_memory_for(stage, per_customer=KEPT_PER_CUSTOMER)
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL)

@@ -33,7 +33,7 @@ from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_compo
 from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
-from segcli.stages.memory import require_memory_for
+from segcli.stages.memory import WAY_OUT, require_memory_for
 
 DEFAULT_MAX_COMPONENTS = 50
 
@@ -179,8 +179,7 @@ def run(
         require_memory_for(
             stage,
             per_item=n_columns_held(max_components or DEFAULT_MAX_COMPONENTS),
-            way_out="Ask for fewer --max-components, ingest a sample of the customers, or use a machine "
-            "with more memory.",
+            way_out=f"Ask for fewer --max-components. {WAY_OUT}",
         )
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)

@@ -1,7 +1,7 @@
 """What a stage will need of memory, told from the matrix's size before it is read.
 
 The figures are fitted to peaks measured at 1 to 25 million interactions (`benchmarks/README.md`), and
-err towards too much.
+err towards too much; the processes that gather evidence, some 250 MB each, are not in them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from segcli.artifacts import Stage
 from segcli.engine.memory import require_memory
 
-_PROGRAM = 200e6
+WAY_OUT = "Ingest a sample of the customers, or use a machine with more memory."
+
+_PROGRAM = 400e6
 _PER_INTERACTION = 45
 """Bytes: 12 of the matrix, as many and more of the weighted one, and room to make it."""
 
@@ -17,7 +19,7 @@ _NUMBER = 8
 
 
 def require_memory_for(
-    stage: Stage, *, per_customer: int = 0, per_item: int = 0, way_out: str
+    stage: Stage, *, per_customer: int = 0, per_item: int = 0, way_out: str = WAY_OUT
 ) -> None:
     """Refuse a stage whose estimated need of memory exceeds what is free.
 

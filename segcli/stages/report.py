@@ -34,13 +34,14 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Engine
 from segcli.numerics.description import Description, Echo, describe_segments, null_echo
+from segcli.numerics.levels import choose_level
 from segcli.numerics.profiles import Profiles, profile_segments, top
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.typical import typical_customers
 from segcli.stages.memory import require_memory_for
 
-N_ROUNDS_OF = {"none": 0, "quick": 5, "full": 10}
+ROUNDS = {"quick": 5, "full": 10}
 """Rounds of hiding interactions, by how much evidence is asked for."""
 
 N_AVOIDED = 5
@@ -92,9 +93,7 @@ class Report:
 def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> Report:
     """Read all that earlier stages found; write the report as page, text and tables."""
     with open_stage(run_dir, "report", {"top": n_top, "evidence": evidence}) as stage:
-        require_memory_for(
-            stage, way_out="Ingest a sample of the customers, or use a machine with more memory."
-        )
+        require_memory_for(stage)
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
         segments = stage.load(SEGMENTS)
@@ -106,7 +105,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
         ranks = rank(X)
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
         seed = stage.record_of("cluster").seed or 0
-        n_rounds = N_ROUNDS_OF[evidence or "quick"]
+        n_rounds = choose_level(evidence, ROUNDS, None)[0] or 0
         profiles = profile_segments(X, labels, k)
         described = describe_segments(
             matrix,

@@ -124,9 +124,7 @@ class Validation:
 def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Validation:
     """Read the matrix and the segments; write `VALIDATION`, `CONFUSION_MATRIX` and its plot."""
     with open_stage(run_dir, "validate", {"evidence": evidence}, seed=seed) as stage:
-        require_memory_for(
-            stage, way_out="Ingest a sample of the customers, or use a machine with more memory."
-        )
+        require_memory_for(stage)
         matrix = stage.load(MATRIX)
         segmentation = stage.load(SEGMENTATION)
         clustering = stage.load(CLUSTERING)
@@ -198,7 +196,8 @@ def _gather(
         engine=engine,
     )
     ordered = in_rank_order(matrix, ranks, sample_rows(ranks, SAMPLE_SIZE, seed=seed))
-    return gathered, null_agreements(ordered, recipe, k, seed=seed, n_nulls=level.n_nulls)
+    nulls = null_agreements(ordered, recipe, k, seed=seed, n_nulls=level.n_nulls, engine=engine)
+    return gathered, nulls
 
 
 def _rests_on(gathered: KEvidence | None) -> dict[str, Any] | None:
