@@ -191,7 +191,7 @@ def test_customers_all_alike_are_refused(row, n_customers):
         of(np.tile(row, (n_customers, 1)), 1)
 
 
-@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e6])
+@pytest.mark.parametrize("scale", [1e-60, 1e-9, 1e-3, 1e6, 1e60])
 @pytest.mark.usefixtures("_both_ways")
 def test_the_unit_of_the_values_does_not_matter(ratings, scale):
     one, two = of(ratings, 5)[0], of(ratings * scale, 5)[0]

@@ -6,15 +6,11 @@ import scipy.sparse as sp
 
 from segcli.engine import LocalEngine
 from segcli.numerics import unseen as module
-from segcli.numerics.ranks import Ranks, rank
+from segcli.numerics.ranks import rank, ranks_by_position
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.unseen import profile_unseen, split_interactions
 
 RECIPE = Recipe("tfidf", 3)
-
-
-def by_position(X):
-    return Ranks(np.arange(X.shape[0]), np.arange(X.shape[1]))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +46,7 @@ def test_every_interaction_is_as_likely_in_every_part():
 
 def test_segments_that_never_change_have_their_plain_shares(tastes):
     X, groups = tastes
-    found = profile_unseen(X, groups, 3, RECIPE, ranks=by_position(X), seed=0)
+    found = profile_unseen(X, groups, 3, RECIPE, ranks=ranks_by_position(X), seed=0)
     assert found.together.tolist() == [1, 1, 1]
     dense = X.toarray() != 0
     for segment in range(3):
@@ -82,7 +78,7 @@ def test_against_the_definition_written_out(ratings, monkeypatch):
         return Fit(next(handed_out))
 
     monkeypatch.setattr(module, "fit_recipe", fit)
-    found = profile_unseen(X, own, k, RECIPE, ranks=by_position(X), seed=0, n_rounds=n_rounds)
+    found = profile_unseen(X, own, k, RECIPE, ranks=ranks_by_position(X), seed=0, n_rounds=n_rounds)
 
     has = X.toarray() != 0
     looked_at = has.sum(axis=1) > 1
@@ -107,8 +103,8 @@ def test_against_the_definition_written_out(ratings, monkeypatch):
 
 def test_segments_under_other_numbers_are_matched(tastes):
     X, groups = tastes
-    plain = profile_unseen(X, groups, 3, RECIPE, ranks=by_position(X), seed=0)
-    turned = profile_unseen(X, (groups + 1) % 3, 3, RECIPE, ranks=by_position(X), seed=0)
+    plain = profile_unseen(X, groups, 3, RECIPE, ranks=ranks_by_position(X), seed=0)
+    turned = profile_unseen(X, (groups + 1) % 3, 3, RECIPE, ranks=ranks_by_position(X), seed=0)
     assert np.allclose(turned.customers[[1, 2, 0]], plain.customers)
 
 
@@ -127,19 +123,21 @@ def test_moved_customers_and_items_have_the_same_profiles(ratings):
 
 def test_a_sample_is_said_to_be_one(tastes):
     X, groups = tastes
-    found = profile_unseen(X, groups, 3, RECIPE, ranks=by_position(X), seed=0, sample_size=60)
+    found = profile_unseen(X, groups, 3, RECIPE, ranks=ranks_by_position(X), seed=0, sample_size=60)
     assert (found.n_customers, found.is_sample, found.n_everyone) == (60, True, 60)
 
 
 def test_too_few_distinct_customers_for_k_give_nothing():
     X = sp.csr_array(np.tile([[1.0, 2, 0, 0, 1], [0, 0, 3, 1, 2]], (15, 1)))
     labels = np.arange(30) % 20
-    assert profile_unseen(X, labels, 20, Recipe("raw", 1), ranks=by_position(X), seed=0) is None
+    assert (
+        profile_unseen(X, labels, 20, Recipe("raw", 1), ranks=ranks_by_position(X), seed=0) is None
+    )
 
 
 def test_enough_is_five_found_or_five_expected(tastes):
     X, groups = tastes[0][:36], tastes[1][:36]
-    found = profile_unseen(X, groups, 3, RECIPE, ranks=by_position(X), seed=0)
+    found = profile_unseen(X, groups, 3, RECIPE, ranks=ranks_by_position(X), seed=0)
     expected = found.sizes[:, None] * found.everyone / 36
     assert found.is_enough.tolist() == ((found.found >= 5) | (expected >= 5)).tolist()
     assert found.is_enough.any()

@@ -36,7 +36,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import leading_eigenpairs, n_components_limit
-from segcli.numerics.ranks import Ranks, shuffled
+from segcli.numerics.ranks import Ranks, ranks_by_position, shuffled
 from segcli.numerics.weighting import fit_weighting, squared_norms
 
 SAMPLE_SIZE = 4000
@@ -225,7 +225,7 @@ def gather_component_evidence(
     def validate(matrix: Deflated) -> BiCrossValidation:
         return bi_cross_validate(
             matrix,
-            ranks=_by_position(sample),
+            ranks=ranks_by_position(sample),
             n_components=len(ratios),
             n_folds=n_folds,
             seed=seed,
@@ -449,10 +449,6 @@ def _sample(X: Blocks, ranks: Ranks, size: int, rng: np.random.Generator) -> sp.
     return sample
 
 
-def _by_position(X: sp.csr_array) -> Ranks:
-    return Ranks(np.arange(X.shape[0]), np.arange(X.shape[1]))
-
-
 def _weighted(X: sp.csr_array, name: str) -> Deflated:
     return Deflated.of(fit_weighting(ONE_THREAD.blocks(X), name).apply(X))
 
@@ -460,7 +456,7 @@ def _weighted(X: sp.csr_array, name: str) -> Deflated:
 def _null(sample: sp.csr_array, weighting: str, j: int, seed: int) -> Deflated:
     """Return the j-th null, weighted."""
     rng = np.random.default_rng([seed, _PURPOSE, 1, j])
-    return _weighted(swapped(sample, ranks=_by_position(sample), rng=rng), weighting)
+    return _weighted(swapped(sample, ranks=ranks_by_position(sample), rng=rng), weighting)
 
 
 def _null_ratios(null: Callable[[], Deflated], n_components: int, seed: int) -> np.ndarray:

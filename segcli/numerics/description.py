@@ -18,7 +18,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics.evidence import null_of
 from segcli.numerics.log_odds import LogOdds, score_log_odds
 from segcli.numerics.profiles import Profiles, profile_segments
-from segcli.numerics.ranks import Ranks
+from segcli.numerics.ranks import Ranks, ranks_by_position
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.unseen import N_ROUNDS, SAMPLE_SIZE, UnseenProfiles, profile_unseen
 
@@ -179,7 +179,6 @@ def null_echo(
     The data are a null of the customers given, or of a sample of them (`evidence.null_of`).
     """
     ordered = in_rank_order(X, ranks, sample_rows(ranks, sample_size, seed=seed))
-    by_position = Ranks(np.arange(ordered.shape[0]), np.arange(ordered.shape[1]))
     null = null_of(ordered, 0, seed=seed)
     try:
         fit = fit_recipe(null, recipe, [k], seed=seed)
@@ -194,7 +193,7 @@ def null_echo(
         profiles,
         labels,
         recipe,
-        ranks=by_position,
+        ranks=ranks_by_position(ordered),
         seed=seed,
         n_items=n_items,
         n_avoided=0,

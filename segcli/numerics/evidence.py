@@ -48,7 +48,7 @@ from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
-from segcli.numerics.ranks import Ranks
+from segcli.numerics.ranks import Ranks, ranks_by_position
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.silhouette import silhouettes
 from segcli.numerics.stability import Resample, nan_mean, resample
@@ -235,7 +235,7 @@ def gather_evidence(
 
 def null_of(X: sp.csr_array, j: int, *, seed: int) -> sp.csr_array:
     """Return the j-th null of a matrix in rank order, the same for every stage of one seed."""
-    return swapped(X, ranks=_by_position(X), rng=np.random.default_rng([seed, 6, j]))
+    return swapped(X, ranks=ranks_by_position(X), rng=np.random.default_rng([seed, 6, j]))
 
 
 def verdict(evidence: KEvidence) -> KVerdict:
@@ -362,10 +362,6 @@ def _step_up(
     if i == 0 or np.isnan(gains[:i]).all():
         return mean_gain(bits[i], n_hidden)
     return mean_gain(bits[i] - bits[np.nanargmax(gains[:i])], n_hidden)
-
-
-def _by_position(X: sp.csr_array) -> Ranks:
-    return Ranks(np.arange(X.shape[0]), np.arange(X.shape[1]))
 
 
 def _gains(row: pd.Series) -> bool:

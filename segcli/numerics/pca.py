@@ -168,7 +168,10 @@ def fit_pca(
     else:
         rng = np.random.default_rng([seed, 1])
         start = rng.standard_normal((n_items, min(_BLOCK, n_items)))[item_ranks]
-        eigenvalues, vectors = _iterated(weighted, mean, start, n_components, tolerance)
+        # About as large as the values, for single precision holds none beyond 1e38; a power of two,
+        # which rounds nothing.
+        unit = 2.0 ** np.round(np.log2(squares.sum() / n_customers / n_items) / 2)
+        eigenvalues, vectors = _iterated(weighted, mean, unit, start, n_components, tolerance)
     kept = eigenvalues > _RANK_TOLERANCE * eigenvalues[0]
     loadings = vectors[:, kept].T
     peaks = loadings[np.arange(len(loadings)), np.abs(loadings).argmax(axis=1)]
@@ -280,16 +283,21 @@ def _largest_errors(values: np.ndarray, residuals: np.ndarray) -> np.ndarray:
 
 
 def _iterated(
-    weighted: Blocks, mean: np.ndarray, start: np.ndarray, n_pairs: int, tolerance: float
+    weighted: Blocks,
+    mean: np.ndarray,
+    unit: float,
+    start: np.ndarray,
+    n_pairs: int,
+    tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the leading eigenpairs of the items' scatter matrix, by iteration.
 
-    First in single precision, which takes a third of the time; from where that ends, a pass or more
-    in double precision makes the eigenvalues right and measures the residuals.
+    First in single precision and in ``unit``s, which takes a third of the time; from where that ends,
+    a pass or more in double precision makes the eigenvalues right and measures the residuals.
     """
-    single = weighted.transform(_in_single_precision)
+    single, single_mean = weighted.transform(_in_single_precision, unit), mean / unit
     _, vectors = leading_eigenpairs(
-        lambda W: _scatter_product(single, mean, W.astype(np.float32)),
+        lambda W: _scatter_product(single, single_mean, W.astype(np.float32)),
         start,
         n_pairs,
         tolerance=tolerance,
@@ -398,15 +406,15 @@ def _centred_gram(
     return product, scores.sum(axis=0, dtype=np.float64)
 
 
-def _in_single_precision(block: Block) -> Matrix:
+def _in_single_precision(block: Block, unit: float) -> Matrix:
     X = block.matrix
     if isinstance(X, SparseMinusRankOne):
         return SparseMinusRankOne(
-            X.sparse.astype(np.float32),
-            X.row_factors.astype(np.float32),
+            sp.csr_array((X.sparse / unit).astype(np.float32)),
+            (X.row_factors / unit).astype(np.float32),
             X.column_factors.astype(np.float32),
         )
-    return sp.csr_array(X.astype(np.float32))
+    return sp.csr_array((X / unit).astype(np.float32))
 
 
 def _scores(block: Block, pca: PCA) -> tuple[np.ndarray]:
