@@ -15,7 +15,7 @@ _MOST_CELLS_WITH_NUMBERS = 12
 
 def confusion_matrix(evaluations: Mapping[str, Agreement]) -> Figure:
     """Draw one panel per evaluation: rows are cluster labels, shaded by the share of the row."""
-    figure, axes = new_figure(5.2 * len(evaluations) + 0.8, 5.2, len(evaluations))
+    figure, axes = new_figure(5.2 * len(evaluations) + 0.8, 5.7, len(evaluations))
     for ax, (name, result) in zip(axes, evaluations.items(), strict=True):
         counts = result.confusion
         k = len(counts)
