@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
-from segcli.engine.rank_one import SparseMinusRankOne, stack
+from segcli.engine.rank_one import SparseMinusRankOne, stack, sum_groups
 from segcli.numerics import pca
 from segcli.numerics.kmeans import KMeansFit, assign, refine
 from segcli.numerics.pca import fit_pca, score
@@ -58,8 +58,10 @@ def test_products(rows):
 
 def test_sums_and_norms(rows):
     dense = rows.toarray()
-    indicator = sp.csr_array(RNG.integers(0, 2, (5, 40)).astype(float))
-    assert close(rows.sum_rows(indicator), indicator @ dense)
+    members, ends = np.array([3, 8, 0, 39, 3]), np.array([0, 2, 2, 5])
+    by_hand = np.stack([dense[[3, 8]].sum(axis=0), np.zeros(15), dense[[0, 39, 3]].sum(axis=0)])
+    assert close(rows.sum_groups(members, ends), by_hand)
+    assert close(sum_groups(sp.csr_array(dense), members, ends), by_hand)
     assert close(squared_norms(rows), (dense**2).sum(axis=1))
     assert close(rows.column_sums(), dense.sum(axis=0))
     assert close(rows.column_squares(), (dense**2).sum(axis=0))

@@ -64,20 +64,14 @@ class SparseMinusRankOne:
             return np.asarray(self.sparse @ W - self.row_factors * expected)
         return np.asarray(self.sparse @ W - np.outer(self.row_factors, expected))
 
-    def sum_rows(self, indicator: sp.csr_array) -> np.ndarray:
-        """Return ``indicator`` @ self.
-
-        Parameters
-        ----------
-        indicator : sparse of shape (n_groups, n)
-
-        Returns
-        -------
-        ndarray of shape (n_groups, m)
-        """
-        sums = (indicator @ self.sparse).toarray()
-        sums -= np.outer(indicator @ self.row_factors, self.column_factors)
-        return np.asarray(sums)
+    def sum_groups(self, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Return the sums of groups of rows, dense, as `sum_groups` does of a sparse matrix."""
+        sums = sum_groups(self.sparse, members, ends)
+        n_groups = len(ends) - 1
+        groups = np.repeat(np.arange(n_groups), np.diff(ends))
+        factors = np.bincount(groups, self.row_factors[members], n_groups)
+        sums -= np.outer(factors, self.column_factors)
+        return sums
 
     def squared_norms(self) -> np.ndarray:
         """Return each row's squared Euclidean length, an ndarray of shape (n,)."""
@@ -123,6 +117,27 @@ class Transposed:
         if Y.ndim == 1:
             return np.asarray(X.sparse.T @ Y - X.column_factors * expected)
         return np.asarray(X.sparse.T @ Y - np.outer(X.column_factors, expected))
+
+
+def sum_groups(S: sp.csr_array, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the sums of groups of a sparse matrix's rows, dense.
+
+    Parameters
+    ----------
+    S : csr_array of shape (n, m)
+    members : ndarray of row positions, group after group
+    ends : ndarray of shape (n_groups + 1,): group g is ``members[ends[g] : ends[g + 1]]``
+
+    Returns
+    -------
+    ndarray of shape (n_groups, m)
+    """
+    rows = sp.csr_array(S[members])
+    # A group's rows end to end are one row, whose repeated entries `toarray` adds up.
+    groups = sp.csr_array(
+        (rows.data, rows.indices, rows.indptr[ends]), shape=(len(ends) - 1, S.shape[1])
+    )
+    return np.asarray(groups.toarray())
 
 
 def stack(parts: Sequence[Any]) -> Any:

@@ -28,7 +28,7 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import Block, Blocks, LocalEngine
-from segcli.engine.rank_one import SparseMinusRankOne
+from segcli.engine.rank_one import SparseMinusRankOne, sum_groups
 from segcli.errors import ChoiceError
 from segcli.numerics.ranks import shuffled
 from segcli.numerics.weighting import squared_norms
@@ -185,8 +185,7 @@ def refine(
     fits : partitions of the same customers found in another space
     max_iterations : Lloyd steps in X; 0 only measures the inertia
     """
-    labels = np.stack([fit.labels for fit in fits], axis=1)
-    sums = _group_sums(X, labels, [fit.k for fit in fits])
+    sums = _group_sums(X, fits)
     runs = []
     for fit, total in zip(fits, sums, strict=True):
         runs.append(_Run(fit.k, total / fit.sizes[:, None]))
@@ -212,8 +211,7 @@ def measure_inertias(X: Blocks, fits: Sequence[KMeansFit]) -> np.ndarray:
     (_, total) = X.map_sum(_totals)
     between: list[float] = []
     for group in _groups(fits, X.shape[1]):
-        labels = np.stack([fit.labels for fit in group], axis=1)
-        sums = _group_sums(X, labels, [fit.k for fit in group])
+        sums = _group_sums(X, group)
         between += [
             float((squared_norms(each) / fit.sizes).sum())
             for each, fit in zip(sums, group, strict=True)
@@ -354,7 +352,7 @@ def _swaps(
     to_new = norms[:, None] - 2 * (rows @ rows[candidates].T) + norms[candidates]
     np.maximum(to_new, 0, out=to_new)
     kept = np.minimum(nearest[:, None], to_new)
-    lost = _sum_by(np.minimum(second[:, None], to_new) - kept, labels[:, None], k)
+    lost = _sum_by(np.minimum(second[:, None], to_new) - kept, labels, k)
     inertias = kept.sum(axis=0) + lost
     goes = inertias.argmin(axis=0)
     order = np.argsort(inertias.min(axis=0), kind="stable")[:_SWAPS_TRIED]
@@ -493,15 +491,9 @@ def _assign_and_sum(
         inertias[run] = np.maximum(norms + 2 * least, 0).sum()
     sizes = np.concatenate(counts)
     firsts = np.concatenate([np.arange(k) * n for k in ks])
-    members = sp.csr_array(
-        (
-            np.ones(n * len(ks)),
-            np.concatenate(customers) - np.repeat(firsts, sizes),
-            np.concatenate([[0], np.cumsum(sizes)]),
-        ),
-        shape=(len(centers), n),
-    )
-    return _sum_rows(members, X), sizes.astype(np.float64), inertias
+    members = np.concatenate(customers) - np.repeat(firsts, sizes)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    return _sum_groups(X, members, ends), sizes.astype(np.float64), inertias
 
 
 def _half_distances(X: Rows, centers: np.ndarray) -> Callable[[int, int], np.ndarray]:
@@ -528,17 +520,25 @@ def _half_distances(X: Rows, centers: np.ndarray) -> Callable[[int, int], np.nda
 
 
 def _sum_by(X: Rows, labels: np.ndarray, n_labels: int) -> np.ndarray:
-    """Return the sums of X's rows by label, each row counted under each of its labels."""
-    n, n_runs = labels.shape
+    """Return the sums of X's rows by label, of shape (n_labels, n_columns)."""
+    members = np.argsort(labels, kind="stable")
+    ends = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_labels))])
+    return _sum_groups(X, members, ends)
+
+
+def _sum_groups(X: Rows, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the sums of groups of X's rows, dense.
+
+    Group g holds the rows at ``members[ends[g] : ends[g + 1]]``.
+    """
+    if isinstance(X, SparseMinusRankOne):
+        return X.sum_groups(members, ends)
+    if not isinstance(X, np.ndarray):
+        return sum_groups(X, members, ends)
     indicator = sp.csr_array(
-        (np.ones(labels.size), labels.ravel(), np.arange(n + 1) * n_runs), shape=(n, n_labels)
+        (np.ones(len(members)), members, ends), shape=(len(ends) - 1, X.shape[0])
     )
-    return _sum_rows(sp.csr_array(indicator.T), X)
-
-
-def _sum_rows(indicator: sp.csr_array, X: Rows) -> np.ndarray:
-    """Return ``indicator @ X``, dense."""
-    return X.sum_rows(indicator) if isinstance(X, SparseMinusRankOne) else _dense(indicator @ X)
+    return np.asarray(indicator @ X)
 
 
 def _groups(fits: Sequence[KMeansFit], n_columns: int) -> Iterator[list[KMeansFit]]:
@@ -553,14 +553,15 @@ def _groups(fits: Sequence[KMeansFit], n_columns: int) -> Iterator[list[KMeansFi
         yield group
 
 
-def _group_sums(X: Blocks, labels: np.ndarray, ks: Sequence[int]) -> list[np.ndarray]:
-    offsets = np.concatenate([[0], np.cumsum(ks)])
-    (sums,) = X.map_sum(_sums_of_labels, labels + offsets[:-1], int(offsets[-1]))
-    return [sums[a:b] for a, b in pairwise(offsets)]
+def _group_sums(X: Blocks, fits: Sequence[KMeansFit]) -> list[np.ndarray]:
+    """Return, for each partition, the sums of X's rows in each segment."""
+    labels = np.stack([fit.labels for fit in fits], axis=1)
+    return list(X.map_sum(_sums_of_labels, labels, [fit.k for fit in fits]))
 
 
-def _sums_of_labels(block: Block, labels: np.ndarray, n_labels: int) -> tuple[np.ndarray]:
-    return (_sum_by(block.matrix, labels[block.rows], n_labels),)
+def _sums_of_labels(block: Block, labels: np.ndarray, ks: Sequence[int]) -> tuple[np.ndarray, ...]:
+    columns = labels[block.rows].T
+    return tuple(_sum_by(block.matrix, own, k) for own, k in zip(columns, ks, strict=True))
 
 
 def _labels_and_squares(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
