@@ -392,17 +392,20 @@ def test_refine_never_makes_a_partition_worse(ratings):
     assert np.all(np.diff(inertias) <= 1e-9)
 
 
-def test_steps_that_hardly_pay_are_not_taken(ratings):
-    """Sought on a sample of 60, so that there is something left to do on all 300."""
-    X, ranks = scores_of(ratings)
+@pytest.mark.parametrize("unit", [1, 1e25])
+def test_for_a_curve_steps_that_hardly_pay_are_not_taken(unit):
+    X, ranks = unit * np.random.default_rng(0).standard_normal((4_000, 5)), np.arange(4_000)
     blocks = LocalEngine(1).blocks(X)
-    exact, early = (
-        fit_all(blocks, [6, 9], customer_ranks=ranks, seed=0, sample_size=60, least_progress=least)
-        for least in (0.0, 0.02)
+    exact, curve = (
+        fit_all(blocks, [6, 9, 12], customer_ranks=ranks, seed=0, sample_size=400, for_curve=which)
+        for which in (False, True)
     )
-    for one, other in zip(exact, early, strict=True):
-        assert other.n_iterations < one.n_iterations
-        assert one.inertia < other.inertia < 1.1 * one.inertia
+    assert sum(fit.n_iterations for fit in curve) < sum(fit.n_iterations for fit in exact)
+    for one, other in zip(exact, curve, strict=True):
+        assert other.inertia == pytest.approx(one.inertia, rel=0.01)
+        distances = assign(X, other.centers)[1]
+        assert other.inertia == pytest.approx((distances**2).sum(), rel=1e-12)
+    assert curve[0].inertia > curve[1].inertia > curve[2].inertia
 
 
 def test_through_the_asked_k_alone_they_are_as_good(ratings):

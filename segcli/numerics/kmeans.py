@@ -51,6 +51,7 @@ _SWAPS_TRIED = 4
 _SWAP_STEPS = 2
 _NEGLIGIBLE = 1e-12
 _ROUNDING = 1e-14
+_CURVE_PROGRESS = 1e-4
 _SUMS_ENTRIES = 1 << 22  # 32 MB
 
 Rows = np.ndarray | sp.csr_array | SparseMinusRankOne
@@ -132,7 +133,7 @@ def fit_all(
     n_starts: int = N_STARTS,
     sample_size: int = SAMPLE_SIZE,
     through_every_k: bool = True,
-    least_progress: float = 0.0,
+    for_curve: bool = False,
 ) -> list[KMeansFit]:
     """Return, for each k, the best partition that was found. Inertia never rises with k.
 
@@ -150,8 +151,10 @@ def fit_all(
     through_every_k : bool
         Seek through every k up to the largest, so that a k's partition does not depend on which
         others are asked for. False is faster where a few large k are.
-    least_progress : float
-        Stop, on all customers, when a step lowers the inertia by no more than this share.
+    for_curve : bool
+        With more customers than the sample, take the steps on all in single precision, and stop when
+        one lowers the inertia by no more than a ten-thousandth: a curve does not show what is left.
+        The inertias returned are exact for the partitions returned.
 
     Raises
     ------
@@ -163,7 +166,13 @@ def fit_all(
     rows = shuffled(customer_ranks, np.random.default_rng([seed, 2]))[:sample_size]
     path = range(1, max(ks) + 1) if through_every_k else ks
     best = _search(np.asarray(X.take(rows)), path, set(ks), n_starts, seed)
-    _lloyd(X, best, "k-means", least_progress=least_progress)
+    if for_curve and n_customers > sample_size:
+        ordinary = 1e-12 < _mean_variance(X) < 1e12  # single precision holds no squares beyond 1e38
+        precision = np.float32 if ordinary else np.float64
+        _lloyd(X, best, "k-means", least_progress=_CURVE_PROGRESS, precision=precision)
+        _lloyd(X, best, max_iterations=0)
+    else:
+        _lloyd(X, best, "k-means")
     for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
             _continue_from(X, previous, this)
@@ -371,14 +380,18 @@ def _lloyd(
     *,
     max_iterations: int = MAX_ITERATIONS,
     least_progress: float = 0.0,
+    precision: type[np.floating] = np.float64,
 ) -> None:
-    """Take Lloyd steps for all runs together until each has converged; fill in their inertia."""
+    """Take Lloyd steps for all runs together until each has converged; fill in their inertia.
+
+    ``precision`` is of the distances that say which center is nearest.
+    """
     threshold = TOLERANCE**2 * _mean_variance(X)
     active = list(runs)
     if not active:
         return
     for n_pass in range(max_iterations + 1):
-        sums, counts, inertias = _step(X, active)
+        sums, counts, inertias = _step(X, active, precision)
         offset = 0
         for position, run in enumerate(active):
             rows = slice(offset, offset + run.k)
@@ -461,21 +474,23 @@ def _finish(X: Blocks, run: _Run, customer_ranks: np.ndarray) -> KMeansFit:
     )
 
 
-def _step(X: Blocks, runs: Sequence[_Run]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _step(
+    X: Blocks, runs: Sequence[_Run], precision: type[np.floating]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     centers = np.vstack([run.centers for run in runs])
     ks = [run.k for run in runs]
-    sums, counts, inertias = X.map_sum(_assign_and_sum, centers, ks)
+    sums, counts, inertias = X.map_sum(_assign_and_sum, centers, ks, precision)
     return sums, counts, inertias
 
 
 def _assign_and_sum(
-    block: Block, centers: np.ndarray, ks: Sequence[int]
+    block: Block, centers: np.ndarray, ks: Sequence[int], precision: type[np.floating]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for all runs, the sums and counts of the rows nearest each center, and inertias."""
     X = block.matrix
     n = X.shape[0]
     norms = squared_norms(X)
-    half_distances = _half_distances(X, centers)
+    half_distances = _half_distances(X, centers, precision)
     inertias = np.empty(len(ks))
     customers, counts = [], []
     for run, (start, stop) in enumerate(pairwise([0, *np.cumsum(ks).tolist()])):
@@ -496,7 +511,9 @@ def _assign_and_sum(
     return _sum_groups(X, members, ends), sizes.astype(np.float64), inertias
 
 
-def _half_distances(X: Rows, centers: np.ndarray) -> Callable[[int, int], np.ndarray]:
+def _half_distances(
+    X: Rows, centers: np.ndarray, precision: type[np.floating] = np.float64
+) -> Callable[[int, int], np.ndarray]:
     """Return a function of a range of centers: half their squared distances to each row of X.
 
     Less half the row's squared length, which does not bear on which is nearest. Of shape
@@ -506,14 +523,14 @@ def _half_distances(X: Rows, centers: np.ndarray) -> Callable[[int, int], np.nda
     halves = np.einsum("ij,ij->i", centers, centers) / 2
     if not isinstance(X, np.ndarray):
         return lambda a, b: np.ascontiguousarray((halves[a:b] - X @ centers[a:b].T).T)
-    extended = np.vstack([X.T, np.ones(len(X))])
-    factors = np.hstack([-centers, halves[:, None]])
-    room = np.empty((0, 0))
+    extended = np.vstack([X.T, np.ones(len(X))], dtype=precision, casting="same_kind")
+    factors = np.hstack([-centers, halves[:, None]], dtype=precision, casting="same_kind")
+    room = np.empty((0, 0), precision)
 
     def half_distances(a: int, b: int) -> np.ndarray:
         nonlocal room
         if len(room) < b - a:
-            room = np.empty((b - a, len(X)))
+            room = np.empty((b - a, len(X)), precision)
         return np.matmul(factors[a:b], extended, out=room[: b - a])
 
     return half_distances

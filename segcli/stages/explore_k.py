@@ -52,9 +52,6 @@ KEPT_PER_CUSTOMER = 200
 FULL_WORK, FULL_ROOM = 2 * 10**8, 1 << 23
 """Interactions times centers, and items times centers, up to which those steps are taken."""
 
-LEAST_PROGRESS = 1e-5
-"""When k-means stops on many customers: a curve does not show what is left (see `fit_all`)."""
-
 
 @dataclass(frozen=True)
 class KExploration:
@@ -161,7 +158,7 @@ def run(
         scores = score(weighted, pca)
         on_reduced = engine.blocks(np.ascontiguousarray(scores[:, :n_components]))
         fits_reduced = fit_all(
-            on_reduced, ks, customer_ranks=ranks.customers, seed=seed, least_progress=LEAST_PROGRESS
+            on_reduced, ks, customer_ranks=ranks.customers, seed=seed, for_curve=True
         )
         fits_held = fit_all(
             engine.blocks(scores),
@@ -170,7 +167,7 @@ def run(
             seed=seed,
             n_starts=FULL_STARTS,
             through_every_k=False,
-            least_progress=LEAST_PROGRESS,
+            for_curve=True,
         )
         inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)
         table = k_scores_table(reduced, fits_reduced, inertia_full)
