@@ -167,6 +167,8 @@ def fit_weighting(blocks: Blocks, name: str) -> Weighting:
 
 def weigh(blocks: Blocks, weighting: Weighting) -> Blocks:
     """Return the weighted matrix, block by block."""
+    if weighting.name == "raw":  # no copy
+        return blocks
     return blocks.transform(_weigh, weighting)
 
 
