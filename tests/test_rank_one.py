@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
-from segcli.engine.rank_one import SparseMinusRankOne, stack, sum_groups
+from segcli.engine.rank_one import SparseMinusRankOne, row_range, stack, sum_groups
 from segcli.numerics import pca
 from segcli.numerics.kmeans import KMeansFit, assign, refine
 from segcli.numerics.pca import fit_pca, score
@@ -72,6 +72,19 @@ def test_sums_and_norms(rows):
 )
 def test_rows_are_picked_as_numpy_picks_them(rows, which):
     assert np.array_equal(rows[which].toarray(), rows.toarray()[which])
+
+
+@pytest.mark.parametrize("form", [SparseMinusRankOne, sp.csr_array, np.ndarray])
+@pytest.mark.parametrize(("start", "stop"), [(0, 40), (3, 9), (7, 7), (39, 40)])
+def test_a_range_of_rows_is_a_view_of_them(rows, form, start, stop):
+    X = {SparseMinusRankOne: rows, sp.csr_array: rows.sparse, np.ndarray: rows.toarray()}[form]
+    part = row_range(X, start, stop)
+    assert type(part) is form
+    dense = part if form is np.ndarray else part.toarray()
+    assert np.array_equal(dense, rows.toarray()[start:stop])
+    if form is sp.csr_array and start < stop:
+        assert np.shares_memory(part.data, X.data)
+        assert np.shares_memory(part.indices, X.indices)
 
 
 def test_parts_stack_to_the_whole(rows):

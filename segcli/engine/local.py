@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from segcli import progress
 from segcli.engine.blocks import Arrays, Block, Blocks, Matrix, Result
-from segcli.engine.rank_one import stack
+from segcli.engine.rank_one import row_range, stack
 
 BLOCK_ENTRIES = 1 << 18
 """Stored entries per block, at least: small enough to stay in the cache, large enough to hide the call."""
@@ -113,7 +113,7 @@ class LocalBlocks:
 
     def _map(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Iterator[Any]:
         def call(start: int, stop: int) -> Any:
-            return function(Block(start, stop, self.matrix[start:stop]), *args)
+            return function(Block(start, stop, row_range(self.matrix, start, stop)), *args)
 
         spans = list(pairwise(self.bounds))
         if self.n_threads == 1 or len(spans) == 1:

@@ -119,6 +119,22 @@ class Transposed:
         return np.asarray(X.sparse.T @ Y - np.outer(X.column_factors, expected))
 
 
+def row_range(X: Any, start: int, stop: int) -> Any:
+    """Return rows ``start`` to ``stop`` (excluded) of a matrix (dense, sparse, sparse minus rank one).
+
+    Without a copy of the entries, which scipy's slices make.
+    """
+    if isinstance(X, SparseMinusRankOne):
+        sparse = row_range(X.sparse, start, stop)
+        return SparseMinusRankOne(sparse, X.row_factors[start:stop], X.column_factors)
+    if isinstance(X, np.ndarray):
+        return X[start:stop]
+    first, last = X.indptr[start], X.indptr[stop]
+    indptr = X.indptr[start : stop + 1] - first
+    entries = (X.data[first:last], X.indices[first:last], indptr)
+    return sp.csr_array(entries, shape=(stop - start, X.shape[1]))
+
+
 def sum_groups(S: sp.csr_array, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return the sums of groups of a sparse matrix's rows, dense.
 
