@@ -233,18 +233,22 @@ def leading_eigenpairs(
     T = np.empty((0, 0))
     block, _ = _orthonormal(start, 0.0)
     largest = 0.0
+    previous = 0
     for n_pass in range(1, _MAX_PASSES + 1):
         image = operator(block)
         size = len(T) + block.shape[1]
         basis[:, len(T) : size] = block
         known = basis[:, :size]
-        projection = known.T @ image
-        image -= known @ projection
+        # But for rounding, the image reaches back no further than to the block before.
+        near = basis[:, previous:size]
+        projection = np.zeros((size, block.shape[1]))
+        projection[previous:] = near.T @ image
+        image -= near @ projection[previous:]
         largest = max(largest, float(np.linalg.norm(projection, axis=0).max()))
         negligible = rounding * largest
         following, R = _orthonormal(image, negligible)
-        # Twice is enough (Giraud et al. 2005). The second time after scaling, where what is left
-        # of the basis in a short direction shows.
+        # Twice is enough (Giraud et al. 2005). The second time from the whole basis, and after scaling,
+        # where what is left of the basis in a short direction shows.
         correction = known.T @ following
         projection += correction @ R
         if following.shape[1]:
@@ -260,6 +264,7 @@ def leading_eigenpairs(
         done = bool(np.all((errors <= tolerance * values[:m]) | (residuals <= negligible)))
         if (done and m == n_pairs) or following.shape[1] == 0:
             return np.maximum(values[:returned], 0.0), known @ vectors[:, :returned]
+        previous = size - block.shape[1]
         if size + following.shape[1] > max_columns:
             if max_columns == n:  # rounding: there is no room for another direction
                 following = following[:, : n - size]
@@ -268,6 +273,7 @@ def leading_eigenpairs(
             else:
                 basis[:, : len(values)] = known @ vectors
                 T = np.diag(values)
+                previous = 0
         block = following
     msg = f"the principal components did not converge in {_MAX_PASSES} passes"
     raise ChoiceError(msg)
