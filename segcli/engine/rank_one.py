@@ -130,9 +130,12 @@ def row_range(X: Any, start: int, stop: int) -> Any:
     if isinstance(X, np.ndarray):
         return X[start:stop]
     first, last = X.indptr[start], X.indptr[stop]
-    indptr = X.indptr[start : stop + 1] - first
-    entries = (X.data[first:last], X.indices[first:last], indptr)
-    return sp.csr_array(entries, shape=(stop - start, X.shape[1]))
+    rows = sp.csr_array((stop - start, X.shape[1]), dtype=X.dtype)
+    # Set one by one: the constructor copies views that are small beside their base.
+    rows.indptr = X.indptr[start : stop + 1] - first
+    rows.indices = X.indices[first:last]
+    rows.data = X.data[first:last]
+    return rows
 
 
 def sum_groups(S: sp.csr_array, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
