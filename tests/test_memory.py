@@ -1,5 +1,7 @@
 """What would not fit in memory is refused in time, with the figures and a way out."""
 
+from pathlib import Path
+
 import pytest
 from run_dirs import STAGES, invoke, ok, workplace_in
 
@@ -28,6 +30,19 @@ def test_a_stage_that_would_not_fit_is_refused_and_changes_nothing(stage, tmp_pa
     assert "needs about 0.4 GB of memory, and 0.1 GB are free" in result.stderr
     assert "Ingest" in result.stderr or "ingest" in result.stderr
     assert files(place.run) == before
+
+
+def test_an_ingest_that_would_not_fit_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("views.csv").write_text("".join(f"c{i % 40},i{i},1\n" for i in range(1_000)))
+    monkeypatch.setattr(memory, "available_memory", lambda: 11_999)
+    result = invoke("ingest", "views.csv", "run")
+    assert result.exit_code == 1
+    assert "ingest, after 1,000 rows, needs about 0.0 GB of memory" in result.stderr
+    assert "Ingest a sample of the customers" in result.stderr
+    assert not Path("run").exists()
+    monkeypatch.setattr(memory, "available_memory", lambda: 12_000)
+    ok("ingest", "views.csv", "run")
 
 
 def test_the_need_grows_with_the_matrix(monkeypatch):

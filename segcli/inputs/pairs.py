@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from segcli.engine.memory import require_memory
 from segcli.inputs import sums
 from segcli.inputs.parallel import Threads
 
@@ -25,6 +26,7 @@ Columns = dict[str | int, np.ndarray]
 _VALUE, _TIME, _ROWS = "value", "time", "rows"
 _HELD = 1 << 22
 _RANGE = 1 << 20
+_MATRIX_BYTES = 12  # of a pair: a value of 8, the item's number of 4
 _SAMPLED = np.uint32(1 << 26)  # of 2^32: one pair in 64
 
 
@@ -107,17 +109,30 @@ class Pairs:
     n_rows: int = 0
     _blocks: list[Block] = field(default_factory=list)
     _room: int = 0
+    _share_distinct: float = 1.0
 
     def add(self, block: Block) -> None:
-        """Add the file's next rows."""
+        """Add the file's next rows.
+
+        Raises
+        ------
+        ResourceError
+            If the matrix of the pairs so far would not fit in memory beside them.
+        """
         self.n_rows += len(block.items)
         self._blocks.append(block)
         held = sum(len(block.items) for block in self._blocks)
+        require_memory(
+            held * self._share_distinct * _MATRIX_BYTES,
+            work=f"ingest, after {self.n_rows:,} rows,",
+            way_out="Ingest a sample of the customers, or use a machine with more memory.",
+        )
         if held < max(self._room, _HELD):
             return
         sample = np.sort(np.concatenate([block.sample for block in self._blocks]))
         distinct = sample[np.append(sample[1:] != sample[:-1], True)[: len(sample)]]
         self._room = held * 3 // 2
+        self._share_distinct = len(distinct) / max(len(sample), 1)
         if len(distinct) <= len(sample) / 2:
             self._compact(distinct)
 
@@ -181,6 +196,7 @@ class Pairs:
             )
         ]
         self._room = 2 * len(self._blocks[0].items)
+        self._share_distinct = 1.0
 
     def _merged(
         self, customers: np.ndarray, items: np.ndarray, shape: tuple[int, int]
