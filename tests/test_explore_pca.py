@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from run_dirs import SAMPLE, assert_one_line, assert_whole, invoke, ok, states
 
+from segcli.numerics.component_evidence import LEVELS
 from segcli.stages import explore_pca
 
 HEADER = "customer,item,value\n"
@@ -193,15 +195,12 @@ def test_a_first_component_of_mere_activity_is_called_so(place):
 
 
 def test_a_sample_of_the_customers_is_called_so(place, monkeypatch):
-    gather = explore_pca.gather_component_evidence
-    monkeypatch.setattr(
-        explore_pca,
-        "gather_component_evidence",
-        lambda *args, **options: gather(*args, **options, sample_size=50),
-    )
+    for name, n_customers in (("quick", 50), ("full", 70)):
+        monkeypatch.setitem(LEVELS, name, replace(LEVELS[name], n_customers=n_customers))
     ingest(place, unevenly_active())
+    assert "of 70 customers (a sample)" in ok("explore-pca", "run", "--evidence", "full").stdout
     text = ok("explore-pca", "run").stdout
-    assert "of 50 customers (a sample)" in text
+    assert "of 50 customers (a sample; --evidence full takes up to 70)" in text
     assert verdict(place / "run")["is_sample"] is True
     table = pd.read_csv(place / "run" / "explained_variance.csv")
     assert not np.allclose(table["sample_ratio"], table["explained_variance_ratio"], rtol=1e-3)

@@ -39,7 +39,6 @@ from segcli.numerics.pca import leading_eigenpairs, n_components_limit
 from segcli.numerics.ranks import Ranks, ranks_by_position, shuffled
 from segcli.numerics.weighting import fit_weighting, squared_norms
 
-SAMPLE_SIZE = 4000
 NULL_QUANTILE = 0.95
 LEAST_COMPONENTS = 2
 LEAST_CUSTOMERS = 20
@@ -59,13 +58,15 @@ class Level:
     ----------
     n_nulls : int, nulls for parallel analysis
     n_folds : int, folds of bi-cross-validation, of the data and of one null
+    n_customers : int, how many customers to work on, at most
     """
 
     n_nulls: int
     n_folds: int
+    n_customers: int
 
 
-LEVELS = {"quick": Level(2, 4), "full": Level(5, 8)}
+LEVELS = {"quick": Level(2, 4, 4_000), "full": Level(5, 8, 16_000)}
 
 
 def component_evidence_level(
@@ -182,7 +183,7 @@ def gather_component_evidence(
     seed: int,
     n_nulls: int = LEVELS["full"].n_nulls,
     n_folds: int = LEVELS["full"].n_folds,
-    sample_size: int = SAMPLE_SIZE,
+    sample_size: int = LEVELS["full"].n_customers,
 ) -> ComponentEvidence:
     """Return the evidence for the number of components, and a recommendation.
 

@@ -59,7 +59,6 @@ LEAST_TRANSFER_ABOVE_NULL = 0.05
 LEAST_GAIN_ABOVE_NULL = 0.02
 LEAST_STEP_ERRORS = 2.0
 
-SAMPLE_SIZE = 5000
 LEAST_CUSTOMERS = 20
 
 MEASURES = (
@@ -83,14 +82,16 @@ class Level:
     n_splits : splits of the customers into halves, and hidings of interactions
     n_nulls : nulls, each with one split and one hiding
     n_membership_splits : splits that say how often a customer lands in the own segment
+    n_customers : how many customers to work on, at most
     """
 
     n_splits: int
     n_nulls: int
     n_membership_splits: int
+    n_customers: int
 
 
-LEVELS = {"quick": Level(3, 2, 10), "full": Level(8, 5, 50)}
+LEVELS = {"quick": Level(3, 2, 10, 5_000), "full": Level(8, 5, 50, 20_000)}
 
 
 def evidence_level(
@@ -191,7 +192,7 @@ def gather_evidence(
     seed: int,
     n_splits: int = LEVELS["full"].n_splits,
     n_nulls: int = LEVELS["full"].n_nulls,
-    sample_size: int = SAMPLE_SIZE,
+    sample_size: int = LEVELS["full"].n_customers,
     engine: Engine = ONE_THREAD,
 ) -> KEvidence:
     """Return the evidence for each k, on the data and on nulls.

@@ -13,6 +13,22 @@ DEFAULT = "quick"
 Level = TypeVar("Level")
 
 
+def customers_in_words(n_customers: int, most: int, *, is_sample: bool) -> str:
+    """Return how many customers evidence rests on, and how to have it rest on more.
+
+    Parameters
+    ----------
+    n_customers : how many it rests on
+    most : how many the highest level takes
+    is_sample : whether there are more
+    """
+    words = f"{n_customers:,} customers"
+    if not is_sample:
+        return words
+    hint = f"; --evidence full takes up to {most:,}" if n_customers < most else ""
+    return f"{words} (a sample{hint})"
+
+
 def choose_level(
     asked: str | None, levels: Mapping[str, Level], trouble: str | None
 ) -> tuple[Level | None, str | None]:

@@ -37,7 +37,7 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import activity_share
-from segcli.numerics.evidence import LEAST_CUSTOMERS, LEAST_GAIN_ABOVE_NULL, SAMPLE_SIZE, null_of
+from segcli.numerics.evidence import LEAST_CUSTOMERS, LEAST_GAIN_ABOVE_NULL, LEVELS, null_of
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks
@@ -134,7 +134,7 @@ def compare_weightings(
     ks: Sequence[int] = KS,
     n_splits: int = N_SPLITS,
     n_nulls: int = N_NULLS,
-    sample_size: int = SAMPLE_SIZE,
+    sample_size: int = LEVELS["quick"].n_customers,
     engine: Engine = ONE_THREAD,
 ) -> WeightingComparison:
     """Return what each weighting makes of the same data, and which to take. See the module.

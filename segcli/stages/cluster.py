@@ -28,7 +28,7 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import MOSTLY, activity_share
-from segcli.numerics.evidence import SAMPLE_SIZE, Level, evidence_level, null_of
+from segcli.numerics.evidence import Level, evidence_level, null_of
 from segcli.numerics.kmeans import KMeansFit, assign, fit_kmeans
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
@@ -275,10 +275,10 @@ def _trust(
         ranks=ranks,
         seed=seed,
         n_splits=level.n_membership_splits,
-        sample_size=SAMPLE_SIZE,
+        sample_size=level.n_customers,
         engine=engine,
     )
-    rows = sample_rows(ranks, SAMPLE_SIZE, seed=seed)
+    rows = sample_rows(ranks, level.n_customers, seed=seed)
     ordered = in_rank_order(matrix, ranks, rows)
     nulls = [partial(_null_share, ordered, recipe, fit.k, j, seed) for j in range(level.n_nulls)]
     shares = engine.run_tasks(nulls, "activity without segments")

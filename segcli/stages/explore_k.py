@@ -26,6 +26,7 @@ from segcli.numerics import silhouette
 from segcli.numerics.evidence import (
     LEAST_STABILITY,
     LEAST_TRANSFER,
+    LEVELS,
     KEvidence,
     KVerdict,
     evidence_level,
@@ -33,6 +34,7 @@ from segcli.numerics.evidence import (
     verdict,
 )
 from segcli.numerics.kmeans import KMeansFit, fit_all, measure_inertias, refine
+from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
@@ -115,13 +117,17 @@ class KExploration:
             f"{_pair(row, 'activity_share'):>13}{'   *' if row['k'] in supported else ''}".rstrip()
             for row in _spread(self.scores, keep=supported)
         ]
-        sampled = " (a sample)" if evidence["is_sample"] else ""
+        n_customers = customers_in_words(
+            evidence["n_customers"],
+            LEVELS["full"].n_customers,
+            is_sample=evidence["is_sample"],
+        )
         return [
             "        inertia share   prediction      transfer    held-out gain  least stable   activity",
             "    k  reduced   full   strength           ARI          bits         Jaccard       share",
             *rows,
-            f"Each pair: these data | data without segments. From {evidence['n_customers']:,} customers"
-            f"{sampled}, {evidence['n_splits']} splits, {evidence['n_nulls']} "
+            f"Each pair: these data | data without segments. From {n_customers}, "
+            f"{evidence['n_splits']} splits, {evidence['n_nulls']} "
             f"null{'s' if evidence['n_nulls'] > 1 else ''}. * supported.",
             evidence["reason"],
         ]
@@ -182,6 +188,7 @@ def run(
                 seed=seed,
                 n_splits=level.n_splits,
                 n_nulls=level.n_nulls,
+                sample_size=level.n_customers,
                 engine=engine,
             )
             found = verdict(gathered)

@@ -25,11 +25,13 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.component_evidence import (
+    LEVELS,
     ComponentEvidence,
     component_evidence_level,
     gather_component_evidence,
 )
 from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_components
+from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
@@ -121,17 +123,19 @@ class PCAExploration:
             f" | {_percent(row['null_prediction_error'], 1):<6}".rstrip()
             for row in self._spread(keep=suggestions.values())
         ]
-        n_customers = f"{evidence['n_customers']:,} customers"
-        if evidence["is_sample"]:
-            n_customers += " (a sample)"
+        n_customers = customers_in_words(
+            evidence["n_customers"],
+            LEVELS["full"].n_customers,
+            is_sample=evidence["is_sample"],
+        )
         return [
             " component  cumulative     share | null     held-out error | null",
             *rows,
             "null: data with the same row and column counts and no segments. Held-out error: of "
             "predicting unseen items",
             "of unseen customers from so many components; 100%: no better than the items' means.",
-            f"Shares and errors are of {n_customers}, from {evidence['n_nulls']} nulls and "
-            f"{evidence['n_folds']} folds.",
+            f"Shares and errors are of {n_customers}, "
+            f"from {evidence['n_nulls']} nulls and {evidence['n_folds']} folds.",
             f"Parallel analysis suggests {suggestions['parallel_analysis']} (leading components that "
             "hold more than the null's),",
             f"bi-cross-validation {suggestions['bi_cross_validation']} (the fewest within one standard "
@@ -206,6 +210,7 @@ def run(
                 seed=seed,
                 n_nulls=level.n_nulls,
                 n_folds=level.n_folds,
+                sample_size=level.n_customers,
             )
             stage.save(COMPONENTS_VERDICT, verdict_document(gathered))
         table = explained_variance_table(pca, gathered)

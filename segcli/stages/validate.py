@@ -25,7 +25,6 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Engine
 from segcli.numerics.agreement import Agreement
 from segcli.numerics.evidence import (
-    SAMPLE_SIZE,
     KEvidence,
     KJudgement,
     Level,
@@ -193,9 +192,10 @@ def _gather(
         seed=seed,
         n_splits=level.n_splits,
         n_nulls=level.n_nulls,
+        sample_size=level.n_customers,
         engine=engine,
     )
-    ordered = in_rank_order(matrix, ranks, sample_rows(ranks, SAMPLE_SIZE, seed=seed))
+    ordered = in_rank_order(matrix, ranks, sample_rows(ranks, level.n_customers, seed=seed))
     nulls = null_agreements(ordered, recipe, k, seed=seed, n_nulls=level.n_nulls, engine=engine)
     return gathered, nulls
 

@@ -1,0 +1,35 @@
+"""How much evidence: asked for, possible, and said."""
+
+import pytest
+
+from segcli.errors import ChoiceError
+from segcli.numerics import component_evidence, evidence
+from segcli.numerics.levels import choose_level, customers_in_words
+
+LEVELS = {"quick": 1, "full": 2}
+
+
+@pytest.mark.parametrize(("asked", "level"), [(None, 1), ("quick", 1), ("full", 2), ("none", None)])
+def test_a_level_is_as_asked_and_quick_unless_asked(asked, level):
+    assert choose_level(asked, LEVELS, None) == (level, None)
+
+
+def test_data_that_bear_none_get_none_and_the_reason_unless_asked():
+    assert choose_level(None, LEVELS, "too few") == (None, "No evidence was gathered: too few.")
+    assert choose_level("none", LEVELS, "too few") == (None, None)
+    with pytest.raises(ChoiceError, match="too few"):
+        choose_level("full", LEVELS, "too few")
+
+
+def test_a_sample_is_called_one_and_how_to_have_a_larger():
+    assert customers_in_words(900, 20_000, is_sample=False) == "900 customers"
+    assert customers_in_words(5_000, 20_000, is_sample=True) == (
+        "5,000 customers (a sample; --evidence full takes up to 20,000)"
+    )
+    assert customers_in_words(20_000, 20_000, is_sample=True) == "20,000 customers (a sample)"
+
+
+@pytest.mark.parametrize("levels", [evidence.LEVELS, component_evidence.LEVELS])
+def test_full_is_more_of_everything(levels):
+    quick, full = vars(levels["quick"]), vars(levels["full"])
+    assert all(full[name] > quick[name] for name in quick)
