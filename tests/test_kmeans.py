@@ -408,6 +408,67 @@ def test_for_a_curve_steps_that_hardly_pay_are_not_taken(unit):
     assert curve[0].inertia > curve[1].inertia > curve[2].inertia
 
 
+def heavy_tailed(n=4_000):
+    """Most customers near the origin, a few far out."""
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((n, 3)) * rng.pareto(1.5, n)[:, None]
+
+
+def test_a_sample_stands_for_all():
+    X, ranks = heavy_tailed(), np.arange(4_000)
+    totals, inertias = [], []
+    for seed in range(200):
+        sample = kmeans._draw(LocalEngine(1).blocks(X), ranks, 100, np.random.default_rng(seed))
+        assert len(np.unique(sample.rows, axis=0)) == len(sample.weights) == 100
+        assert sample.weights.min() >= 1
+        totals.append(sample.weights.sum())
+        inertias.append(sample.weights @ ((sample.rows - X.mean(axis=0)) ** 2).sum(axis=1))
+    assert np.mean(totals) == pytest.approx(4_000, rel=0.03)
+    truth = ((X - X.mean(axis=0)) ** 2).sum()
+    assert np.mean(inertias) == pytest.approx(truth, rel=0.03)
+    assert np.std(inertias) < 0.1 * truth
+
+
+def test_who_is_drawn_depends_on_the_seed_and_not_on_the_order_of_rows():
+    X, order = heavy_tailed(), np.random.default_rng(5).permutation(4_000)
+    ranks = np.random.default_rng(6).permutation(4_000)
+
+    def drawn(X, ranks, seed):
+        blocks = LocalEngine(1, block_entries=500).blocks(X)
+        return kmeans._draw(blocks, ranks, 50, np.random.default_rng(seed)).rows
+
+    assert np.array_equal(drawn(X, ranks, 0), drawn(X[order], ranks[order], 0))
+    assert not np.array_equal(drawn(X, ranks, 0), drawn(X, ranks, 1))
+
+
+def test_of_equal_customers_each_is_as_likely():
+    X, ranks = np.ones((1_000, 2)), np.arange(1_000)
+    sample = kmeans._draw(LocalEngine(1).blocks(X), ranks, 100, np.random.default_rng(0))
+    assert sample.weights == pytest.approx(np.full(100, sample.weights[0]))
+    assert sample.weights.sum() == pytest.approx(1_000, rel=0.3)
+
+
+def test_a_weight_counts_like_so_many_equal_customers():
+    X = heavy_tailed(300)
+    weights = np.random.default_rng(7).integers(1, 4, 300)
+    repeated = np.repeat(X, weights, axis=0)
+    weighted, plain = kmeans._Run(5, X[:5].copy()), kmeans._Run(5, X[:5].copy())
+    kmeans._lloyd(LocalEngine(1, block_entries=200).blocks(X), [weighted], weights=weights)
+    kmeans._lloyd(LocalEngine(1).blocks(repeated), [plain])
+    assert weighted.inertia == pytest.approx(plain.inertia, rel=1e-12)
+    assert np.allclose(weighted.centers, plain.centers)
+
+
+def test_sought_on_a_sample_partitions_of_a_heavy_tail_are_as_good():
+    X, ranks = heavy_tailed(), np.arange(4_000)
+    blocks, ks = LocalEngine(1).blocks(X), [4, 8, 12]
+    whole, sampled = (
+        [f.inertia for f in fit_all(blocks, ks, customer_ranks=ranks, seed=0, sample_size=size)]
+        for size in (4_000, 400)
+    )
+    assert sampled == pytest.approx(whole, rel=0.1)  # an even sample: up to twice as much
+
+
 def test_through_the_asked_k_alone_they_are_as_good(ratings):
     X, ranks = scores_of(ratings)
     ks = [2, 5, 9, 14]
