@@ -469,6 +469,21 @@ def test_sought_on_a_sample_partitions_of_a_heavy_tail_are_as_good():
     assert sampled == pytest.approx(whole, rel=0.1)  # an even sample: up to twice as much
 
 
+def test_refine_for_a_curve_is_as_good(monkeypatch):
+    X, ranks = heavy_tailed(), np.arange(4_000)
+    blocks = LocalEngine(1).blocks(X)
+    start = fit_all(LocalEngine(1).blocks(X[:, :2]), [4, 9], customer_ranks=ranks, seed=0)
+    exact, rough = (
+        refine(blocks, start, customer_ranks=ranks, for_curve=which) for which in (False, True)
+    )
+    assert [f.inertia for f in rough] == [f.inertia for f in exact]  # few customers
+    monkeypatch.setattr(kmeans, "SAMPLE_SIZE", 500)
+    rough = refine(blocks, start, customer_ranks=ranks, for_curve=True)
+    for one, other in zip(exact, rough, strict=True):
+        assert other.inertia == pytest.approx(one.inertia, rel=0.01)
+        assert other.n_iterations <= one.n_iterations
+
+
 def test_through_the_asked_k_alone_they_are_as_good(ratings):
     X, ranks = scores_of(ratings)
     ks = [2, 5, 9, 14]

@@ -168,13 +168,7 @@ def fit_all(
     sample = _draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
     path = range(1, max(ks) + 1) if through_every_k else ks
     best = _search(sample, path, set(ks), n_starts, seed)
-    if for_curve and n_customers > sample_size:
-        ordinary = 1e-12 < _mean_variance(X) < 1e12  # single precision holds no squares beyond 1e38
-        precision = np.float32 if ordinary else np.float64
-        _lloyd(X, best, "k-means", least_progress=_CURVE_PROGRESS, precision=precision)
-        _lloyd(X, best, max_iterations=0)
-    else:
-        _lloyd(X, best, "k-means")
+    _settle(X, best, "k-means", for_curve=for_curve and n_customers > sample_size)
     for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
             _continue_from(X, previous, this)
@@ -182,25 +176,32 @@ def fit_all(
 
 
 def refine(
-    X: Blocks, fits: Sequence[KMeansFit], *, customer_ranks: np.ndarray, max_iterations: int
+    X: Blocks,
+    fits: Sequence[KMeansFit],
+    *,
+    customer_ranks: np.ndarray,
+    max_iterations: int = MAX_ITERATIONS,
+    for_curve: bool = False,
 ) -> list[KMeansFit]:
     """Return the partitions of ``fits`` carried into the space of X and improved there.
 
     Centers are the means, in X, of each partition's customers; then Lloyd's algorithm goes on. This
-    is how the full matrix is clustered: its leading components hold nearly all that separates
-    segments, so a partition found there is a start that few steps improve.
+    is how all components and the full matrix are clustered: the leading components hold nearly all
+    that separates segments, so a partition found there is a start that few steps improve.
 
     Parameters
     ----------
     X : blocks of shape (n_customers, n_columns), dense, sparse or sparse minus rank one
     fits : partitions of the same customers found in another space
     max_iterations : Lloyd steps in X; 0 only measures the inertia
+    for_curve : as of `fit_all`, with more than `SAMPLE_SIZE` customers; X is dense
     """
     sums = _group_sums(X, fits)
     runs = []
     for fit, total in zip(fits, sums, strict=True):
         runs.append(_Run(fit.k, total / fit.sizes[:, None]))
-    _lloyd(X, runs, "k-means on the full matrix", max_iterations=max_iterations)
+    rough = for_curve and X.shape[0] > SAMPLE_SIZE
+    _settle(X, runs, "k-means in full", for_curve=rough, max_iterations=max_iterations)
     return [_finish(X, run, customer_ranks) for run in runs]
 
 
@@ -436,6 +437,30 @@ def _weighted(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     if weights is None:
         return values
     return np.asarray(values * (weights if values.ndim == 1 else weights[:, None]))
+
+
+def _settle(
+    X: Blocks,
+    runs: Sequence[_Run],
+    what: str,
+    *,
+    for_curve: bool,
+    max_iterations: int = MAX_ITERATIONS,
+) -> None:
+    """Take Lloyd steps on all customers; for a curve as `fit_all` says, and measure the inertia."""
+    if not for_curve:
+        _lloyd(X, runs, what, max_iterations=max_iterations)
+        return
+    ordinary = 1e-12 < _mean_variance(X) < 1e12  # single precision holds no squares beyond 1e38
+    _lloyd(
+        X,
+        runs,
+        what,
+        max_iterations=max_iterations,
+        least_progress=_CURVE_PROGRESS,
+        precision=np.float32 if ordinary else np.float64,
+    )
+    _lloyd(X, runs, max_iterations=0)
 
 
 def _lloyd(

@@ -43,10 +43,7 @@ from segcli.stages.memory import require_memory_for
 
 DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
-"""Lloyd steps on the full matrix, from the partition found on all the components held."""
-
-FULL_STARTS = 4
-"""Starts of that partition: fewer than of one to keep, for a curve."""
+"""Lloyd steps on the full matrix, from the partition of all the components held."""
 
 KEPT_PER_CUSTOMER = 200
 """Numbers: scores on all components and on those chosen, a label for each k, and room to step."""
@@ -166,14 +163,8 @@ def run(
         fits_reduced = fit_all(
             on_reduced, ks, customer_ranks=ranks.customers, seed=seed, for_curve=True
         )
-        fits_held = fit_all(
-            engine.blocks(scores),
-            ks,
-            customer_ranks=ranks.customers,
-            seed=seed,
-            n_starts=FULL_STARTS,
-            through_every_k=False,
-            for_curve=True,
+        fits_held = refine(
+            engine.blocks(scores), fits_reduced, customer_ranks=ranks.customers, for_curve=True
         )
         inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)
         table = k_scores_table(reduced, fits_reduced, inertia_full)
