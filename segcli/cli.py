@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,14 +63,33 @@ def seed(command: F) -> F:
     )(command)
 
 
+def cluster_or_not(command: F) -> F:
+    """Add ``--engine`` and ``--master``."""
+    command = click.option(
+        "--master",
+        metavar="URL",
+        default=None,
+        help="The Spark cluster, such as spark://host:7077.  [default: local[*], this machine]",
+    )(command)
+    return click.option(
+        "--engine",
+        type=click.Choice(["local", "spark"]),
+        default="local",
+        show_default=True,
+        help="Who does the work: this process, or Spark, for data that one machine cannot hold. The "
+        "result is the same.",
+    )(command)
+
+
 def engine(command: F) -> F:
     """Add the options that say who does the work."""
-    return click.option(
+    command = click.option(
         "--threads",
         type=click.IntRange(min=1),
         default=None,
         help="Threads to work with. They change the time, never the result.  [default: all cores]",
     )(command)
+    return cluster_or_not(command)
 
 
 def evidence(command: F) -> F:
@@ -133,6 +153,7 @@ def n_components(command: F) -> F:
     "the other rows of the pair (for refunds), dropping pairs that end at 0 or below.",
 )
 @click.option("--strict", is_flag=True, help="Refuse the file if any row cannot be used.")
+@cluster_or_not
 @as_json
 def ingest(interactions: Path, run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Read interactions into a sparse customers × items matrix.
@@ -147,7 +168,10 @@ def ingest(interactions: Path, run_dir: Path, *, as_json: bool, **options: Any) 
     """
     from segcli.stages import ingest as stage
 
-    _run(stage.run, run_dir, as_json, interactions=interactions, **options)
+    def run(*, engine: Engine, **arguments: Any) -> stage.Ingested:
+        return stage.run(**arguments)
+
+    _run(run, run_dir, as_json, interactions=interactions, threads=None, **options)
 
 
 @main.command("explore-pca")
@@ -180,7 +204,6 @@ def explore_pca(
     *,
     compare_weightings: bool,
     as_json: bool,
-    threads: int | None,
     **options: Any,
 ) -> None:
     """Find the principal components, what they are about, and how many the data support.
@@ -196,11 +219,11 @@ def explore_pca(
       segcli explore-pca run/ --compare-weightings
     """
     if compare_weightings:
-        _compare_weightings(run_dir, as_json, threads, options)
+        _compare_weightings(run_dir, as_json, options)
         return
     from segcli.stages import explore_pca as stage
 
-    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+    _run(stage.run, run_dir, as_json, **options)
 
 
 @main.command("explore-k")
@@ -220,7 +243,7 @@ def explore_pca(
 @engine
 @seed
 @as_json
-def explore_k(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Find how many segments the data support, or that they support none.
 
     Writes k_scores.csv, the inertia curves, and the evidence for each k beside the same evidence on
@@ -236,7 +259,7 @@ def explore_k(run_dir: Path, *, as_json: bool, threads: int | None, **options: A
         raise click.UsageError(msg)
     from segcli.stages import explore_k as stage
 
-    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+    _run(stage.run, run_dir, as_json, **options)
 
 
 @main.command()
@@ -261,7 +284,7 @@ def explore_k(run_dir: Path, *, as_json: bool, threads: int | None, **options: A
 @engine
 @seed
 @as_json
-def cluster(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Put every customer into one of k segments.
 
     Writes segments.csv (customer, segment, distance, membership), the model that labels new
@@ -274,7 +297,7 @@ def cluster(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any
     """
     from segcli.stages import cluster as stage
 
-    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+    _run(stage.run, run_dir, as_json, **options)
 
 
 @main.command()
@@ -290,7 +313,7 @@ def cluster(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any
 @seed
 @as_json
 def validate(
-    run_dir: Path, *, as_json: bool, threads: int | None, require: str | None, **options: Any
+    run_dir: Path, *, as_json: bool, require: str | None, **options: Any
 ) -> None:
     """Ask whether the segments are real.
 
@@ -308,7 +331,7 @@ def validate(
         raise click.UsageError(msg)
     from segcli.stages import validate as stage
 
-    summary = _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+    summary = _run(stage.run, run_dir, as_json, **options)
     if require is not None and not summary.supported:
         click.get_current_context().exit(NOT_SUPPORTED)
 
@@ -332,7 +355,7 @@ def validate(
 )
 @engine
 @as_json
-def report(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any) -> None:
+def report(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Describe the segments: report.html, report.txt and tables.
 
     \b
@@ -341,7 +364,7 @@ def report(run_dir: Path, *, as_json: bool, threads: int | None, **options: Any)
     """
     from segcli.stages import report as stage
 
-    _run(stage.run, run_dir, as_json, engine=_engine(threads), **options)
+    _run(stage.run, run_dir, as_json, **options)
 
 
 @main.command()
@@ -375,9 +398,7 @@ def status(run_dir: Path, *, as_json: bool) -> None:
         click.echo(f"{todo.stage} is {todo.state}: {todo.reason}. Run: {todo.command}")
 
 
-def _compare_weightings(
-    run_dir: Path, as_json: bool, threads: int | None, options: dict[str, Any]
-) -> None:
+def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -> None:
     source = click.get_current_context().get_parameter_source("weighting")
     if source is not click.core.ParameterSource.DEFAULT:
         msg = "--compare-weightings measures all weightings: leave --weighting out."
@@ -389,25 +410,53 @@ def _compare_weightings(
         run_dir,
         as_json,
         n_components=options["max_components"],
-        engine=_engine(threads),
-        seed=options["seed"],
+        **{name: options[name] for name in ("engine", "master", "threads", "seed")},
     )
 
 
-def _engine(threads: int | None) -> Engine:
-    from segcli.engine import LocalEngine
+@contextmanager
+def _open_engine(
+    run_dir: Path, engine: str, master: str | None, threads: int | None
+) -> Iterator[Engine]:
+    """Return the engine that was asked for; what it started ends with the block."""
+    if engine == "local":
+        from segcli.engine import LocalEngine
 
-    return LocalEngine(threads)
+        if master is not None:
+            msg = f"--master {master} names a Spark cluster: add --engine spark."
+            raise click.UsageError(msg)
+        yield LocalEngine(threads)
+        return
+    from segcli.engine.spark import DEFAULT_MASTER, SparkEngine
+
+    if threads is not None:
+        msg = "--threads goes with --engine local; Spark's go by --master, such as local[4]."
+        raise click.UsageError(msg)
+    with SparkEngine(master or DEFAULT_MASTER, run_dir) as opened:
+        yield opened
 
 
-def _run(stage: Callable[..., S], run_dir: Path, as_json: bool, **options: Any) -> S:
+def _run(
+    stage: Callable[..., S],
+    run_dir: Path,
+    as_json: bool,
+    *,
+    engine: str,
+    master: str | None,
+    threads: int | None,
+    **options: Any,
+) -> S:
     """Run a stage, print its summary and return it; show how far it has come meanwhile."""
     from segcli.engine import single_threaded_blas
 
     bar = ProgressBar()
     try:
-        with progress.listening(bar), single_threaded_blas():
-            summary = stage(run_dir=run_dir, **options)
+        with (
+            progress.listening(bar),
+            single_threaded_blas(),
+            _open_engine(run_dir, engine, master, threads) as opened,
+        ):
+            summary = stage(run_dir=run_dir, engine=opened, **options)
     finally:
         bar.clear()
     show(summary, run_dir, as_json=as_json)

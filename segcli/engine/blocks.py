@@ -1,9 +1,9 @@
 """What the numerics ask of an engine.
 
 A *block* is a run of consecutive rows (customers) of a matrix. A block function sees one block and
-returns arrays. The engine adds them up (:meth:`Blocks.map_sum`) or stacks them
-(:meth:`Blocks.map_rows`), always in row order, so that a sum has the same bits on one thread, on two
-or on a cluster.
+returns arrays. The engine adds them up (:meth:`Blocks.map_sum`) in an order that hangs on the blocks
+alone (`segcli.engine.sums`), or stacks them in row order (:meth:`Blocks.map_rows`), so that a result
+has the same bits on one thread, on two or on a cluster.
 """
 
 from __future__ import annotations

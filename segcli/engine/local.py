@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from segcli import progress
 from segcli.engine.blocks import Arrays, Block, Blocks, Matrix, Result
 from segcli.engine.rank_one import row_range, stack
+from segcli.engine.sums import add_blocks
 
 BLOCK_ENTRIES = 1 << 18
 """Stored entries per block, at least: small enough to stay in the cache, large enough to hide the call."""
@@ -52,8 +53,7 @@ class LocalEngine:
 
     def blocks(self, matrix: Matrix) -> Blocks:
         """Return ``matrix`` as blocks of ``block_entries`` stored entries or somewhat more."""
-        entries = max(self.block_entries, ENTRIES_PER_COLUMN * matrix.shape[1])
-        return LocalBlocks(matrix, _bounds(matrix, entries), self.n_threads or _n_cores())
+        return LocalBlocks(matrix, cut(matrix, self.block_entries), self.n_threads or _n_cores())
 
     def run_tasks(self, tasks: Sequence[Callable[[], Result]], what: str) -> list[Result]:
         """Return what each task returns, in order: long ones in processes, else one after another."""
@@ -65,11 +65,11 @@ class LocalEngine:
 
     def _run(self, tasks: Sequence[Callable[[], Result]]) -> Iterator[Result]:
         begun = time.monotonic()
-        yield from map(_alone, tasks[:1])
+        yield from map(alone, tasks[:1])
         rest = tasks[1:]
         n_processes = min(self.n_threads or _n_cores(), len(rest))
         if n_processes <= 1 or (time.monotonic() - begun) * len(rest) < LONG:
-            yield from map(_alone, rest)
+            yield from map(alone, rest)
             return
         parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
         yield from parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
@@ -89,13 +89,8 @@ class LocalBlocks:
         return self.matrix.shape
 
     def map_sum(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
-        """Return the sums of the blocks' arrays, added in row order."""
-        results = self._map(function, args)
-        sums = tuple(np.array(part) for part in next(results))
-        for arrays in results:
-            for total, part in zip(sums, arrays, strict=True):
-                np.add(total, part, out=total)
-        return sums
+        """Return the sums of the blocks' arrays, in the order of `segcli.engine.sums`."""
+        return add_blocks(self._map(function, args)).total()
 
     def map_rows(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
         """Return the blocks' arrays, stacked in row order."""
@@ -132,7 +127,7 @@ ONE_THREAD = LocalEngine(n_threads=1)
 """All in this process, one thing after another."""
 
 
-def _alone(task: Callable[[], Result]) -> Result:
+def alone(task: Callable[[], Result]) -> Result:
     """Run a task as it would run in a process of its own: unheard, on one thread."""
     with progress.unheard(), single_threaded_blas():
         return task()
@@ -141,7 +136,7 @@ def _alone(task: Callable[[], Result]) -> Result:
 def _in_process(task: Callable[[], Result], parent: int) -> Result:
     """Run a task in a process that ends with the one that it works for, even if that is killed."""
     _end_with(parent)
-    return _alone(task)
+    return alone(task)
 
 
 @cache
@@ -161,8 +156,13 @@ def _n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _bounds(matrix: Matrix, block_entries: int) -> tuple[int, ...]:
-    """Return row positions that cut the matrix into blocks of about equal numbers of entries."""
+def cut(matrix: Matrix, block_entries: int) -> tuple[int, ...]:
+    """Return row positions that cut a matrix into blocks of about equal numbers of entries.
+
+    They depend on the content alone: blocks have ``block_entries`` or somewhat more, and enough of
+    them for the columns.
+    """
+    block_entries = max(block_entries, ENTRIES_PER_COLUMN * matrix.shape[1])
     n_rows = matrix.shape[0]
     if isinstance(matrix, np.ndarray):
         ends = np.arange(n_rows + 1, dtype=np.int64) * matrix.shape[1]

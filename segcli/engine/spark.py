@@ -1,0 +1,490 @@
+"""The engine for data that one machine cannot hold: Apache Spark.
+
+Spark schedules and survives lost workers; the arithmetic is the local engine's, on the same blocks,
+added in the same order, so that the results have the same bits. Blocks lie in files on storage that
+every worker mounts: in the run directory's matrix itself, or in a folder beside it that is removed in
+the end. A pass is a table of task numbers that Spark hands out; a task reads its blocks from the
+files, and large results come back by way of files too.
+"""
+
+from __future__ import annotations
+
+import errno
+import platform
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+
+from segcli import __version__, progress
+from segcli.engine import sums
+from segcli.engine.blocks import Arrays, Block, Blocks, Matrix, Result
+from segcli.engine.local import BLOCK_ENTRIES, LONG, alone, cut
+from segcli.engine.places import MatrixPlace, lay_out, stacked, take_rows, write_blocks
+from segcli.engine.scratch import FOLDER, Scratch, Writer, loads
+from segcli.engine.session import explain, open_session, quiet, require_pyspark, spark_errors
+from segcli.errors import ResourceError, SegcliError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DEFAULT_MASTER = "local[*]"
+
+START_SECONDS = 90.0
+"""How long a cluster may leave the first task waiting before it is given up."""
+
+AT_DRIVER = 1 << 26
+"""Bytes of subtotals up to which the driver adds them; beyond, workers do, by ranges of entries."""
+
+_POLL_SECONDS = 0.1
+_NOT_SHARED = (errno.ENOENT, errno.EACCES, errno.ESTALE, errno.EIO, errno.ENOTDIR, errno.EROFS)
+
+
+class Work(Protocol):
+    """What the tasks of a pass do; it can be pickled."""
+
+    def run(self, number: int, scratch: Scratch) -> Any:
+        """Return the result of a task; ``scratch`` is a folder for what is too large for it."""
+
+
+@dataclass
+class SparkEngine:
+    """Map over blocks on the workers of a Spark cluster, or on this machine's cores.
+
+    Spark starts with the first blocks or tasks. Close the engine to stop it and to remove what it
+    left in the run directory.
+
+    Attributes
+    ----------
+    master : URL of the cluster; ``local[*]`` for this machine's cores
+    folder : the run directory, on storage that every worker mounts at the same path
+    n_partitions : tasks per pass; None: one per core of the cluster. The result does not depend on it
+    block_entries : as of the local engine: sums have the same bits only if this is the same
+    """
+
+    master: str
+    folder: Path
+    n_partitions: int | None = None
+    block_entries: int = BLOCK_ENTRIES
+    _open: ExitStack = field(default_factory=ExitStack)
+    _has_worked: bool = False
+
+    def __post_init__(self) -> None:
+        require_pyspark()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop Spark, if it was started, and remove the folder in the run directory."""
+        self._open.close()
+
+    @cached_property
+    def session(self) -> SparkSession:
+        """The Spark session, started when it is first asked for."""
+        return self._open.enter_context(open_session(self.master))
+
+    @cached_property
+    def scratch(self) -> Scratch:
+        """Where arrays pass between processes; whatever a killed command left there is removed."""
+        scratch = Scratch(self.folder.resolve() / FOLDER)
+        scratch.remove()
+        self._open.callback(scratch.remove)
+        return scratch
+
+    @property
+    def n_tasks(self) -> int:
+        """Into how many tasks a pass is cut."""
+        return self.n_partitions or int(self.session.sparkContext.defaultParallelism)
+
+    def blocks(self, matrix: Matrix) -> Blocks:
+        """Return ``matrix`` as the blocks that the local engine would cut."""
+        self.session  # noqa: B018 (its errors first, before anything is written)
+        place = lay_out(matrix, self.scratch)
+        return SparkBlocks(place, cut(matrix, self.block_entries), self)
+
+    def run_tasks(self, tasks: Sequence[Callable[[], Result]], what: str) -> list[Result]:
+        """Return what each task returns, in order: long ones on the cluster, else here."""
+
+        def tell(n: int) -> None:
+            progress.report(what, n, len(tasks))
+
+        begun = time.monotonic()
+        results = [_counted(task, tell, n + 1) for n, task in enumerate(tasks[:1])]
+        rest = tasks[1:]
+        if (time.monotonic() - begun) * len(rest) < LONG:
+            return results + [_counted(task, tell, n + 2) for n, task in enumerate(rest)]
+        work = _Tasks(tuple(rest))
+        with self.collecting(work, len(rest), lambda n: tell(n + 1), copied=True) as found:
+            return results + found
+
+    def collecting(
+        self,
+        work: Work,
+        n_tasks: int,
+        tell: Callable[[int], None] | None = None,
+        *,
+        copied: bool = False,
+    ) -> Collected:
+        """Return a context that holds the results of ``work`` for task 0, 1, …, in order.
+
+        Large arrays in them are mapped from files that are gone once the context is left, unless
+        they are ``copied``.
+
+        Parameters
+        ----------
+        work : what to do
+        n_tasks : how often
+        tell : called with the number of tasks done, whenever it has grown
+
+        Raises
+        ------
+        ResourceError
+            If the cluster cannot do it: no worker takes a task, the package or the storage is
+            missing there, workers are lost again and again.
+        """
+        return Collected(self, work, n_tasks, tell, copied)
+
+    def run_pass(
+        self,
+        work: Work,
+        n_tasks: int,
+        scratch: Scratch,
+        tell: Callable[[int], None] | None,
+        copied: bool,
+    ) -> list[Any]:
+        """Return the results of the tasks; `collecting` also tidies up."""
+        session = self.session
+        message = Writer(scratch).dumps(_Order(work, scratch, __version__, platform.python_version()))
+        numbers = session.range(0, n_tasks, 1, n_tasks)
+        with quiet():
+            table = numbers.mapInArrow(partial(_answer, message), "number long, answer binary")
+        rows = self._collect(table, n_tasks, tell)
+        answers: list[Any] = [None] * n_tasks
+        for row in rows:
+            answers[row.number] = self._opened(bytes(row.answer), copied)
+        for answer in answers:
+            if isinstance(answer, _Failure):
+                raise answer.error
+        return answers
+
+    def _opened(self, answer: bytes, copied: bool) -> Any:
+        try:
+            return loads(answer, copied=copied)
+        except OSError as error:
+            raise _not_shared(error, self.master) from error
+
+    def _collect(self, table: Any, n_tasks: int, tell: Callable[[int], None] | None) -> list[Any]:
+        """Return a table's rows; meanwhile tell of the tasks done, and do not wait for ever."""
+        context = self.session.sparkContext
+        tracker, group = context.statusTracker(), f"segcli-{time.monotonic_ns()}"
+
+        def collect() -> list[Any]:
+            context.setJobGroup(group, "segcli", interruptOnCancel=True)
+            return table.collect()  # type: ignore[no-any-return]
+
+        n_done, begun = 0, time.monotonic()
+        done: Future[list[Any]] = self._thread.submit(collect)
+        try:
+            while not _ended(done):
+                if tell is None and self._has_worked:
+                    done.exception()
+                    continue
+                for stage in _stages(tracker, group):
+                    if stage.numActiveTasks or stage.numCompletedTasks:
+                        self._has_worked = True
+                    while tell is not None and n_done < min(stage.numCompletedTasks, n_tasks - 1):
+                        n_done += 1
+                        tell(n_done)
+                if not self._has_worked and time.monotonic() - begun > START_SECONDS:
+                    context.cancelJobGroup(group)
+                    raise _nobody_works(self.master)
+            rows = done.result()
+        except spark_errors() as error:
+            raise explain(error, self.master) from error
+        except BaseException:
+            context.cancelJobGroup(group)
+            raise
+        self._has_worked = True
+        while tell is not None and n_done < n_tasks:
+            n_done += 1
+            tell(n_done)
+        return rows
+
+    @cached_property
+    def _thread(self) -> ThreadPoolExecutor:
+        return self._open.enter_context(ThreadPoolExecutor(1))
+
+
+@dataclass
+class Collected:
+    """A context that holds the results of a pass. Made by :meth:`SparkEngine.collecting`."""
+
+    engine: SparkEngine
+    work: Work
+    n_tasks: int
+    tell: Callable[[int], None] | None
+    copied: bool
+    _scratch: Scratch | None = None
+
+    def __enter__(self) -> list[Any]:
+        self._scratch = self.engine.scratch.subfolder()
+        try:
+            return self.engine.run_pass(
+                self.work, self.n_tasks, self._scratch, self.tell, self.copied
+            )
+        except BaseException:
+            self._scratch.remove()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        if self._scratch is not None:
+            self._scratch.remove()
+
+
+@dataclass(frozen=True)
+class SparkBlocks:
+    """Row blocks of a matrix in files on shared storage."""
+
+    place: MatrixPlace
+    bounds: tuple[int, ...]
+    engine: SparkEngine
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_customers, n_columns)."""
+        return self.place.shape
+
+    def map_sum(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
+        """Return the sums of the blocks' arrays, in the order of `segcli.engine.sums`."""
+        work = _Sum(self.place, self._shares(), function, args)
+        with self.engine.collecting(work, len(work.shares)) as found:
+            subtotals = [one for part in found for one in part]
+            n_bytes = sum(array.nbytes for one in subtotals for array in one.arrays)
+            if n_bytes <= AT_DRIVER:
+                return _added(subtotals)
+            return self._added_by_workers(subtotals)
+
+    def map_rows(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
+        """Return the blocks' arrays, stacked in row order."""
+        work = _Rows(self.place, self._shares(), function, args)
+        with self.engine.collecting(work, len(work.shares)) as parts:
+            return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+    def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
+        """Return the transformed matrix, computed now and kept in files."""
+        work = _Transform(self.place, self._shares(), function, args, self.engine.scratch)
+        with self.engine.collecting(work, len(work.shares)) as parts:
+            return SparkBlocks(stacked(parts), self.bounds, self.engine)
+
+    def take(self, rows: np.ndarray) -> Matrix:
+        """Return the rows at the given positions, in the order given."""
+        try:
+            return take_rows(self.place, np.asarray(rows))
+        except OSError as error:
+            raise _not_shared(error, self.engine.master) from error
+
+    def _shares(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Return each task's first leaf and the bounds of its blocks: whole leaves, about equal."""
+        n_blocks = len(self.bounds) - 1
+        n_leaves = sums.n_leaves(n_blocks)
+        n_tasks = min(self.engine.n_tasks, n_leaves)
+        firsts = np.linspace(0, n_leaves, n_tasks + 1).round().astype(int).tolist()
+        return tuple(
+            (a, self.bounds[a * sums.LEAF_BLOCKS : min(b * sums.LEAF_BLOCKS, n_blocks) + 1])
+            for a, b in pairwise(firsts)
+        )
+
+    def _added_by_workers(self, subtotals: Sequence[sums.Subtotal]) -> Arrays:
+        """Return the total; each task adds a range of the arrays' entries."""
+        n_tasks = self.engine.n_tasks
+        with self.engine.collecting(_AddRanges(tuple(subtotals), n_tasks), n_tasks) as found:
+            return tuple(
+                np.concatenate(parts).reshape(like.shape)
+                for parts, like in zip(
+                    zip(*found, strict=True), subtotals[0].arrays, strict=True
+                )
+            )
+
+
+@dataclass(frozen=True)
+class _OverBlocks:
+    """A function of blocks, and which of them each task takes."""
+
+    place: MatrixPlace
+    shares: tuple[tuple[int, tuple[int, ...]], ...]
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+    def _results(self, number: int) -> Iterator[Any]:
+        _, bounds = self.shares[number]
+        for start, stop in pairwise(bounds):
+            yield self.function(Block(start, stop, self.place.read(start, stop)), *self.args)
+
+
+@dataclass(frozen=True)
+class _Sum(_OverBlocks):
+    def run(self, number: int, scratch: Scratch) -> list[sums.Subtotal]:
+        del scratch
+        return sums.add_blocks(self._results(number), self.shares[number][0]).kept
+
+
+@dataclass(frozen=True)
+class _Rows(_OverBlocks):
+    def run(self, number: int, scratch: Scratch) -> Arrays:
+        del scratch
+        parts = list(self._results(number))
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
+@dataclass(frozen=True)
+class _Transform(_OverBlocks):
+    kept: Scratch
+
+    def run(self, number: int, scratch: Scratch) -> MatrixPlace:
+        del scratch  # removed after the pass; the transformed matrix stays
+        return write_blocks(self._results(number), self.kept)
+
+
+@dataclass(frozen=True)
+class _AddRanges:
+    subtotals: tuple[sums.Subtotal, ...]
+    n_tasks: int
+
+    def run(self, number: int, scratch: Scratch) -> Arrays:
+        del scratch
+        found = []
+        for one in self.subtotals:
+            arrays = []
+            for array in one.arrays:
+                flat = array.reshape(-1)
+                a, b = (len(flat) * (number + i) // self.n_tasks for i in (0, 1))
+                arrays.append(np.array(flat[a:b]))
+            found.append(sums.Subtotal(one.level, one.position, tuple(arrays)))
+        return _added(found)
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    tasks: tuple[Callable[[], Any], ...]
+
+    def run(self, number: int, scratch: Scratch) -> Any:
+        del scratch
+        return self.tasks[number]()
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a worker is sent: the work, and who sends it."""
+
+    work: Work
+    scratch: Scratch
+    version: str
+    python: str
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error on a worker that no other attempt would mend."""
+
+    error: Exception
+
+
+def _added(subtotals: Sequence[sums.Subtotal]) -> Arrays:
+    total = sums.Subtotals()
+    for one in subtotals:
+        total.add(sums.Subtotal(one.level, one.position, tuple(map(np.array, one.arrays))))
+    return total.total()
+
+
+def _counted(task: Callable[[], Result], tell: Callable[[int], None], n: int) -> Result:
+    result = alone(task)
+    tell(n)
+    return result
+
+
+def _answer(message: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Do the tasks whose numbers Spark hands over; run by a worker."""
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            answer = _one_answer(message, number)
+            yield pa.RecordBatch.from_pydict(
+                {"number": pa.array([number]), "answer": pa.array([answer], pa.binary())}
+            )
+
+
+def _one_answer(message: bytes, number: int) -> bytes:
+    try:
+        order: _Order = loads(message)
+    except OSError as error:
+        return Writer(Scratch(Path())).dumps(_Failure(_not_shared(error, _here())))
+    writer = Writer(order.scratch, in_place=False)
+    if order.version != __version__:
+        msg = (
+            f"worker {_here()} has segcli {__version__}, and this is {order.version}. Install the "
+            "same version for every worker."
+        )
+        return writer.dumps(_Failure(ResourceError(msg)))
+    try:
+        return writer.dumps(alone(partial(order.work.run, number, order.scratch)))
+    except SegcliError as error:
+        return writer.dumps(_Failure(error))
+    except MemoryError:
+        msg = f"worker {_here()} has too little memory for its share. Use more workers, or larger ones."
+        return writer.dumps(_Failure(ResourceError(msg)))
+    except OSError as error:
+        return writer.dumps(_Failure(_not_shared(error, _here())))
+    except Exception as error:  # noqa: BLE001 (it is raised again where it can be seen)
+        return writer.dumps(_Failure(error))
+
+
+def _here() -> str:
+    return socket.gethostname()
+
+
+def _not_shared(error: OSError, where: str) -> Exception:
+    """Return the error for storage that a process cannot use; a full disk stays what it is."""
+    if error.errno not in _NOT_SHARED:
+        return error
+    return ResourceError(
+        f"{error.filename or 'the run directory'} cannot be used on {where} ({error.strerror}). The "
+        "run directory must be on storage that every worker mounts at the same path, and must stay "
+        "there."
+    )
+
+
+def _nobody_works(master: str) -> ResourceError:
+    return ResourceError(
+        f"no worker of {master} has taken a task within {START_SECONDS:.0f} seconds. Are there workers, "
+        "with free cores and memory?"
+    )
+
+
+def _ended(future: Future[Any]) -> bool:
+    """Wait a moment; return whether it has ended."""
+    try:
+        future.exception(_POLL_SECONDS)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _stages(tracker: Any, group: str) -> Iterator[Any]:
+    for job in tracker.getJobIdsForGroup(group):
+        info = tracker.getJobInfo(job)
+        for stage in info.stageIds if info is not None else ():
+            found = tracker.getStageInfo(stage)
+            if found is not None:
+                yield found
