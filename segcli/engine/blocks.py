@@ -65,6 +65,10 @@ class Blocks(Protocol):
 class Engine(Protocol):
     """Lays a matrix out as row blocks; runs tasks that have nothing to do with each other."""
 
+    @property
+    def holds_matrix(self) -> bool:
+        """Whether a matrix, and what is made of it, has to fit into this process's memory."""
+
     def blocks(self, matrix: Matrix) -> Blocks:
         """Return ``matrix`` as blocks whose bounds depend on its content alone."""
 

@@ -51,6 +51,11 @@ class LocalEngine:
     n_threads: int | None = None
     block_entries: int = BLOCK_ENTRIES
 
+    @property
+    def holds_matrix(self) -> bool:
+        """Whether a matrix has to fit into this process's memory: it does."""
+        return True
+
     def blocks(self, matrix: Matrix) -> Blocks:
         """Return ``matrix`` as blocks of ``block_entries`` stored entries or somewhat more."""
         return LocalBlocks(matrix, cut(matrix, self.block_entries), self.n_threads or _n_cores())

@@ -13,7 +13,7 @@ import shutil
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class ArrayPlace:
     dtype: str
     shape: tuple[int, ...]
     offset: int = 0
-    order: str = "C"
+    order: Literal["C", "F"] = "C"
 
     def open(self) -> np.ndarray:
         """Return the array, mapped into memory; what is written to it stays in this process.
@@ -66,6 +66,24 @@ class ArrayPlace:
         return values.reshape(stop - start, *self.shape[1:])
 
 
+@dataclass(frozen=True)
+class _InMessage:
+    """A small array, in the message itself.
+
+    numpy's own pickle comes back with a type that equals the usual one without being it, which shows
+    in the bytes of a model that is saved later.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    content: bytes
+
+    def open(self) -> np.ndarray:
+        values = np.frombuffer(bytearray(self.content), np.dtype(self.dtype))
+        return values.reshape(self.shape, order=self.order)
+
+
 def place_of(array: np.ndarray) -> ArrayPlace | None:
     """Return where an array is that is a piece of a file mapped into memory; None for any other."""
     base: Any = array
@@ -77,6 +95,10 @@ def place_of(array: np.ndarray) -> ArrayPlace | None:
         return None
     ahead = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     return ArrayPlace(str(base.filename), array.dtype.str, array.shape, base.offset + ahead)
+
+
+def _order(array: np.ndarray) -> Literal["C", "F"]:
+    return "C" if array.flags.c_contiguous or not array.flags.f_contiguous else "F"
 
 
 @dataclass
@@ -93,7 +115,7 @@ class Scratch:
     def spill(self, array: np.ndarray) -> ArrayPlace:
         """Write an array to a new file."""
         path = self.new_path("array")
-        order = "C" if array.flags.c_contiguous or not array.flags.f_contiguous else "F"
+        order = _order(array)
         with path.open("wb") as file:
             (np.ascontiguousarray(array) if order == "C" else array.T).tofile(file)
         return ArrayPlace(str(path), array.dtype.str, array.shape, order=order)
@@ -124,7 +146,7 @@ class Writer:
 
     scratch: Scratch
     in_place: bool = True
-    _places: dict[int, tuple[np.ndarray, ArrayPlace]] = field(default_factory=dict)
+    _places: dict[int, tuple[np.ndarray, ArrayPlace | _InMessage]] = field(default_factory=dict)
 
     def dumps(self, thing: Any) -> bytes:
         """Return a message."""
@@ -135,15 +157,20 @@ class Writer:
         pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(thing)
         return file.getvalue()
 
-    def _persistent_id(self, thing: Any) -> ArrayPlace | None:
-        if not isinstance(thing, np.ndarray) or thing.nbytes < LARGE or thing.dtype.hasobject:
+    def _persistent_id(self, thing: Any) -> ArrayPlace | _InMessage | None:
+        if type(thing) not in (np.ndarray, np.memmap) or thing.dtype.kind not in "biufcSUM":
             return None
         known = self._places.get(id(thing))
         if known is None:
             # The array is kept beside its place: another could get its id once it is gone.
-            place = place_of(thing) if self.in_place else None
-            known = self._places[id(thing)] = thing, place or self.scratch.spill(thing)
+            known = self._places[id(thing)] = thing, self._placed(thing)
         return known[1]
+
+    def _placed(self, array: np.ndarray) -> ArrayPlace | _InMessage:
+        if array.nbytes < LARGE:
+            order = _order(array)
+            return _InMessage(array.dtype.str, array.shape, order, array.tobytes(order))
+        return (place_of(array) if self.in_place else None) or self.scratch.spill(array)
 
 
 def loads(message: bytes, *, copied: bool = False) -> Any:

@@ -105,6 +105,11 @@ class SparkEngine:
         return scratch
 
     @property
+    def holds_matrix(self) -> bool:
+        """Whether a matrix has to fit into this process's memory: it lies in files."""
+        return False
+
+    @property
     def n_tasks(self) -> int:
         """Into how many tasks a pass is cut."""
         return self.n_partitions or int(self.session.sparkContext.defaultParallelism)

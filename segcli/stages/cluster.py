@@ -189,7 +189,7 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
-        require_memory_for(stage)
+        require_memory_for(stage, engine)
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL).first(n_components)

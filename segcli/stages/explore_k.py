@@ -150,7 +150,7 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "explore-k", parameters, seed=seed) as stage:
-        require_memory_for(stage, per_customer=KEPT_PER_CUSTOMER)
+        require_memory_for(stage, engine, per_customer=KEPT_PER_CUSTOMER)
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL)

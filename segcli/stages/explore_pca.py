@@ -182,6 +182,7 @@ def run(
     with open_stage(run_dir, "explore-pca", parameters, seed=seed) as stage:
         require_memory_for(
             stage,
+            engine,
             per_item=n_columns_held(max_components or DEFAULT_MAX_COMPONENTS),
             way_out=f"Ask for fewer --max-components. {WAY_OUT}",
         )

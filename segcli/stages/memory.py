@@ -7,6 +7,7 @@ err towards too much; the processes that gather evidence, some 250 MB each, are 
 from __future__ import annotations
 
 from segcli.artifacts import Stage
+from segcli.engine import Engine
 from segcli.engine.memory import require_memory
 
 WAY_OUT = "Ingest a sample of the customers, or use a machine with more memory."
@@ -19,13 +20,14 @@ _NUMBER = 8
 
 
 def require_memory_for(
-    stage: Stage, *, per_customer: int = 0, per_item: int = 0, way_out: str = WAY_OUT
+    stage: Stage, engine: Engine, *, per_customer: int = 0, per_item: int = 0, way_out: str = WAY_OUT
 ) -> None:
     """Refuse a stage whose estimated need of memory exceeds what is free.
 
     Parameters
     ----------
     stage : an open stage that will read the matrix
+    engine : who does the work
     per_customer, per_item : numbers held for each, beside the matrix
     way_out : what to do instead, a sentence
 
@@ -37,8 +39,9 @@ def require_memory_for(
     if size is None:
         return
     numbers = size.n_customers * per_customer + size.n_items * min(per_item, size.n_items)
+    n_held = size.n_interactions if engine.holds_matrix else 0
     require_memory(
-        _PROGRAM + size.n_interactions * _PER_INTERACTION + numbers * _NUMBER,
+        _PROGRAM + n_held * _PER_INTERACTION + numbers * _NUMBER,
         work=(
             f"{stage.name} of {size.n_interactions:,} interactions of {size.n_customers:,} customers "
             f"with {size.n_items:,} items"

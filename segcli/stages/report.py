@@ -93,7 +93,7 @@ class Report:
 def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> Report:
     """Read all that earlier stages found; write the report as page, text and tables."""
     with open_stage(run_dir, "report", {"top": n_top, "evidence": evidence}) as stage:
-        require_memory_for(stage)
+        require_memory_for(stage, engine)
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
         segments = stage.load(SEGMENTS)

@@ -123,7 +123,7 @@ class Validation:
 def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Validation:
     """Read the matrix and the segments; write `VALIDATION`, `CONFUSION_MATRIX` and its plot."""
     with open_stage(run_dir, "validate", {"evidence": evidence}, seed=seed) as stage:
-        require_memory_for(stage)
+        require_memory_for(stage, engine)
         matrix = stage.load(MATRIX)
         segmentation = stage.load(SEGMENTATION)
         clustering = stage.load(CLUSTERING)
