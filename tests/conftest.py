@@ -35,6 +35,11 @@ def ratings():
     return sp.csr_array(np.unique(dense, axis=0).astype(np.float64))
 
 
+@pytest.fixture(params=["sparse", "dense"])
+def matrix(request, ratings):
+    return ratings if request.param == "sparse" else ratings.toarray()
+
+
 @pytest.fixture(scope="session")
 def ml100k():
     """MovieLens 100K as it comes, 943 customers × 1682 items."""

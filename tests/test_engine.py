@@ -58,11 +58,6 @@ def refuse(n):
     raise ChoiceError(msg)
 
 
-@pytest.fixture(params=["sparse", "dense"])
-def matrix(request, ratings):
-    return ratings if request.param == "sparse" else ratings.toarray()
-
-
 def dense(matrix):
     return matrix.toarray() if sp.issparse(matrix) else matrix
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ OLDEST_JAVA = 17
 
 CONNECT_SECONDS = 5.0
 """How long a master may take to answer the door."""
+
+_STOP_SECONDS = 10.0
 
 INSTALL = "pip install 'segcli[spark]'"
 
@@ -73,9 +75,7 @@ def open_session(master: str) -> Iterator[SparkSession]:
             try:
                 yield session
             finally:
-                session.stop()
-                gateway.shutdown()
-                _forget_gateway()
+                _stop(session, gateway)
 
 
 def require_pyspark() -> None:
@@ -206,13 +206,19 @@ def _start(master: str, log: Any) -> tuple[SparkSession, Any]:
     settings = _SETTINGS | (_LOOPBACK if master.startswith("local") else {})
     for name, value in settings.items():
         conf.set(name, value)
+    # Java's and Spark's chatter goes into a file; what matters of it comes as errors.
     try:
-        # Java's and Spark's chatter goes into a file; what matters of it comes as errors.
         gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": log})
+    except spark_errors() as error:
+        raise _why_not_started(error, master, log) from error
+    try:
         session = SparkSession(SparkContext(conf=conf, gateway=gateway))
     except spark_errors() as error:
-        _forget_gateway()
+        _stop(None, gateway)
         raise _why_not_started(error, master, log) from error
+    except BaseException:
+        _stop(None, gateway)
+        raise
     return session, gateway
 
 
@@ -229,12 +235,23 @@ def _why_not_started(error: Exception, master: str, log: Any) -> ResourceError:
     return ResourceError(f"Spark does not start with --master {master}: {reason}")
 
 
-def _forget_gateway() -> None:
-    """Let the next session start a Java of its own."""
+def _stop(session: SparkSession | None, gateway: Any) -> None:
+    """End Spark and its Java, which ends with its standard input; the next session has its own."""
     from pyspark import SparkContext
 
+    with suppress(*spark_errors()):
+        if session is not None:
+            session.stop()
+        gateway.shutdown()
     SparkContext._gateway = None
     SparkContext._jvm = None
+    process = gateway.proc
+    process.stdin.close()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
