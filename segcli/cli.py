@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -114,7 +115,7 @@ def n_components(command: F) -> F:
 
 
 @main.command()
-@click.argument("interactions", type=FILE_PATH)
+@click.argument("interactions")
 @RUN
 @click.option(
     "--customer", metavar="C", help="Column of the customer: a name, or a position from 1."
@@ -155,7 +156,7 @@ def n_components(command: F) -> F:
 @click.option("--strict", is_flag=True, help="Refuse the file if any row cannot be used.")
 @cluster_or_not
 @as_json
-def ingest(interactions: Path, run_dir: Path, *, as_json: bool, **options: Any) -> None:
+def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Read interactions into a sparse customers × items matrix.
 
     INTERACTIONS is delimited text (optionally gzipped) or Parquet, a row per interaction: customer,
@@ -166,12 +167,18 @@ def ingest(interactions: Path, run_dir: Path, *, as_json: bool, **options: Any) 
       segcli ingest u.data run/ --items u.item
       segcli ingest retail.csv.gz run/ --customer CustomerID --item StockCode --value Quantity
     """
+    from segcli.inputs.locations import location_of
     from segcli.stages import ingest as stage
 
-    def run(*, engine: Engine, **arguments: Any) -> stage.Ingested:
+    def run(*, engine: Any, **arguments: Any) -> stage.Ingested:
+        if options["engine"] == "spark":
+            from segcli.inputs.distributed import read_triplets_on
+
+            arguments["read"] = partial(read_triplets_on, engine)
         return stage.run(**arguments)
 
-    _run(run, run_dir, as_json, interactions=interactions, threads=None, **options)
+    location = location_of(interactions)
+    _run(run, run_dir, as_json, interactions=location, threads=None, **options)
 
 
 @main.command("explore-pca")
@@ -312,9 +319,7 @@ def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
 @engine
 @seed
 @as_json
-def validate(
-    run_dir: Path, *, as_json: bool, require: str | None, **options: Any
-) -> None:
+def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: Any) -> None:
     """Ask whether the segments are real.
 
     Trains naive Bayes on the full unweighted matrix and asks other customers and hidden interactions;

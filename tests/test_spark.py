@@ -1,23 +1,17 @@
 """The Spark engine: what every engine must do, the local engine's bits, and one line for each failure."""
 
 import importlib.util
-import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import test_engine
-from run_dirs import SAMPLE, digests, ok
 from test_engine import TestEveryEngine as EveryEngine
 
-from segcli.engine import LocalEngine, local, sums
-from segcli.engine.scratch import FOLDER
+from segcli.engine import LocalEngine, sums
 from segcli.engine.session import find_java, open_session
 from segcli.engine.spark import SparkEngine
 from segcli.errors import ResourceError
-from segcli.stages import cluster, explore_k, explore_pca, report, validate
 
 pytestmark = pytest.mark.xdist_group("spark")  # one session for all of them
 
@@ -61,11 +55,10 @@ def scaled(block, factors):
 
 @pytest.mark.parametrize("n_partitions", [1, 2, 5, 100])
 @pytest.mark.parametrize("large", [1, 1 << 40], ids=["by files", "in messages"])
-def test_sums_have_the_bits_of_the_local_engine(
-    spark, tmp_path, monkeypatch, n_partitions, large
-):
+def test_sums_have_the_bits_of_the_local_engine(spark, tmp_path, monkeypatch, n_partitions, large):
     """However many tasks add them, and by whichever way arrays and sums travel."""
-    from segcli.engine import scratch, spark as spark_engine
+    from segcli.engine import scratch
+    from segcli.engine import spark as spark_engine
 
     monkeypatch.setattr(scratch, "LARGE", large)
     monkeypatch.setattr(spark_engine, "AT_DRIVER", large)

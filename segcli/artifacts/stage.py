@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from segcli.artifacts import catalogue, manifest
 from segcli.artifacts.formats import Artifact, MatrixSize, SparseMatrix
+from segcli.engine import scratch
 from segcli.errors import ResourceError, RunDirectoryError
 
 T = TypeVar("T")
@@ -130,6 +131,7 @@ def open_stage(
                 _commit(run_dir, stage.records.with_record(name, record))
             finally:
                 shutil.rmtree(run_dir / _PENDING, ignore_errors=True)
+                shutil.rmtree(run_dir / scratch.FOLDER, ignore_errors=True)
     finally:
         for folder in made:  # only what this stage made, and only while it is empty
             if not any(folder.iterdir()):
@@ -320,6 +322,7 @@ def recover(run_dir: Path) -> None:
     Safe to repeat: each file is moved in one step, the manifest last.
     """
     shutil.rmtree(run_dir / _PENDING, ignore_errors=True)
+    shutil.rmtree(run_dir / scratch.FOLDER, ignore_errors=True)
     commit = run_dir / _COMMIT
     if not commit.is_dir():
         return

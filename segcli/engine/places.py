@@ -143,7 +143,7 @@ class StackedPlace:
             )
             if b > a
         ]
-        return stack(pieces) if pieces else self.parts[0].take(rows)  # type: ignore[no-any-return]
+        return stack(pieces) if pieces else self.parts[0].take(rows)
 
 
 def lay_out(matrix: Matrix, scratch: Scratch) -> MatrixPlace:
@@ -202,9 +202,7 @@ def _columns(block: sp.csr_array, ends: list[np.ndarray]) -> np.ndarray:
     return np.asarray(block.indices)
 
 
-def _written(
-    blocks: Iterable[tuple[np.ndarray, ...]], scratch: Scratch
-) -> tuple[ArrayPlace, ...]:
+def _written(blocks: Iterable[tuple[np.ndarray, ...]], scratch: Scratch) -> tuple[ArrayPlace, ...]:
     """Append each block's arrays to files, one file for each position in the tuples."""
     files: list[_Appended] = []
     try:
@@ -238,5 +236,3 @@ def stacked(parts: Sequence[MatrixPlace]) -> MatrixPlace:
     """Return the place of matrices that stand one below the other."""
     firsts = np.cumsum([0, *(part.shape[0] for part in parts)])[:-1]
     return StackedPlace(tuple(parts), tuple(firsts.tolist()))
-
-

@@ -45,7 +45,7 @@ class ArrayPlace:
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
         kind = np.dtype(self.dtype)
-        return np.memmap(self.path, kind, "c", self.offset, self.shape, self.order)  # type: ignore[call-overload, no-any-return]
+        return np.memmap(self.path, kind, "c", self.offset, self.shape, self.order)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return a copy of a range along the first axis of an array in C order.
@@ -150,7 +150,7 @@ class Writer:
 
     def dumps(self, thing: Any) -> bytes:
         """Return a message."""
-        from pyspark import cloudpickle  # noqa: PLC0415 (comes with an extra)
+        from pyspark import cloudpickle
 
         file = io.BytesIO()
         pickler = type("Pickler", (cloudpickle.Pickler,), {"persistent_id": self._persistent_id})

@@ -10,8 +10,9 @@ files, and large results come back by way of files too.
 from __future__ import annotations
 
 import errno
-import platform
+import importlib.metadata
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 import pyarrow as pa
 
-from segcli import __version__, progress
+from segcli import progress
 from segcli.engine import sums
 from segcli.engine.blocks import Arrays, Block, Blocks, Matrix, Result
 from segcli.engine.local import BLOCK_ENTRIES, LONG, alone, cut
@@ -35,7 +36,7 @@ from segcli.engine.session import explain, open_session, quiet, require_pyspark,
 from segcli.errors import ResourceError, SegcliError
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 DEFAULT_MASTER = "local[*]"
 
@@ -45,6 +46,7 @@ START_SECONDS = 90.0
 AT_DRIVER = 1 << 26
 """Bytes of subtotals up to which the driver adds them; beyond, workers do, by ranges of entries."""
 
+_ANSWERS = "number long, answer binary"
 _POLL_SECONDS = 0.1
 _NOT_SHARED = (errno.ENOENT, errno.EACCES, errno.ESTALE, errno.EIO, errno.ENOTDIR, errno.EROFS)
 
@@ -54,6 +56,27 @@ class Work(Protocol):
 
     def run(self, number: int, scratch: Scratch) -> Any:
         """Return the result of a task; ``scratch`` is a folder for what is too large for it."""
+
+
+class FileWork(Protocol):
+    """What is done with files that Spark opens; it can be pickled."""
+
+    def run(self, number: int, copy: Path, scratch: Scratch) -> Any:
+        """Return the result for a file, of which ``copy`` is one in a local folder."""
+
+
+class Source(Protocol):
+    """Rows with a key, in parts, and what to make of a range of keys; it can be pickled."""
+
+    @property
+    def schema(self) -> str:
+        """The rows' columns as Spark writes types; one is ``key string``."""
+
+    def rows(self, number: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a part."""
+
+    def make(self, rows: pa.Table, scratch: Scratch) -> Any:
+        """Return what becomes of a range of keys, given all its rows, sorted by key."""
 
 
 @dataclass
@@ -160,26 +183,84 @@ class SparkEngine:
             If the cluster cannot do it: no worker takes a task, the package or the storage is
             missing there, workers are lost again and again.
         """
-        return Collected(self, work, n_tasks, tell, copied)
+
+        def table(message: bytes) -> DataFrame:
+            return self._numbers(n_tasks).mapInArrow(partial(_answer, message), _ANSWERS)
+
+        return Collected(self, work, table, n_tasks, tell, copied)
+
+    def collecting_ranges(self, source: Source, n_tasks: int, n_ranges: int) -> Collected:
+        """Return a context that holds what is made of ranges of keys, in the order of keys.
+
+        The rows of ``source`` are sorted by their key, the bytes of its UTF-8; rows of equal keys
+        come together, in any order.
+
+        Parameters
+        ----------
+        source : where rows come from, and what to make of them
+        n_tasks : how many parts the source has
+        n_ranges : into how many ranges of about equal numbers of rows to cut the keys; a range
+            may be empty, and then nothing is made of it
+        """
+
+        def table(message: bytes) -> DataFrame:
+            rows = self._numbers(n_tasks).mapInArrow(partial(_rows, message), source.schema)
+            ranges = rows.repartitionByRange(n_ranges, "key").sortWithinPartitions("key")
+            return ranges.mapInArrow(partial(_made, message), _ANSWERS)
+
+        return Collected(self, source, table, n_ranges, None, False)
+
+    def collecting_files(self, work: FileWork, paths: Sequence[str]) -> Collected:
+        """Return a context that holds the results of ``work`` for files at URLs, in order.
+
+        Spark opens them, each as a whole and less than 2 GB.
+        """
+        numbers = {path: number for number, path in enumerate(paths)}
+
+        def table(message: bytes) -> DataFrame:
+            files = self.session.read.format("binaryFile").load(list(paths))
+            contents = files.select("path", "content")
+            return contents.mapInArrow(partial(_answer_files, message, numbers), _ANSWERS)
+
+        return Collected(self, work, table, len(paths), None, False)
+
+    def list_files(self, url: str) -> list[tuple[str, int]]:
+        """Return the paths and sizes of the files under a URL, by path; no hidden ones.
+
+        Raises
+        ------
+        ResourceError
+            If Spark cannot list them.
+        """
+        try:
+            files = self.session.read.format("binaryFile").option("recursiveFileLookup", "true")
+            rows = files.load(url).select("path", "length").collect()
+        except spark_errors() as error:
+            raise explain(error, self.master) from error
+        return sorted((row.path, row.length) for row in rows)
+
+    def _numbers(self, n: int) -> DataFrame:
+        return self.session.range(0, n, 1, n)
 
     def run_pass(
         self,
-        work: Work,
+        work: Any,
+        table: Callable[[bytes], DataFrame],
         n_tasks: int,
         scratch: Scratch,
         tell: Callable[[int], None] | None,
         copied: bool,
     ) -> list[Any]:
         """Return the results of the tasks; `collecting` also tidies up."""
-        session = self.session
-        message = Writer(scratch).dumps(_Order(work, scratch, __version__, platform.python_version()))
-        numbers = session.range(0, n_tasks, 1, n_tasks)
-        with quiet():
-            table = numbers.mapInArrow(partial(_answer, message), "number long, answer binary")
-        rows = self._collect(table, n_tasks, tell)
-        answers: list[Any] = [None] * n_tasks
-        for row in rows:
-            answers[row.number] = self._opened(bytes(row.answer), copied)
+        message = Writer(scratch).dumps(_Order(work, scratch, _version()))
+        try:
+            with quiet():
+                answering = table(message)
+        except spark_errors() as error:
+            raise explain(error, self.master) from error
+        rows = self._collect(answering, n_tasks, tell)
+        rows.sort(key=lambda row: int(row.number))
+        answers = [self._opened(bytes(row.answer), copied) for row in rows]
         for answer in answers:
             if isinstance(answer, _Failure):
                 raise answer.error
@@ -238,7 +319,8 @@ class Collected:
     """A context that holds the results of a pass. Made by :meth:`SparkEngine.collecting`."""
 
     engine: SparkEngine
-    work: Work
+    work: Any
+    table: Callable[[bytes], DataFrame]
     n_tasks: int
     tell: Callable[[int], None] | None
     copied: bool
@@ -248,7 +330,7 @@ class Collected:
         self._scratch = self.engine.scratch.subfolder()
         try:
             return self.engine.run_pass(
-                self.work, self.n_tasks, self._scratch, self.tell, self.copied
+                self.work, self.table, self.n_tasks, self._scratch, self.tell, self.copied
             )
         except BaseException:
             self._scratch.remove()
@@ -318,9 +400,7 @@ class SparkBlocks:
         with self.engine.collecting(_AddRanges(tuple(subtotals), n_tasks), n_tasks) as found:
             return tuple(
                 np.concatenate(parts).reshape(like.shape)
-                for parts, like in zip(
-                    zip(*found, strict=True), subtotals[0].arrays, strict=True
-                )
+                for parts, like in zip(zip(*found, strict=True), subtotals[0].arrays, strict=True)
             )
 
 
@@ -394,10 +474,9 @@ class _Tasks:
 class _Order:
     """What a worker is sent: the work, and who sends it."""
 
-    work: Work
+    work: Any
     scratch: Scratch
     version: str
-    python: str
 
 
 @dataclass(frozen=True)
@@ -424,26 +503,62 @@ def _answer(message: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Re
     """Do the tasks whose numbers Spark hands over; run by a worker."""
     for batch in batches:
         for number in batch.column(0).to_pylist():
-            answer = _one_answer(message, number)
-            yield pa.RecordBatch.from_pydict(
-                {"number": pa.array([number]), "answer": pa.array([answer], pa.binary())}
-            )
+            yield _as_row(number, _one_answer(message, "run", number))
 
 
-def _one_answer(message: bytes, number: int) -> bytes:
+def _answer_files(
+    message: bytes, numbers: dict[str, int], batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Do the work for files that Spark hands over, path and content; run by a worker."""
+    for batch in batches:
+        for path, content in zip(*batch.columns, strict=True):
+            number = numbers[path.as_py()]
+            with tempfile.TemporaryDirectory() as folder:
+                copy = Path(folder, path.as_py().rpartition("/")[2])
+                copy.write_bytes(content.as_buffer())
+                yield _as_row(number, _one_answer(message, "run", number, copy))
+
+
+def _rows(message: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a source's parts whose numbers Spark hands over; run by a worker."""
+    order: _Order = loads(message)
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            yield from order.work.rows(number)
+
+
+def _made(message: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Make of a range of keys what is to be made of it; run by a worker."""
+    from pyspark import TaskContext
+
+    first = next((batch for batch in batches if batch.num_rows), None)
+    if first is not None:
+        rows = pa.Table.from_batches([first, *batches])
+        number = TaskContext.get().partitionId()
+        yield _as_row(number, _one_answer(message, "make", rows))
+
+
+def _as_row(number: int, answer: bytes) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict(
+        {"number": pa.array([number]), "answer": pa.array([answer], pa.binary())}
+    )
+
+
+def _one_answer(message: bytes, method: str, *args: Any) -> bytes:
+    """Return the answer of a method of the work, given a scratch besides; or why there is none."""
     try:
         order: _Order = loads(message)
     except OSError as error:
         return Writer(Scratch(Path())).dumps(_Failure(_not_shared(error, _here())))
     writer = Writer(order.scratch, in_place=False)
-    if order.version != __version__:
+    if order.version != _version():
         msg = (
-            f"worker {_here()} has segcli {__version__}, and this is {order.version}. Install the "
+            f"worker {_here()} has segcli {_version()}, and this is {order.version}. Install the "
             "same version for every worker."
         )
         return writer.dumps(_Failure(ResourceError(msg)))
     try:
-        return writer.dumps(alone(partial(order.work.run, number, order.scratch)))
+        return writer.dumps(alone(partial(getattr(order.work, method), *args, order.scratch)))
     except SegcliError as error:
         return writer.dumps(_Failure(error))
     except MemoryError:
@@ -453,6 +568,10 @@ def _one_answer(message: bytes, number: int) -> bytes:
         return writer.dumps(_Failure(_not_shared(error, _here())))
     except Exception as error:  # noqa: BLE001 (it is raised again where it can be seen)
         return writer.dumps(_Failure(error))
+
+
+def _version() -> str:
+    return importlib.metadata.version("segcli")
 
 
 def _here() -> str:

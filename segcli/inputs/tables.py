@@ -330,14 +330,18 @@ class ParquetTable:
                 return [str(v) for v in batch.column(0).drop_null().to_pylist()]
         return []
 
-    def parts(self, columns: Sequence[int]) -> Iterator[Batch]:
-        """Yield the rows, of the given columns only."""
+    def parts(
+        self, columns: Sequence[int], row_groups: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """Yield the rows, of the given columns only, and of some row groups only if they are given."""
         columns = sorted(set(columns))
         done = 0
         with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
             total = file.metadata.num_rows
             wanted = [self.names[i] for i in columns]
-            for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=wanted):
+            for batch in file.iter_batches(
+                batch_size=_PARQUET_ROWS, columns=wanted, row_groups=row_groups
+            ):
                 n = batch.num_rows
                 done += n
                 report(f"reading {self.path.name}", done, total)

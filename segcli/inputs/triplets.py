@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import scipy.sparse as sp
 from segcli.errors import ChoiceError, InputError
 from segcli.inputs import tables
 from segcli.inputs.columns import Role, choose_columns
+from segcli.inputs.locations import Location, require_local
 from segcli.inputs.pairs import WAYS, Block, Pairs, group_rows
 from segcli.inputs.parallel import Threads, open_threads
 from segcli.inputs.rejects import Rejects
@@ -91,7 +91,7 @@ class Triplets:
     sha256: str | None
 
 
-def read_triplets(path: Path, form: Form, rejects: Rejects) -> Triplets:
+def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     """Return the matrix in a file of interactions; rows that cannot be used go to ``rejects``.
 
     Raises
@@ -102,22 +102,51 @@ def read_triplets(path: Path, form: Form, rejects: Rejects) -> Triplets:
         If choices do not go together.
     """
     form.check()
+    path = require_local(location)
     stated = (form.customer, form.item, form.value, form.timestamp)
     table = tables.open_table(
         path, delimiter=form.delimiter, header=form.header, encoding=form.encoding, named=stated
     )
-    columns = _columns(table, form)
+    columns = columns_of(table, form)
     with open_threads() as threads:
-        reader = _Reader(table, columns, form)
+        reader = Reader(table, columns, form)
         rows = reader.gather(threads, rejects)
         pa.default_memory_pool().release_unused()
         if not rows.n_rows:
-            _refuse_nothing(path, rejects)
+            refuse_nothing(path, rejects)
         used_customers, used_items = rows.used(len(reader.customers), len(reader.items))
         customers, customer_places = reader.customers.places(used_customers)
         items, item_places = reader.items.places(used_items)
         matrix = rows.finish(customer_places, item_places, (len(customers), len(items)))
-    n_merged = rows.n_rows - matrix.nnz
+    return finished(
+        path,
+        form,
+        (matrix, customers, items),
+        n_rows=rejects.n_rows,
+        n_merged=rows.n_rows - matrix.nnz,
+        dialect=described(table, columns),
+        sha256=table.digest.hexadecimal() if isinstance(table, tables.TextTable) else None,
+    )
+
+
+def finished(
+    path: Location,
+    form: Form,
+    merged: tuple[sp.csr_array, pa.Array, pa.Array],
+    *,
+    n_rows: int,
+    n_merged: int,
+    dialect: dict[str, Any],
+    sha256: str | None,
+) -> Triplets:
+    """Return triplets of a matrix and its ids, without the pairs that add up to nothing.
+
+    Raises
+    ------
+    InputError
+        If no pair is left, or one is too large for a number.
+    """
+    matrix, customers, items = merged
     if not np.isfinite(matrix.data).all():
         msg = f"{path}: values of a pair add up to more than a number can hold. Mend the largest."
         raise InputError(msg)
@@ -132,15 +161,16 @@ def read_triplets(path: Path, form: Form, rejects: Rejects) -> Triplets:
         matrix=matrix,
         customers=customers,
         items=items,
-        n_rows=rejects.n_rows,
+        n_rows=n_rows,
         n_merged=n_merged,
         n_cancelled=n_cancelled,
-        dialect={**table.facts, "columns": _described(table, columns)},
-        sha256=table.digest.hexadecimal() if isinstance(table, tables.TextTable) else None,
+        dialect=dialect,
+        sha256=sha256,
     )
 
 
-def _columns(table: tables.Table, form: Form) -> dict[str, int | None]:
+def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
+    """Return the 0-based column of each role, None for one that the table does not have."""
     no_value = form.value is not None and form.value.strip().lower() in ("", "none")
     if no_value and table.names is not None and form.value in table.names:
         no_value = False
@@ -172,8 +202,16 @@ def _holds_times(table: tables.Table) -> bool:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """A part of the file: its usable rows, and the others."""
+class Read:
+    """A part of the file: its usable rows, and the others.
+
+    Attributes
+    ----------
+    block : the usable rows, by the codes of their customers and items
+    n_records, n_rows : in the part; blank lines and the header are records only
+    rows, codes, texts : of each row that cannot be used its number in the part, reason and text
+    malformed : number and text of the records with too few or too many fields
+    """
 
     block: Block
     n_records: int
@@ -185,8 +223,16 @@ class _Read:
 
 
 @dataclass
-class _Reader:
-    """Reads the parts of a table, several at a time."""
+class Reader:
+    """Reads the parts of a table, several at a time.
+
+    Attributes
+    ----------
+    table : where the parts are from
+    columns : the 0-based column of each role, from `columns_of`
+    form : what the user says of the file
+    customers, items : the ids met so far
+    """
 
     table: tables.Table
     columns: dict[str, int | None]
@@ -211,8 +257,8 @@ class _Reader:
         gathered = Pairs(self.form.duplicates, threads)
         before = 0
         parts: Iterable[tuple[int, tables.Lines | tables.Batch]]
-        parts = enumerate(self.table.parts(self._used))
-        for read in threads.map(self._read, parts):
+        parts = enumerate(self.table.parts(self.used))
+        for read in threads.map(self.read, parts):
             rejects.n_rows += read.n_rows + len(read.malformed)
             rejects.add(file, before + read.rows, read.codes, read.texts)
             rejects.add_malformed(file, [(before + n, text) for n, text in read.malformed])
@@ -227,12 +273,14 @@ class _Reader:
         return gathered
 
     @property
-    def _used(self) -> list[int]:
+    def used(self) -> list[int]:
+        """The columns that are read."""
         return [column for column in self.columns.values() if column is not None]
 
-    def _read(self, numbered: tuple[int, tables.Lines | tables.Batch]) -> _Read:
+    def read(self, numbered: tuple[int, tables.Lines | tables.Batch]) -> Read:
+        """Return what is in a part, which comes with its number in the file."""
         number, part = numbered
-        batch = self.table.read(part, self._used, self.kinds)  # type: ignore[arg-type]
+        batch = self.table.read(part, self.used, self.kinds)  # type: ignore[arg-type]
         n = len(batch.rows)
         customers = self.customers.encode(self._ids(batch, "customer"))
         items = self.items.encode(self._ids(batch, "item"))
@@ -259,7 +307,7 @@ class _Reader:
             customers, items, values = customers[good], items[good], values[good]
             times = times[good] if times is not None else None
         block = group_rows(customers, items, values, times)
-        return _Read(block, batch.n_records, n, rows, reasons, texts, batch.malformed)
+        return Read(block, batch.n_records, n, rows, reasons, texts, batch.malformed)
 
     def _ids(self, batch: tables.Batch, role: str) -> pa.Array:
         column = batch.columns[self.columns[role]]  # type: ignore[index]  # always chosen
@@ -284,15 +332,22 @@ def _without_cancelled(
     return kept, customers.filter(pa.array(rows)), items.filter(pa.array(columns))
 
 
-def _described(table: tables.Table, columns: dict[str, int | None]) -> dict[str, str | int]:
-    """Return the columns used, by name, or by position where there is no header."""
+def described(table: tables.Table, columns: dict[str, int | None]) -> dict[str, Any]:
+    """Return how a table is written, and its columns used: by name, or position without a header."""
     used: Iterator[tuple[str, int]] = (
         (role, column) for role, column in columns.items() if column is not None
     )
-    return {role: table.names[i] if table.names is not None else i + 1 for role, i in used}
+    by_role = {role: table.names[i] if table.names is not None else i + 1 for role, i in used}
+    return {**table.facts, "columns": by_role}
 
 
-def _refuse_nothing(path: Path, rejects: Rejects) -> None:
+def refuse_nothing(path: Location, rejects: Rejects) -> None:
+    """Refuse interactions of which no row can be used.
+
+    Raises
+    ------
+    InputError
+    """
     counts = "; ".join(f"{reason}: {n:,}" for reason, n in rejects.by_reason().items())
     msg = (
         f"None of the {rejects.n_rows:,} rows of {path} can be used ({counts}). {rejects.first()}."

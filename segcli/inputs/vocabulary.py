@@ -71,6 +71,10 @@ class Vocabulary:
         places[codes] = place[encoded.indices.to_numpy()]
         return encoded.dictionary.take(pa.array(order)), places
 
+    def texts(self) -> pa.Array:
+        """Return the id of each code, as it was written but for white space around it."""
+        return pc.utf8_trim_whitespace(pa.concat_arrays([pa.array([], pa.string()), *self._parts]))
+
     def _encode_numbers(self, numbers: np.ndarray) -> np.ndarray:
         table = self._numbers  # another thread may put a longer one in its place
         codes: np.ndarray = table.take(numbers, mode="clip")
@@ -133,8 +137,17 @@ class Vocabulary:
 
 def tidy_ids(ids: pa.Array) -> pa.Array:
     """Return ids without ``.0`` if all of them end so: a float column's whole numbers."""
-    all_float = len(ids) and pc.all(pc.match_substring_regex(ids, r"^-?\d+\.0$")).as_py()
-    return pc.utf8_slice_codeunits(ids, 0, -2) if all_float else ids
+    return without_float(ids) if len(ids) and pc.all(is_float(ids)).as_py() else ids
+
+
+def is_float(ids: pa.Array) -> pa.Array:
+    """Return where ids end in ``.0``, as a float column's whole numbers are written."""
+    return pc.match_substring_regex(ids, r"^-?\d+\.0$")
+
+
+def without_float(ids: pa.Array) -> pa.Array:
+    """Return ids that end in ``.0`` without it."""
+    return pc.utf8_slice_codeunits(ids, 0, -2)
 
 
 def is_blank(texts: pa.Array) -> pa.Array:

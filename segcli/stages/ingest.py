@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import ChoiceError, InputError
 from segcli.inputs.dialect import delimiter_from
 from segcli.inputs.item_names import ItemNames, read_item_names
+from segcli.inputs.locations import Location
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.triplets import Form, Triplets, read_triplets
@@ -93,9 +94,10 @@ class Ingested:
 
 
 def run(
-    interactions: Path,
+    interactions: Location,
     run_dir: Path,
     *,
+    read: Callable[[Location, Form, Rejects], Triplets] = read_triplets,
     customer: str | None = None,
     item: str | None = None,
     value: str | None = None,
@@ -115,6 +117,7 @@ def run(
     Parameters
     ----------
     interactions : delimited text, packed or not, or Parquet
+    read : who reads it
     run_dir : made if need be
     customer, item, value, timestamp : columns, by name or 1-based position; None finds them out.
         A value of ``none`` counts each row as 1
@@ -143,8 +146,8 @@ def run(
     parameters = _parameters(form, items, items_id, items_name)
     with open_stage(run_dir, "ingest", parameters) as stage:
         rejects = Rejects()
-        triplets = read_triplets(interactions, form, rejects)
-        if triplets.sha256 is None:
+        triplets = read(interactions, form, rejects)
+        if triplets.sha256 is None and isinstance(interactions, Path):
             stage.note_input("interactions", interactions)
         else:  # noted as `note_input` would, without reading the file again
             stage.inputs["interactions"] = {"name": interactions.name, "sha256": triplets.sha256}
@@ -191,7 +194,7 @@ def _parameters(
 
 
 def _read_names(
-    interactions: Path,
+    interactions: Location,
     items: Path,
     form: Form,
     ids: pa.Array,
@@ -200,7 +203,7 @@ def _read_names(
     rejects: Rejects,
 ) -> ItemNames:
     """Return the items' names; what is stated of the interactions holds if it is the same file."""
-    same = items.exists() and items.samefile(interactions)
+    same = isinstance(interactions, Path) and items.exists() and items.samefile(interactions)
     return read_item_names(
         items,
         ids,
@@ -213,7 +216,7 @@ def _read_names(
     )
 
 
-def _check(interactions: Path, triplets: Triplets, rejects: Rejects, *, strict: bool) -> None:
+def _check(interactions: Location, triplets: Triplets, rejects: Rejects, *, strict: bool) -> None:
     if strict and len(rejects):
         n = len(rejects)
         rows = "1 row cannot" if n == 1 else f"{n:,} rows cannot"
@@ -264,7 +267,7 @@ def _strings(texts: pa.Array | list[str]) -> pd.Series:
 
 
 def _ingested(
-    interactions: Path,
+    interactions: Location,
     run_dir: Path,
     triplets: Triplets,
     rejects: Rejects,

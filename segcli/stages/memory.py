@@ -20,7 +20,12 @@ _NUMBER = 8
 
 
 def require_memory_for(
-    stage: Stage, engine: Engine, *, per_customer: int = 0, per_item: int = 0, way_out: str = WAY_OUT
+    stage: Stage,
+    engine: Engine,
+    *,
+    per_customer: int = 0,
+    per_item: int = 0,
+    way_out: str = WAY_OUT,
 ) -> None:
     """Refuse a stage whose estimated need of memory exceeds what is free.
 

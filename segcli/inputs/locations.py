@@ -1,0 +1,48 @@
+"""Where interactions may be: a file or folder here, or a URL that only Spark can open."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from segcli.errors import ChoiceError
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+@dataclass(frozen=True)
+class Url:
+    """A place such as ``s3a://bucket/folder``, passed on to Spark as it is written."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.text.rstrip("/").rpartition("/")[2]
+
+
+Location = Path | Url
+
+
+def location_of(text: str) -> Location:
+    """Return what a user wrote as a path, or as a URL if it begins with a scheme."""
+    return Url(text) if _SCHEME.match(text) else Path(text)
+
+
+def require_local(location: Location) -> Path:
+    """Return a location's path.
+
+    Raises
+    ------
+    ChoiceError
+        If it is a URL.
+    """
+    if isinstance(location, Url):
+        msg = f"{location} is a URL, which only Spark opens: add --engine spark."
+        raise ChoiceError(msg)
+    return location
