@@ -226,13 +226,15 @@ def _why_not_started(error: Exception, master: str, log: Any) -> ResourceError:
     log.seek(0)
     lines = log.read().decode("utf-8", "replace").splitlines()
     text = f"{error}\n" + "\n".join(lines)
-    if "Could not parse Master URL" in text or "CANNOT_PARSE_MASTER" in text:
+    if re.search(r"[Cc]ould not parse Master|Master must (either )?", text):
         return ResourceError(
             f"--master {master} is no Spark master. Examples: local[4], spark://host:7077, yarn."
         )
     reasons = [line for line in lines if re.search(r"Exception|Error|error", line)]
-    reason = (reasons or lines or [str(error)])[0].strip()[:300]
-    return ResourceError(f"Spark does not start with --master {master}: {reason}")
+    reason = re.sub(
+        r"^Exception in thread .*?: ", "", (reasons or lines or [str(error)])[0].strip()
+    )
+    return ResourceError(f"Spark does not start with --master {master}: {reason[:300]}")
 
 
 def _stop(session: SparkSession | None, gateway: Any) -> None:

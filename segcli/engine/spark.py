@@ -92,12 +92,14 @@ class SparkEngine:
     folder : the run directory, on storage that every worker mounts at the same path
     n_partitions : tasks per pass; None: one per core of the cluster. The result does not depend on it
     block_entries : as of the local engine: sums have the same bits only if this is the same
+    n_bytes_received : the arrays of all passes so far that came to this process
     """
 
     master: str
     folder: Path
     n_partitions: int | None = None
     block_entries: int = BLOCK_ENTRIES
+    n_bytes_received: int = 0
     _open: ExitStack = field(default_factory=ExitStack)
     _has_worked: bool = False
 
@@ -360,15 +362,18 @@ class SparkBlocks:
         with self.engine.collecting(work, len(work.shares)) as found:
             subtotals = [one for part in found for one in part]
             n_bytes = sum(array.nbytes for one in subtotals for array in one.arrays)
-            if n_bytes <= AT_DRIVER:
-                return _added(subtotals)
-            return self._added_by_workers(subtotals)
+            if n_bytes > AT_DRIVER:
+                return self._added_by_workers(subtotals)
+            self.engine.n_bytes_received += n_bytes
+            return _added(subtotals)
 
     def map_rows(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
         """Return the blocks' arrays, stacked in row order."""
         work = _Rows(self.place, self._shares(), function, args)
         with self.engine.collecting(work, len(work.shares)) as parts:
-            return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            rows = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        self.engine.n_bytes_received += sum(array.nbytes for array in rows)
+        return rows
 
     def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
         """Return the transformed matrix, computed now and kept in files."""
@@ -398,10 +403,12 @@ class SparkBlocks:
         """Return the total; each task adds a range of the arrays' entries."""
         n_tasks = self.engine.n_tasks
         with self.engine.collecting(_AddRanges(tuple(subtotals), n_tasks), n_tasks) as found:
-            return tuple(
+            total = tuple(
                 np.concatenate(parts).reshape(like.shape)
                 for parts, like in zip(zip(*found, strict=True), subtotals[0].arrays, strict=True)
             )
+        self.engine.n_bytes_received += sum(array.nbytes for array in total)
+        return total
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from segcli.artifacts.catalogue import (
     TYPICAL_CUSTOMERS,
     VALIDATION,
 )
-from segcli.engine import Engine
+from segcli.engine import Block, Blocks, Engine
 from segcli.numerics.description import Description, Echo, describe_segments, null_echo
 from segcli.numerics.levels import choose_level
 from segcli.numerics.profiles import Profiles, profile_segments, top
@@ -140,7 +140,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
             profiles,
             np.diff(matrix.indptr),
             segments,
-            listed=_having_any(matrix, described.characteristic, labels),
+            listed=_having_any(X, described.characteristic, labels),
             names=_names(characteristic, k),
             grades=_grades(validation, clustering, k),
         )
@@ -380,16 +380,20 @@ def _grades(
     )
 
 
-def _having_any(
-    matrix: sp.csr_array, characteristic: Sequence[np.ndarray], labels: np.ndarray
-) -> np.ndarray:
+def _having_any(X: Blocks, characteristic: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
     """Return how many of each segment's customers have any of the items that mark it."""
-    marks = np.zeros((len(characteristic) + 1, matrix.shape[1]), dtype=bool)
+    marks = np.zeros((len(characteristic) + 1, X.shape[1]), dtype=bool)
     for segment, items in enumerate(characteristic):
         marks[segment, items] = True
-    rows = np.repeat(np.arange(len(labels)), np.diff(matrix.indptr))
-    hits = np.unique(rows[marks[labels[rows], matrix.indices]])  # -1 is the last row: no marks
-    return np.bincount(labels[hits], minlength=len(characteristic))
+    (counts,) = X.map_sum(_count_having_any, marks, labels)
+    return counts
+
+
+def _count_having_any(block: Block, marks: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray]:
+    own, matrix = labels[block.rows], block.matrix
+    rows = np.repeat(np.arange(len(own)), np.diff(matrix.indptr))
+    hits = np.unique(rows[marks[own[rows], matrix.indices]])  # -1 is the last row: no marks
+    return (np.bincount(own[hits], minlength=len(marks) - 1),)
 
 
 def _names(characteristic: pd.DataFrame, k: int) -> list[str]:

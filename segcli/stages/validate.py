@@ -132,8 +132,9 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         labels = stage.load(SEGMENTS)["segment"].to_numpy()
         ranks = rank(engine.blocks(matrix))
         rows = np.flatnonzero(labels >= 0)
+        assigned = matrix if len(rows) == len(labels) else sp.csr_array(matrix[rows])
         evaluations = evaluate_naive_bayes(
-            engine.blocks(sp.csr_array(matrix[rows])),
+            engine.blocks(assigned),
             labels[rows],
             k,
             customer_ranks=ranks.customers[rows],
