@@ -74,7 +74,7 @@ $(VENV)/.dev: $(SEGCLI)
 	@touch $(VENV)/.dev
 
 $(VENV)/.spark: $(VENV)/.dev
-	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[spark]'
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[spark,java]'
 	@touch $(VENV)/.spark
 
 $(VENV)/.bench: $(SEGCLI)
@@ -104,7 +104,7 @@ bench: $(VENV)/.bench
 # The versions that demo, test and check install; run after changing a bound in pyproject.toml.
 lock: $(VENV)/.dev
 	$(VENV)/bin/pip install --quiet uv
-	$(VENV)/bin/uv pip compile pyproject.toml --group dev --universal --upgrade --quiet \
+	$(VENV)/bin/uv pip compile pyproject.toml --group dev --extra spark --extra java --universal --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --output-file requirements.lock
 

