@@ -160,12 +160,14 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     """Read interactions into a sparse customers × items matrix.
 
     INTERACTIONS is delimited text (optionally gzipped) or Parquet, a row per interaction: customer,
-    item, value and perhaps a time. Rows that cannot be used go to rejects.csv with their reason.
+    item, value and perhaps a time; with --engine spark also a folder of such files, or a URL. Rows that
+    cannot be used go to rejects.csv with their reason.
 
     \b
     Example:
       segcli ingest u.data run/ --items u.item
       segcli ingest retail.csv.gz run/ --customer CustomerID --item StockCode --value Quantity
+      segcli ingest s3a://shop/orders/ run/ --engine spark --master spark://host:7077
     """
     from segcli.inputs.locations import location_of
     from segcli.stages import ingest as stage

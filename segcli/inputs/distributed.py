@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from segcli.inputs.triplets import (
     refuse_nothing,
 )
 from segcli.inputs.vocabulary import is_float, without_float
+from segcli.progress import report
 
 RANGE_ROWS = 1 << 22
 """Rows of a range of customers, about: what one task holds and merges."""
@@ -233,7 +234,8 @@ class _Lines:
         return self.reading.grouped(self.manner.table, [(number, part)], self.manner.path.name)
 
     def collecting(self, engine: SparkEngine) -> Any:
-        return engine.collecting(self, len(self.paths))
+        n = len(self.paths)
+        return engine.collecting(self, n, _telling(self.manner.path.name, n))
 
     def digest(self, reads: Sequence[_Grouped]) -> str | None:
         del reads
@@ -269,8 +271,7 @@ class _Files:
             )
             raise InputError(msg)
         parts = (
-            (number * _PARTS_PER_FILE + n, part)
-            for n, part in enumerate(_whole(table.parts(self._used)))
+            (number * _PARTS_PER_FILE + n, part) for n, part in enumerate(table.parts(self._used))
         )
         found = self.reading.grouped(table, parts, self.names[number])
         with path.open("rb") as file:
@@ -293,7 +294,8 @@ class _LocalFiles(_Files):
         return self.read(number, Path(self.paths[number]))
 
     def collecting(self, engine: SparkEngine) -> Any:
-        return engine.collecting(self, len(self.paths))
+        n = len(self.paths)
+        return engine.collecting(self, n, _telling(self.manner.path.name, n))
 
 
 @dataclass(frozen=True)
@@ -327,7 +329,8 @@ class _RowGroups:
         return self.reading.grouped(table, numbered, table.path.name)
 
     def collecting(self, engine: SparkEngine) -> Any:
-        return engine.collecting(self, len(self.groups))
+        n = len(self.groups)
+        return engine.collecting(self, n, _telling(self.manner.path.name, n))
 
     def digest(self, reads: Sequence[_Grouped]) -> str | None:
         del reads
@@ -411,11 +414,12 @@ def _find(engine: SparkEngine, location: Location, form: Form) -> _Found:
     else:
         files = sorted(path for path in location.rglob("*") if path.is_file())
         listed = [(str(path), path.stat().st_size) for path in files]
-    paths = [path for path, size in listed if size and not _is_hidden(path, str(location))]
+    inside = {path: _inside(path, str(location)) for path, size in listed if size}
+    paths = [path for path, name in inside.items() if not _is_hidden(name)]
     if not paths:
         msg = f"{location} holds no files with rows. Name a folder of CSV or Parquet files."
         raise InputError(msg)
-    names = tuple(path.rpartition("/")[2] for path in paths)
+    names = tuple(inside[path] for path in paths)
     if isinstance(location, Path):
         first = Path(paths[0])
         table = _open(first, form)
@@ -471,14 +475,19 @@ def _open(path: Path, form: Form) -> tables.Table:
     )
 
 
-def _is_hidden(path: str, folder: str) -> bool:
-    """Return whether a file in a folder is one of those that say how the others were written."""
-    _, _, inside = path.partition(folder.rpartition("://")[2].rstrip("/"))
-    return any(part.startswith(("_", ".")) for part in inside.split("/"))
+def _inside(path: str, folder: str) -> str:
+    """Return a path from a folder on; of a file that is no folder's, its name."""
+    _, _, name = path.partition(folder.rpartition("://")[2].rstrip("/") + "/")
+    return name or path.rpartition("/")[2]
 
 
-def _whole(parts: Iterable[Any]) -> Iterator[Any]:
-    yield from parts
+def _is_hidden(name: str) -> bool:
+    """Return whether a file is one of those that say how the others in a folder were written."""
+    return any(part.startswith(("_", ".")) for part in name.split("/"))
+
+
+def _telling(name: str, n: int) -> Callable[[int], None]:
+    return lambda done: report(f"reading {name}", done, n)
 
 
 def _listed(table: tables.Table) -> str:

@@ -38,6 +38,9 @@ from segcli.numerics.stability import grade, nan_mean, segment_stability
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
 
+KEPT_PER_CUSTOMER = 30
+"""Numbers, beside the scores: ranks, sums, labels, distances, and room to order them."""
+
 EVENS_OUT = ("tfidf", "pearson", "l2")
 """Weightings that take activity out, as far as it goes."""
 
@@ -189,7 +192,7 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
-        require_memory_for(stage, engine)
+        require_memory_for(stage, engine, per_customer=n_components + KEPT_PER_CUSTOMER)
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL).first(n_components)

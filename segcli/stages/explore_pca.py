@@ -39,6 +39,9 @@ from segcli.stages.memory import WAY_OUT, require_memory_for
 
 DEFAULT_MAX_COMPONENTS = 50
 
+KEPT_PER_CUSTOMER = 30
+"""Numbers, beside the scores: ranks, sums, and room to order them."""
+
 MOSTLY_ACTIVITY = 0.7
 """A correlation from which on more or less half of a component's variance is activity's."""
 
@@ -183,6 +186,7 @@ def run(
         require_memory_for(
             stage,
             engine,
+            per_customer=(max_components or DEFAULT_MAX_COMPONENTS) + KEPT_PER_CUSTOMER,
             per_item=n_columns_held(max_components or DEFAULT_MAX_COMPONENTS),
             way_out=f"Ask for fewer --max-components. {WAY_OUT}",
         )
