@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segcli import progress
-from segcli.engine import LocalEngine, local
+from segcli.engine import LocalEngine, local, sums
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
 
@@ -167,7 +167,7 @@ class TestProcesses:
     def test_processes_end_with_the_one_they_work_for(self):
         program = """
 import os, signal, sys, time
-from segcli.engine import LocalEngine, local
+from segcli.engine import LocalEngine, local, sums
 local.LONG = 0
 def kill(parent=os.getpid()):
     if os.getpid() != parent:
@@ -192,6 +192,25 @@ def test_cut_anywhere_the_sums_are_the_same(cuts, n_threads):
     assert np.allclose(sums, dense_rows.T @ dense_rows, rtol=1e-12, atol=1e-12)
     (_, positions) = LocalBlocks(dense_rows, bounds, n_threads).map_rows(row_facts, 1.0)
     assert positions.tolist() == list(range(60))
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2, 3, 7, 8, 13])
+def test_subtotals_of_any_shares_have_the_same_total(n_blocks):
+    """However the blocks are shared out, the sums have the same bits, and blocks stay as they were."""
+    parts = [(part,) for part in np.random.default_rng(6).standard_normal((n_blocks, 5))]
+    before = [part.copy() for (part,) in parts]
+    (total,) = sums.add_blocks(parts).total()
+    for cut in range(n_blocks + 1):
+        for end in range(cut, n_blocks + 1):
+            found = sums.Subtotals()
+            for first, last in ((0, cut), (cut, end), (end, n_blocks)):
+                kept = sums.add_blocks(parts[first:last], first).kept
+                assert len(kept) <= 2 * max(last - first, 1).bit_length()
+                for one in kept:
+                    found.add(one)
+            assert found.total()[0].tobytes() == total.tobytes()
+    assert np.array_equal(before, [part for (part,) in parts])
+    assert not any(np.shares_memory(total, part) for (part,) in parts)
 
 
 def test_the_number_of_threads_changes_no_bit():

@@ -23,7 +23,7 @@ from run_dirs import (
 )
 from test_engine import TestEveryEngine as EveryEngine
 
-from segcli.engine import LocalEngine, scratch, sums
+from segcli.engine import LocalEngine, scratch
 from segcli.engine import spark as spark_engine
 from segcli.engine.session import find_java, open_session, require_pyspark
 from segcli.engine.spark import SparkEngine
@@ -57,10 +57,15 @@ def spark(installed):
         yield session
 
 
+def engine_in(folder, n_partitions=None, block_entries=1 << 18):
+    """Return an engine that sends out even the smallest matrix."""
+    return SparkEngine("local[2]", folder, n_partitions, block_entries, here_entries=0)
+
+
 @pytest.fixture(params=[(1, 1 << 18), (3, 64)], ids=["one task, one block", "three, small blocks"])
 def engine(request, spark, tmp_path):
     n_partitions, block_entries = request.param
-    with SparkEngine("local[2]", tmp_path, n_partitions, block_entries) as opened:
+    with engine_in(tmp_path, n_partitions, block_entries) as opened:
         yield opened
     assert list(tmp_path.iterdir()) == []
 
@@ -87,10 +92,10 @@ def test_sums_have_the_bits_of_the_local_engine(spark, tmp_path, monkeypatch, n_
     X, W = rng.standard_normal((900, 7)), rng.standard_normal((7, 3))
     factors = rng.standard_normal(900)
     local_blocks = LocalEngine(1, 150).blocks(X)
-    with SparkEngine("local[2]", tmp_path, n_partitions, 150) as engine:
+    with engine_in(tmp_path, n_partitions, 150) as engine:
         blocks = engine.blocks(X)
         assert blocks.bounds == local_blocks.bounds
-        assert len(blocks.bounds) - 1 > 4 * sums.LEAF_BLOCKS
+        assert len(blocks.bounds) - 1 > 8
         for ours, theirs in (
             (blocks, local_blocks),
             (blocks.transform(scaled, factors), local_blocks.transform(scaled, factors)),
@@ -99,6 +104,15 @@ def test_sums_have_the_bits_of_the_local_engine(spark, tmp_path, monkeypatch, n_
                 ours.map_sum(product, W), theirs.map_sum(product, W), strict=True
             ):
                 assert mine.tobytes() == other.tobytes()
+
+
+def test_a_small_matrix_in_memory_stays_here(installed, tmp_path):
+    """And needs no Spark at all; the bits are the same."""
+    X = np.random.default_rng(4).standard_normal((900, 7))
+    with SparkEngine("local[2]", tmp_path, block_entries=150) as engine:
+        (sums,) = engine.blocks(X).map_sum(test_engine.gram)
+    assert sums.tobytes() == LocalEngine(1, 150).blocks(X).map_sum(test_engine.gram)[0].tobytes()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_components_by_iteration_have_the_bits_of_the_local_engine(spark, tmp_path):
@@ -114,7 +128,7 @@ def test_components_by_iteration_have_the_bits_of_the_local_engine(spark, tmp_pa
         ranks = rank(blocks).items
         return fit_pca(weigh(blocks, weighting), weighting, 3, item_ranks=ranks, seed=0)
 
-    with SparkEngine("local[2]", tmp_path, 3, 5000) as engine:
+    with engine_in(tmp_path, 3, 5000) as engine:
         ours = fitted(engine)
     theirs = fitted(LocalEngine(2, 5000))
     assert ours.explained_variance.tobytes() == theirs.explained_variance.tobytes()
@@ -146,7 +160,7 @@ def test_every_artifact_has_the_bytes_of_the_local_engine(
     ok("ingest", interactions, ours, "--items", items, "--engine", "spark")
     assert digests(ours) == digests(theirs)
     run_stages(theirs, LocalEngine(2, 1), evidence)
-    with SparkEngine("local[2]", ours, n_partitions, 1) as engine:
+    with engine_in(ours, n_partitions, 1) as engine:
         run_stages(ours, engine, evidence)
     assert digests(ours) == digests(theirs)
 
@@ -329,7 +343,7 @@ def test_a_worker_without_the_package(place, installed):
 
 
 def test_lost_storage(spark, tmp_path):
-    with SparkEngine("local[2]", tmp_path) as engine:
+    with engine_in(tmp_path) as engine:
         blocks = engine.blocks(np.ones((50, 3)))
         engine.scratch.remove()
         for use in (lambda: blocks.map_sum(product, np.ones((3, 1))), lambda: blocks.take([1])):
@@ -339,7 +353,7 @@ def test_lost_storage(spark, tmp_path):
 
 def test_a_worker_with_another_segcli(spark, tmp_path, monkeypatch):
     monkeypatch.setattr(spark_engine, "_version", lambda: "0.0.1")
-    with SparkEngine("local[2]", tmp_path) as engine:
+    with engine_in(tmp_path) as engine:
         blocks = engine.blocks(np.ones((50, 3)))
         with pytest.raises(ResourceError, match=r"has segcli .*, and this is 0\.0\.1\. Install"):
             blocks.map_sum(product, np.ones((3, 1)))
@@ -347,7 +361,7 @@ def test_a_worker_with_another_segcli(spark, tmp_path, monkeypatch):
 
 def test_workers_that_never_come(spark, tmp_path, monkeypatch):
     monkeypatch.setattr(spark_engine, "START_SECONDS", 0.0)
-    with SparkEngine("local[2]", tmp_path) as engine:
+    with engine_in(tmp_path) as engine:
         blocks = engine.blocks(np.ones((50, 3)))
         with pytest.raises(ResourceError, match="no worker of local"):
             blocks.map_sum(sleepy)

@@ -146,6 +146,22 @@ class StackedPlace:
         return stack(pieces) if pieces else self.parts[0].take(rows)
 
 
+def is_mapped(matrix: Matrix) -> bool:
+    """Return whether a matrix's entries are mapped from a file."""
+    return place_of(_entries(matrix)) is not None
+
+
+def n_entries(matrix: Matrix) -> int:
+    """Return how many entries a matrix stores."""
+    return int(_entries(matrix).size)
+
+
+def _entries(matrix: Matrix) -> np.ndarray:
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    return np.asarray((matrix.sparse if isinstance(matrix, SparseMinusRankOne) else matrix).data)
+
+
 def lay_out(matrix: Matrix, scratch: Scratch) -> MatrixPlace:
     """Return the place of a matrix: of the files that it is mapped from, or of new ones."""
 

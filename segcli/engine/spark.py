@@ -29,8 +29,16 @@ import pyarrow as pa
 from segcli import progress
 from segcli.engine import sums
 from segcli.engine.blocks import Arrays, Block, Blocks, Matrix, Result
-from segcli.engine.local import BLOCK_ENTRIES, LONG, alone, cut
-from segcli.engine.places import MatrixPlace, lay_out, stacked, take_rows, write_blocks
+from segcli.engine.local import BLOCK_ENTRIES, LONG, LocalEngine, alone, cut
+from segcli.engine.places import (
+    MatrixPlace,
+    is_mapped,
+    lay_out,
+    n_entries,
+    stacked,
+    take_rows,
+    write_blocks,
+)
 from segcli.engine.scratch import FOLDER, Scratch, Writer, loads
 from segcli.engine.session import explain, open_session, quiet, require_pyspark, spark_errors
 from segcli.errors import ResourceError, SegcliError
@@ -42,6 +50,9 @@ DEFAULT_MASTER = "local[*]"
 
 START_SECONDS = 90.0
 """How long a cluster may leave the first task waiting before it is given up."""
+
+HERE_ENTRIES = 1 << 22
+"""Stored entries of a matrix in memory, such as scores, that are mapped over sooner than sent out."""
 
 AT_DRIVER = 1 << 26
 """Bytes of subtotals up to which the driver adds them; beyond, workers do, by ranges of entries."""
@@ -92,6 +103,7 @@ class SparkEngine:
     folder : the run directory, on storage that every worker mounts at the same path
     n_partitions : tasks per pass; None: one per core of the cluster. The result does not depend on it
     block_entries : as of the local engine: sums have the same bits only if this is the same
+    here_entries : up to so many stored entries, a matrix that this process holds is not sent out
     n_bytes_received : the arrays of all passes so far that came to this process
     """
 
@@ -99,6 +111,7 @@ class SparkEngine:
     folder: Path
     n_partitions: int | None = None
     block_entries: int = BLOCK_ENTRIES
+    here_entries: int = HERE_ENTRIES
     n_bytes_received: int = 0
     _open: ExitStack = field(default_factory=ExitStack)
     _has_worked: bool = False
@@ -140,7 +153,13 @@ class SparkEngine:
         return self.n_partitions or int(self.session.sparkContext.defaultParallelism)
 
     def blocks(self, matrix: Matrix) -> Blocks:
-        """Return ``matrix`` as the blocks that the local engine would cut."""
+        """Return ``matrix`` as the blocks that the local engine would cut.
+
+        One that is mapped from a file is read there by the workers; any other is written to files
+        first, or, if it is small, stays here.
+        """
+        if not is_mapped(matrix) and n_entries(matrix) <= self.here_entries:
+            return LocalEngine(block_entries=self.block_entries).blocks(matrix)
         self.session  # noqa: B018 (its errors first, before anything is written)
         place = lay_out(matrix, self.scratch)
         return SparkBlocks(place, cut(matrix, self.block_entries), self)
@@ -389,15 +408,11 @@ class SparkBlocks:
             raise _not_shared(error, self.engine.master) from error
 
     def _shares(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """Return each task's first leaf and the bounds of its blocks: whole leaves, about equal."""
+        """Return each task's first block and the bounds of its blocks, about equally many."""
         n_blocks = len(self.bounds) - 1
-        n_leaves = sums.n_leaves(n_blocks)
-        n_tasks = min(self.engine.n_tasks, n_leaves)
-        firsts = np.linspace(0, n_leaves, n_tasks + 1).round().astype(int).tolist()
-        return tuple(
-            (a, self.bounds[a * sums.LEAF_BLOCKS : min(b * sums.LEAF_BLOCKS, n_blocks) + 1])
-            for a, b in pairwise(firsts)
-        )
+        n_tasks = min(self.engine.n_tasks, n_blocks)
+        firsts = np.linspace(0, n_blocks, n_tasks + 1).round().astype(int).tolist()
+        return tuple((a, self.bounds[a : b + 1]) for a, b in pairwise(firsts))
 
     def _added_by_workers(self, subtotals: Sequence[sums.Subtotal]) -> Arrays:
         """Return the total; each task adds a range of the arrays' entries."""
@@ -496,7 +511,7 @@ class _Failure:
 def _added(subtotals: Sequence[sums.Subtotal]) -> Arrays:
     total = sums.Subtotals()
     for one in subtotals:
-        total.add(sums.Subtotal(one.level, one.position, tuple(map(np.array, one.arrays))))
+        total.add(sums.Subtotal(one.level, one.position, one.arrays))
     return total.total()
 
 
