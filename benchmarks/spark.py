@@ -140,7 +140,10 @@ def one_law(plan: Any, master: str) -> None:
     values = planted.values.astype(np.float64)
     X = sp.csr_array((values, (planted.customers, planted.items)), shape=shape)
     W = np.random.default_rng(0).standard_normal((plan.n_items, WIDTH))
-    with tempfile.TemporaryDirectory() as folder, SparkEngine(master, Path(folder)) as engine:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        SparkEngine(master, Path(folder), here_entries=0) as engine,
+    ):
         blocks, beside = engine.blocks(X), LocalEngine().blocks(X)
         seconds = {}
         for name, each in (("spark", blocks), ("local", beside)):

@@ -408,11 +408,18 @@ class SparkBlocks:
             raise _not_shared(error, self.engine.master) from error
 
     def _shares(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """Return each task's first block and the bounds of its blocks, about equally many."""
+        """Return each task's first block and the bounds of its blocks, about equally many.
+
+        Where tasks have many, they start at multiples of a power of two: few subtrees are then cut,
+        and few subtotals handed on.
+        """
         n_blocks = len(self.bounds) - 1
         n_tasks = min(self.engine.n_tasks, n_blocks)
-        firsts = np.linspace(0, n_blocks, n_tasks + 1).round().astype(int).tolist()
-        return tuple((a, self.bounds[a : b + 1]) for a, b in pairwise(firsts))
+        step = 1 << max(n_blocks // n_tasks // 4, 1).bit_length() - 1
+        inner = np.linspace(0, n_blocks / step, n_tasks + 1)[1:-1].round().astype(int) * step
+        return tuple(
+            (a, self.bounds[a : b + 1]) for a, b in pairwise([0, *inner.tolist(), n_blocks])
+        )
 
     def _added_by_workers(self, subtotals: Sequence[sums.Subtotal]) -> Arrays:
         """Return the total; each task adds a range of the arrays' entries."""
