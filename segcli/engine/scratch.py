@@ -20,7 +20,7 @@ import numpy as np
 FOLDER = ".segcli-spark"
 """The folder in a run directory that holds what passes between processes while a stage runs."""
 
-LARGE = 1 << 20
+LARGE = 1 << 16
 """Bytes from which on an array goes into a file of its own."""
 
 
