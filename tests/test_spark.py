@@ -241,6 +241,12 @@ def test_a_place_with_nothing_to_read(spark, tmp_path, source):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_url_that_spark_has_no_package_for(spark, tmp_path):
+    result = invoke("ingest", "s3a://bucket/ratings", tmp_path / "run", "--engine", "spark")
+    assert_one_line(result, "s3a://bucket/ratings", "S3AFileSystem", "PYSPARK_SUBMIT_ARGS")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_url_needs_spark(tmp_path):
     result = invoke("ingest", "s3a://bucket/ratings", tmp_path / "run")
     assert_one_line(result, "s3a://bucket/ratings", "--engine spark")

@@ -200,8 +200,16 @@ def explain(error: Exception, master: str) -> ResourceError:
         )
     if "SparkContext was shut down" in text or "stopped SparkContext" in text:
         return ResourceError(f"the connection to {master} was lost. Start the command again.")
-    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-    return ResourceError(f"Spark could not finish the work: {first.strip()[:300]}")
+    return ResourceError(f"Spark could not finish the work: {reason_of(error)}")
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of Spark's says, without where in its code it says so."""
+    lines = [line.strip(" :\t") for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("An error occurred while calling"):
+        lines = lines[1:]
+    reason = re.sub(r"^(?:[\w.$]+(?:Exception|Error): )+", "", (lines or [type(error).__name__])[0])
+    return re.sub(r" SQLSTATE: \w+$", "", reason)[:300]
 
 
 def spark_errors() -> tuple[type[Exception], ...]:

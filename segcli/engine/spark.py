@@ -40,8 +40,15 @@ from segcli.engine.places import (
     write_blocks,
 )
 from segcli.engine.scratch import FOLDER, Scratch, Writer, loads
-from segcli.engine.session import explain, open_session, quiet, require_pyspark, spark_errors
-from segcli.errors import ResourceError, SegcliError
+from segcli.engine.session import (
+    explain,
+    open_session,
+    quiet,
+    reason_of,
+    require_pyspark,
+    spark_errors,
+)
+from segcli.errors import InputError, ResourceError, SegcliError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -250,14 +257,20 @@ class SparkEngine:
 
         Raises
         ------
-        ResourceError
+        InputError
             If Spark cannot list them.
         """
         try:
             files = self.session.read.format("binaryFile").option("recursiveFileLookup", "true")
             rows = files.load(url).select("path", "length").collect()
         except spark_errors() as error:
-            raise explain(error, self.master) from error
+            msg = f"{url} cannot be read: {reason_of(error)}"
+            if "FileSystem" in msg:
+                msg += (
+                    ". Give Spark the package for such URLs, as in PYSPARK_SUBMIT_ARGS='--packages "
+                    "org.apache.hadoop:hadoop-aws:VERSION pyspark-shell'."
+                )
+            raise InputError(msg) from error
         return sorted((row.path, row.length) for row in rows)
 
     def _numbers(self, n: int) -> DataFrame:
