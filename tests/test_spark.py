@@ -106,6 +106,30 @@ def test_sums_have_the_bits_of_the_local_engine(spark, tmp_path, monkeypatch, n_
                 assert mine.tobytes() == other.tobytes()
 
 
+@pytest.mark.parametrize("weighting", ["tfidf", "pearson"])
+def test_a_weighted_matrix_outlives_the_pass_that_made_it(spark, tmp_path, weighting):
+    """Whatever of it travels by files: those of a pass are gone when the next one begins."""
+    import scipy.sparse as sp
+
+    n_items = scratch.LARGE // 8 + 1  # an array of a number each is a file of its own
+    X = sp.random_array((300, n_items), density=0.01, rng=np.random.default_rng(8), format="csr")
+
+    def sums_and_rows(engine):
+        blocks = engine.blocks(X)
+        weighted = weigh(blocks, fit_weighting(blocks, weighting))
+        product, _ = weighted.map_sum(gram_and_count, np.eye(n_items, 3))
+        return product, weighted.take(np.array([200, 3, 3])).toarray()
+
+    with engine_in(tmp_path, 3, 64) as engine:
+        ours = sums_and_rows(engine)
+    theirs = sums_and_rows(LocalEngine(1, 64))
+    assert [one.tobytes() for one in ours] == [one.tobytes() for one in theirs]
+
+
+def gram_and_count(block, W):
+    return block.matrix.T @ (block.matrix @ W), np.array(block.stop - block.start)
+
+
 def test_a_small_matrix_in_memory_stays_here(installed, tmp_path):
     """And needs no Spark at all; the bits are the same."""
     X = np.random.default_rng(4).standard_normal((900, 7))

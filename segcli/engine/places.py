@@ -89,7 +89,7 @@ class RankOnePlace:
 
     sparse: SparsePlace
     row_factors: ArrayPlace
-    column_factors: np.ndarray
+    column_factors: ArrayPlace
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -99,13 +99,17 @@ class RankOnePlace:
     def read(self, start: int, stop: int) -> SparseMinusRankOne:
         """Return consecutive rows, read from the files."""
         return SparseMinusRankOne(
-            self.sparse.read(start, stop), self.row_factors.read(start, stop), self.column_factors
+            self.sparse.read(start, stop),
+            self.row_factors.read(start, stop),
+            np.asarray(self.column_factors.open()),
         )
 
     def take(self, rows: np.ndarray) -> SparseMinusRankOne:
         """Return the rows at increasing positions."""
         factors = np.asarray(self.row_factors.open()[rows])
-        return SparseMinusRankOne(self.sparse.take(rows), factors, self.column_factors)
+        return SparseMinusRankOne(
+            self.sparse.take(rows), factors, np.array(self.column_factors.open())
+        )
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ def lay_out(matrix: Matrix, scratch: Scratch) -> MatrixPlace:
     S = matrix.sparse if isinstance(matrix, SparseMinusRankOne) else matrix
     sparse = SparsePlace(placed(S.data), placed(S.indices), placed(S.indptr), S.shape[1])
     if isinstance(matrix, SparseMinusRankOne):
-        return RankOnePlace(sparse, placed(matrix.row_factors), matrix.column_factors)
+        return RankOnePlace(sparse, placed(matrix.row_factors), placed(matrix.column_factors))
     return sparse
 
 
@@ -203,7 +207,7 @@ def write_blocks(blocks: Iterable[Matrix], scratch: Scratch) -> MatrixPlace:
     indptr = scratch.spill(np.concatenate(ends))
     sparse = SparsePlace(data, indices, indptr, first.shape[1])
     if isinstance(first, SparseMinusRankOne):
-        return RankOnePlace(sparse, factors, first.column_factors)
+        return RankOnePlace(sparse, factors, scratch.spill(first.column_factors))
     return sparse
 
 

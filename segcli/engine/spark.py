@@ -183,7 +183,7 @@ class SparkEngine:
         if (time.monotonic() - begun) * len(rest) < LONG:
             return results + [_counted(task, tell, n + 2) for n, task in enumerate(rest)]
         work = _Tasks(tuple(rest))
-        with self.collecting(work, len(rest), lambda n: tell(n + 1), copied=True) as found:
+        with self.collecting(work, len(rest), lambda n: tell(n + 1)) as found:
             return results + found
 
     def collecting(
@@ -192,12 +192,12 @@ class SparkEngine:
         n_tasks: int,
         tell: Callable[[int], None] | None = None,
         *,
-        copied: bool = False,
+        copied: bool = True,
     ) -> Collected:
         """Return a context that holds the results of ``work`` for task 0, 1, …, in order.
 
-        Large arrays in them are mapped from files that are gone once the context is left, unless
-        they are ``copied``.
+        Unless they are ``copied``, large arrays in them are mapped from files that are gone once
+        the context is left.
 
         Parameters
         ----------
@@ -236,7 +236,7 @@ class SparkEngine:
             ranges = rows.repartitionByRange(n_ranges, "key").sortWithinPartitions("key")
             return ranges.mapInArrow(partial(_made, message), _ANSWERS)
 
-        return Collected(self, source, table, n_ranges, None, False)
+        return Collected(self, source, table, n_ranges, None, True)
 
     def collecting_files(self, work: FileWork, paths: Sequence[str]) -> Collected:
         """Return a context that holds the results of ``work`` for files at URLs, in order.
@@ -250,7 +250,7 @@ class SparkEngine:
             contents = files.select("path", "content")
             return contents.mapInArrow(partial(_answer_files, message, numbers), _ANSWERS)
 
-        return Collected(self, work, table, len(paths), None, False)
+        return Collected(self, work, table, len(paths), None, True)
 
     def list_files(self, url: str) -> list[tuple[str, int]]:
         """Return the paths and sizes of the files under a URL, by path; no hidden ones.
@@ -391,7 +391,7 @@ class SparkBlocks:
     def map_sum(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
         """Return the sums of the blocks' arrays, in the order of `segcli.engine.sums`."""
         work = _Sum(self.place, self._shares(), function, args)
-        with self.engine.collecting(work, len(work.shares)) as found:
+        with self.engine.collecting(work, len(work.shares), copied=False) as found:
             subtotals = [one for part in found for one in part]
             n_bytes = sum(array.nbytes for one in subtotals for array in one.arrays)
             if n_bytes > AT_DRIVER:
@@ -402,7 +402,7 @@ class SparkBlocks:
     def map_rows(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
         """Return the blocks' arrays, stacked in row order."""
         work = _Rows(self.place, self._shares(), function, args)
-        with self.engine.collecting(work, len(work.shares)) as parts:
+        with self.engine.collecting(work, len(work.shares), copied=False) as parts:
             rows = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         self.engine.n_bytes_received += sum(array.nbytes for array in rows)
         return rows
@@ -437,7 +437,8 @@ class SparkBlocks:
     def _added_by_workers(self, subtotals: Sequence[sums.Subtotal]) -> Arrays:
         """Return the total; each task adds a range of the arrays' entries."""
         n_tasks = self.engine.n_tasks
-        with self.engine.collecting(_AddRanges(tuple(subtotals), n_tasks), n_tasks) as found:
+        work = _AddRanges(tuple(subtotals), n_tasks)
+        with self.engine.collecting(work, n_tasks, copied=False) as found:
             total = tuple(
                 np.concatenate(parts).reshape(like.shape)
                 for parts, like in zip(zip(*found, strict=True), subtotals[0].arrays, strict=True)
