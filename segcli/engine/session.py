@@ -6,6 +6,7 @@ The only module that imports pyspark, inside its functions: it is an optional ex
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -81,7 +82,7 @@ def open_session(master: str) -> Iterator[SparkSession]:
             return
         java_home = find_java()
         require_master(master)
-        with tempfile.TemporaryFile() as log, _environment(java_home):
+        with tempfile.TemporaryFile() as log, _environment(java_home), _unlogged():
             session, gateway = _start(master, log)
             try:
                 yield session
@@ -277,6 +278,21 @@ def _stop(session: SparkSession | None, gateway: Any) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep py4j from logging, with a traceback, a call that Ctrl-C or the end of Java cut off.
+
+    What matters of it is raised too. It logs to the root logger, which prints where nobody has given
+    it a handler.
+    """
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 @contextmanager
