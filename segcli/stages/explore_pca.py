@@ -186,7 +186,8 @@ def run(
         require_memory_for(
             stage,
             engine,
-            per_customer=(max_components or DEFAULT_MAX_COMPONENTS) + KEPT_PER_CUSTOMER,
+            per_customer=KEPT_PER_CUSTOMER,
+            n_components=max_components or DEFAULT_MAX_COMPONENTS,
             per_item=n_columns_held(max_components or DEFAULT_MAX_COMPONENTS),
             way_out=f"Ask for fewer --max-components. {WAY_OUT}",
         )
