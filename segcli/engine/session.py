@@ -153,8 +153,10 @@ def require_master(master: str) -> None:
         host, _, port = address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-        except (OSError, ValueError, OverflowError) as error:
-            reasons.append(f"{address}: {getattr(error, 'strerror', None) or error}")
+        except (ValueError, OverflowError):
+            reasons.append(f"{address}: it has no port, such as 7077")
+        except OSError as error:
+            reasons.append(f"{address}: {error.strerror or error}")
         else:
             return
     msg = (
