@@ -353,7 +353,6 @@ def test_the_java_of_a_python_package(place, installed):
     [
         ("spark://127.0.0.1:1", ["no Spark master answers", "spark://127.0.0.1:1"]),
         ("spark://127.0.0.1", ["no Spark master answers", "127.0.0.1: it has no port"]),
-        ("spark://127.0.0.1:99999", ["it has no port"]),
         ("cluster", ["--master cluster is no Spark master"]),
     ],
 )
