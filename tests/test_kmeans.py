@@ -17,7 +17,6 @@ from segcli.numerics.kmeans import (
     fit_all,
     fit_kmeans,
     measure_inertias,
-    plusplus,
     refine,
 )
 from segcli.numerics.pca import fit_pca, score
@@ -62,6 +61,12 @@ def inertia_of(X, labels):
         ((X[labels == label] - X[labels == label].mean(axis=0)) ** 2).sum()
         for label in np.unique(labels)
     )
+
+
+def heavy_tailed(n=4_000):
+    """Most customers near the origin, a few far out."""
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((n, 3)) * rng.pareto(1.5, n)[:, None]
 
 
 def lloyd_by_scikit_learn(X, centers):
@@ -286,25 +291,6 @@ def test_fewer_customers_than_segments_are_refused():
         fit_all(blocks, [2, 5], customer_ranks=np.arange(4), seed=0)
 
 
-# k-means++
-
-
-def test_plusplus_picks_distinct_rows_and_its_first_are_a_start_for_fewer():
-    X, truth = blobs()
-    for seed in range(5):
-        eight = plusplus(X, 8, np.random.default_rng(seed))
-        assert {row.tobytes() for row in eight} <= {row.tobytes() for row in X}
-        assert len({row.tobytes() for row in eight}) == 8
-        four = plusplus(X, 4, np.random.default_rng(seed))
-        assert np.array_equal(four, eight[:4])
-        labels = [truth[(row == X).all(axis=1)][0] for row in four]
-        assert sorted(labels) == [0, 1, 2, 3]  # far apart: one in each blob
-
-
-def test_plusplus_of_rows_all_alike_ends():
-    assert plusplus(np.ones((3, 2)), 3, np.random.default_rng(0)).tolist() == [[1, 1]] * 3
-
-
 # assign
 
 
@@ -406,57 +392,6 @@ def test_for_a_curve_steps_that_hardly_pay_are_not_taken(unit):
         distances = assign(X, other.centers)[1]
         assert other.inertia == pytest.approx((distances**2).sum(), rel=1e-12)
     assert curve[0].inertia > curve[1].inertia > curve[2].inertia
-
-
-def heavy_tailed(n=4_000):
-    """Most customers near the origin, a few far out."""
-    rng = np.random.default_rng(3)
-    return rng.standard_normal((n, 3)) * rng.pareto(1.5, n)[:, None]
-
-
-def test_a_sample_stands_for_all():
-    X, ranks = heavy_tailed(), np.arange(4_000)
-    totals, inertias = [], []
-    for seed in range(200):
-        sample = kmeans._draw(LocalEngine(1).blocks(X), ranks, 100, np.random.default_rng(seed))
-        assert len(np.unique(sample.rows, axis=0)) == len(sample.weights) == 100
-        assert sample.weights.min() >= 1
-        totals.append(sample.weights.sum())
-        inertias.append(sample.weights @ ((sample.rows - X.mean(axis=0)) ** 2).sum(axis=1))
-    assert np.mean(totals) == pytest.approx(4_000, rel=0.03)
-    truth = ((X - X.mean(axis=0)) ** 2).sum()
-    assert np.mean(inertias) == pytest.approx(truth, rel=0.03)
-    assert np.std(inertias) < 0.1 * truth
-
-
-def test_who_is_drawn_depends_on_the_seed_and_not_on_the_order_of_rows():
-    X, order = heavy_tailed(), np.random.default_rng(5).permutation(4_000)
-    ranks = np.random.default_rng(6).permutation(4_000)
-
-    def drawn(X, ranks, seed):
-        blocks = LocalEngine(1, block_entries=500).blocks(X)
-        return kmeans._draw(blocks, ranks, 50, np.random.default_rng(seed)).rows
-
-    assert np.array_equal(drawn(X, ranks, 0), drawn(X[order], ranks[order], 0))
-    assert not np.array_equal(drawn(X, ranks, 0), drawn(X, ranks, 1))
-
-
-def test_of_equal_customers_each_is_as_likely():
-    X, ranks = np.ones((1_000, 2)), np.arange(1_000)
-    sample = kmeans._draw(LocalEngine(1).blocks(X), ranks, 100, np.random.default_rng(0))
-    assert sample.weights == pytest.approx(np.full(100, sample.weights[0]))
-    assert sample.weights.sum() == pytest.approx(1_000, rel=0.3)
-
-
-def test_a_weight_counts_like_so_many_equal_customers():
-    X = heavy_tailed(300)
-    weights = np.random.default_rng(7).integers(1, 4, 300)
-    repeated = np.repeat(X, weights, axis=0)
-    weighted, plain = kmeans._Run(5, X[:5].copy()), kmeans._Run(5, X[:5].copy())
-    kmeans._lloyd(LocalEngine(1, block_entries=200).blocks(X), [weighted], weights=weights)
-    kmeans._lloyd(LocalEngine(1).blocks(repeated), [plain])
-    assert weighted.inertia == pytest.approx(plain.inertia, rel=1e-12)
-    assert np.allclose(weighted.centers, plain.centers)
 
 
 def test_sought_on_a_sample_partitions_of_a_heavy_tail_are_as_good():

@@ -1,21 +1,12 @@
 """k-means by Lloyd's algorithm over row blocks, for many k in one pass.
 
-The partitions are sought on a sample of customers, k after k: of many, each is drawn the sooner the
-farther it lies from the mean, and counts for as many as it stands for. For each k, greedy k-means++ starts
-race against the partition of the k before with a center added; after a few steps the worse ones
-drop out. The best is then improved by swaps: a center moves to where it gains more than its going
-costs, which is the way out of a local optimum that Lloyd's steps do not have. What is found goes on
-to all customers, where every k takes its Lloyd step in the same pass over the rows.
+The partitions are sought by `segcli.numerics.kmeans_search` on a sample of customers: of many, each is
+drawn the sooner the farther it lies from the mean, and counts for as many as it stands for. What is
+found goes on to all customers, where every k takes its Lloyd step in the same pass over the rows.
 
 References
 ----------
-Lloyd (1982), "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 129-137. Arthur &
-Vassilvitskii (2007), "k-means++: the advantages of careful seeding", SODA, 1027-1035. Fränti &
-Kivijärvi (2000), "Randomised local search algorithm for the clustering problem", Pattern Anal. Appl.
-3, 358-369. Likas, Vlassis & Verbeek (2003), "The global k-means clustering algorithm", Pattern
-Recognit. 36, 451-461. Lattanzi & Sohler (2019), "A better k-means++ algorithm via local search", ICML,
-3662-3671. Bachem, Lucic & Krause (2018), "Scalable k-means clustering via lightweight coresets", KDD,
-1119-1127. Cohen & Kaplan (2007), "Summarizing data using bottom-k sketches", PODC, 225-234.
+Lloyd (1982), "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 129-137.
 """
 
 from __future__ import annotations
@@ -29,28 +20,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli import progress
-from segcli.engine import Block, Blocks, LocalEngine
+from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne, sum_groups
 from segcli.errors import ChoiceError
-from segcli.numerics.ranks import shuffled
+from segcli.numerics.kmeans_search import MAX_ITERATIONS, TOLERANCE, draw, search
 from segcli.numerics.weighting import squared_norms
 
 N_STARTS = 10
-MAX_ITERATIONS = 300
-TOLERANCE = 1e-6
-"""Stop when no center moves by more than this share of the data's standard deviation."""
-
 SAMPLE_SIZE = 5_000
 """Customers from which starts are drawn, and on which they compete when there are more."""
 
-_N_CANDIDATES = 5
-_RACE_STEPS = 5
-_FINALISTS = 2
-_GROWN = 2
-_SWAP_ROUNDS = 12
-_SWAP_CANDIDATES = 64
-_SWAPS_TRIED = 4
-_SWAP_STEPS = 2
 _NEGLIGIBLE = 1e-12
 _ROUNDING = 1e-14
 _CURVE_PROGRESS = 1e-4
@@ -165,9 +144,10 @@ def fit_all(
     """
     n_customers = X.shape[0]
     _check_ks(ks, n_customers)
-    sample = _draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
+    sample = draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
     path = range(1, max(ks) + 1) if through_every_k else ks
-    best = _search(sample, path, set(ks), n_starts, seed)
+    found = search(sample, path, ks, n_starts, seed)
+    best = [_Run(len(centers), centers) for centers in found]
     _settle(X, best, "k-means", for_curve=for_curve and n_customers > sample_size)
     for previous, this in pairwise(best):
         if this.inertia > previous.inertia:
@@ -249,194 +229,10 @@ def assign(X: Rows, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.sqrt(_squared_distances(X, centers, labels))
 
 
-def plusplus(
-    X: np.ndarray,
-    k: int,
-    rng: np.random.Generator,
-    *,
-    given: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return k starting centers, rows of X, by greedy k-means++.
-
-    Each next center is drawn with probability in proportion to the squared distance to the nearest
-    center so far; of several candidates, the one that lowers the inertia most is kept. The first j
-    rows are a start for j centers.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, n_columns)
-    k : at most n
-    given : ndarray of shape (n_given, n_columns): centers to begin with, to which others are added
-    weights : ndarray of shape (n,), how many rows each stands for; None: one
-
-    Returns
-    -------
-    ndarray of shape (k, n_columns)
-    """
-    norms = squared_norms(X)
-    if given is None:
-        first = rng.integers(len(X)) if weights is None else _drawn(weights, 1, rng)[0]
-        given = X[[int(first)]]
-    nearest = _half_distances(X, given)(0, len(given)).min(axis=0)
-    nearest = np.maximum(norms + 2 * nearest, 0)
-    chosen: list[int] = []
-    for _ in range(len(given), k):
-        candidates = _drawn(_weighted(nearest, weights), _N_CANDIDATES, rng)
-        distances = norms[:, None] - 2 * (X @ X[candidates].T) + norms[candidates]
-        np.minimum(np.maximum(distances, 0, out=distances), nearest[:, None], out=distances)
-        best = int(_weighted(distances, weights).sum(axis=0).argmin())
-        chosen.append(int(candidates[best]))
-        nearest = np.ascontiguousarray(distances[:, best])
-    return np.vstack([given, X[chosen]])
-
-
 def _check_ks(ks: Sequence[int], n_customers: int) -> None:
     if max(ks) > n_customers:
         msg = f"{max(ks)} segments cannot be made of {n_customers} customers. Choose a smaller k."
         raise ChoiceError(msg)
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """The customers among whom partitions are sought.
-
-    Attributes
-    ----------
-    rows : ndarray of shape (n, n_columns)
-    weights : ndarray of shape (n,), how many customers each stands for; None: itself
-    """
-
-    rows: np.ndarray
-    weights: np.ndarray | None
-
-    def blocks(self) -> Blocks:
-        return LocalEngine().blocks(self.rows)
-
-
-def _draw(X: Blocks, customer_ranks: np.ndarray, size: int, rng: np.random.Generator) -> _Sample:
-    """Return all customers, in random order, or a sample of this size.
-
-    A sample is half spread evenly, half where the inertia about the mean comes from: of a few very
-    heavy customers an even sample has none, and k-means would put centers on them.
-    """
-    n = X.shape[0]
-    if n <= size:
-        return _Sample(np.asarray(X.take(shuffled(customer_ranks, rng))), None)
-    sums, _ = X.map_sum(_totals)
-    (squares,) = X.map_rows(_squares_from, sums / n)
-    rates = 0.5 + 0.5 * squares / (squares.mean() or 1.0)
-    # Who comes first of clocks that ring at these rates; the next to come says by when, and so how
-    # likely each was to be among them.
-    times = rng.exponential(size=n)[customer_ranks] / rates
-    first = np.argsort(times, kind="stable")[: size + 1]
-    rows, limit = first[:size], times[first[size]]
-    return _Sample(np.asarray(X.take(rows)), -1 / np.expm1(-rates[rows] * limit))
-
-
-def _search(
-    sample: _Sample, path: Sequence[int], ks: set[int], n_starts: int, seed: int
-) -> list[_Run]:
-    """Return the best run found for each of ``ks`` on a sample, going through the k of ``path``.
-
-    Nothing drawn for a k depends on which k come after it.
-    """
-    X, rows, weights = sample.blocks(), sample.rows, sample.weights
-    rngs = [np.random.default_rng([seed, 3, start]) for start in range(n_starts)]
-    starts = [plusplus(rows, max(path), rng, weights=weights) for rng in rngs]
-    run, found = None, []
-    for i, k in enumerate(path):
-        progress.report("k-means", i, len(path))
-        rng = np.random.default_rng([seed, 12, k])
-        best = _best_of(X, weights, [start[:k] for start in starts], _RACE_STEPS, _FINALISTS)
-        if run is not None:
-            grown = [
-                plusplus(rows, k, rng, given=run.centers, weights=weights) for _ in range(_GROWN)
-            ]
-            best = min(best, _best_of(X, weights, grown, _SWAP_STEPS), key=_inertia)
-        run = _improved_by_swaps(X, sample, best, rng) if k > 1 else best
-        if k in ks:
-            found.append(run)
-    return found
-
-
-def _best_of(
-    X: Blocks,
-    weights: np.ndarray | None,
-    starts: Sequence[np.ndarray],
-    n_steps: int,
-    n_finalists: int = 1,
-) -> _Run:
-    """Return the best run from these centers; only the leaders after a few steps go all the way."""
-    runs = [_Run(len(start), start.copy()) for start in starts]
-    _lloyd(X, runs, max_iterations=n_steps, weights=weights)
-    leaders = sorted(runs, key=_inertia)[:n_finalists]
-    _lloyd(X, [run for run in leaders if not run.converged], weights=weights)
-    return min(leaders, key=_inertia)
-
-
-def _inertia(run: _Run) -> float:
-    return run.inertia
-
-
-def _improved_by_swaps(X: Blocks, sample: _Sample, run: _Run, rng: np.random.Generator) -> _Run:
-    """Return the run after moving one center elsewhere and taking Lloyd steps, while that pays.
-
-    X holds the sample's rows. In each round the most promising swaps are tried.
-    """
-    norms = squared_norms(sample.rows)
-    for _ in range(_SWAP_ROUNDS):
-        swaps = _swaps(sample, norms, run.centers, rng)
-        best = _best_of(X, sample.weights, swaps, _SWAP_STEPS)
-        if best.inertia >= run.inertia * (1 - _NEGLIGIBLE):
-            break
-        run = best
-    return run
-
-
-def _swaps(
-    sample: _Sample, norms: np.ndarray, centers: np.ndarray, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Return the centers after each of the few swaps that leave the smallest inertia.
-
-    Candidates for the new center are rows drawn in proportion to their squared distance from their
-    center. A swap's inertia, before any Lloyd step, is exact: customers of the center that goes
-    fall back on their second nearest, or on the candidate.
-    """
-    rows, weights, k = sample.rows, sample.weights, len(centers)
-    halves = np.einsum("ij,ij->i", centers, centers) / 2
-    distances = np.maximum(norms[:, None] + 2 * (halves - rows @ centers.T), 0)
-    labels = distances.argmin(axis=1)
-    nearest, second = np.partition(distances, 1, axis=1)[:, :2].T
-    candidates = np.unique(_drawn(_weighted(nearest, weights), _SWAP_CANDIDATES, rng))
-    to_new = norms[:, None] - 2 * (rows @ rows[candidates].T) + norms[candidates]
-    np.maximum(to_new, 0, out=to_new)
-    kept = np.minimum(nearest[:, None], to_new)
-    more = np.minimum(second[:, None], to_new) - kept
-    kept, lost = _weighted(kept, weights), _sum_by(_weighted(more, weights), labels, k)
-    inertias = kept.sum(axis=0) + lost
-    goes = inertias.argmin(axis=0)
-    order = np.argsort(inertias.min(axis=0), kind="stable")[:_SWAPS_TRIED]
-    swapped = []
-    for candidate in order:
-        moved = centers.copy()
-        moved[goes[candidate]] = rows[candidates[candidate]]
-        swapped.append(moved)
-    return swapped
-
-
-def _drawn(sizes: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return n positions, drawn in proportion to sizes."""
-    running = np.cumsum(sizes)
-    draws = rng.random(n) * running[-1]
-    return np.asarray(np.minimum(np.searchsorted(running, draws, side="right"), len(sizes) - 1))
-
-
-def _weighted(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Return values, of shape (n,) or (n, m), times their rows' weights."""
-    if weights is None:
-        return values
-    return np.asarray(values * (weights if values.ndim == 1 else weights[:, None]))
 
 
 def _settle(
@@ -471,18 +267,17 @@ def _lloyd(
     max_iterations: int = MAX_ITERATIONS,
     least_progress: float = 0.0,
     precision: type[np.floating] = np.float64,
-    weights: np.ndarray | None = None,
 ) -> None:
     """Take Lloyd steps for all runs together until each has converged; fill in their inertia.
 
-    ``precision`` is of the distances that say which center is nearest; ``weights`` are of X's rows.
+    ``precision`` is of the distances that say which center is nearest.
     """
     threshold = TOLERANCE**2 * _mean_variance(X)
     active = list(runs)
     if not active:
         return
     for n_pass in range(max_iterations + 1):
-        sums, counts, inertias = _step(X, active, precision, weights)
+        sums, counts, inertias = _step(X, active, precision)
         offset = 0
         for position, run in enumerate(active):
             rows = slice(offset, offset + run.k)
@@ -569,11 +364,10 @@ def _step(
     X: Blocks,
     runs: Sequence[_Run],
     precision: type[np.floating],
-    weights: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     centers = np.vstack([run.centers for run in runs])
     ks = [run.k for run in runs]
-    sums, counts, inertias = X.map_sum(_assign_and_sum, centers, ks, precision, weights)
+    sums, counts, inertias = X.map_sum(_assign_and_sum, centers, ks, precision)
     return sums, counts, inertias
 
 
@@ -582,13 +376,11 @@ def _assign_and_sum(
     centers: np.ndarray,
     ks: Sequence[int],
     precision: type[np.floating],
-    weights: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for all runs, the sums and counts of the rows nearest each center, and inertias."""
     X = block.matrix
     n = X.shape[0]
     norms = squared_norms(X)
-    own = weights[block.rows] if weights is not None else None
     half_distances = _half_distances(X, centers, precision)
     inertias = np.empty(len(ks))
     customers, counts = [], []
@@ -602,16 +394,12 @@ def _assign_and_sum(
         ends = np.searchsorted(found, np.arange(stop - start + 1) * n)
         customers.append(found)
         counts.append(ends[1:] - ends[:-1])
-        inertias[run] = _weighted(np.maximum(norms + 2 * least, 0), own).sum()
+        inertias[run] = np.maximum(norms + 2 * least, 0).sum()
     sizes = np.concatenate(counts)
     firsts = np.concatenate([np.arange(k) * n for k in ks])
     members = np.concatenate(customers) - np.repeat(firsts, sizes)
     ends = np.concatenate([[0], np.cumsum(sizes)])
-    if own is None:
-        return _sum_groups(X, members, ends), sizes.astype(np.float64), inertias
-    weighted = np.column_stack([_weighted(X, own), own])
-    sums = _sum_groups(weighted, members, ends)
-    return sums[:, :-1], sums[:, -1], inertias
+    return _sum_groups(X, members, ends), sizes.astype(np.float64), inertias
 
 
 def _half_distances(
@@ -682,11 +470,6 @@ def _group_sums(X: Blocks, fits: Sequence[KMeansFit]) -> list[np.ndarray]:
 def _sums_of_labels(block: Block, labels: np.ndarray, ks: Sequence[int]) -> tuple[np.ndarray, ...]:
     columns = labels[block.rows].T
     return tuple(_sum_by(block.matrix, own, k) for own, k in zip(columns, ks, strict=True))
-
-
-def _squares_from(block: Block, center: np.ndarray) -> tuple[np.ndarray]:
-    """Return each row's squared distance to a center."""
-    return (_labels_and_squares(block, center[None])[1],)
 
 
 def _labels_and_squares(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,470 @@
+"""The search for good partitions, k after k, among few customers: all of them or a sample.
+
+For small k, greedy k-means++ starts race, and so does, for every k, the partition of the k before with
+a center added; after a few Lloyd steps the best goes on. It is then improved by swaps: a center moves
+to where it gains more than its going costs, which is the way out of a local optimum that Lloyd's steps
+do not have.
+
+Most of these steps move few centers. A partition therefore keeps the distances of all rows to all
+centers, and a step computes those that changed and looks again at the rows that they concern: the
+labels are Lloyd's, for a fraction of the work.
+
+References
+----------
+Lloyd (1982), "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 129-137. Arthur &
+Vassilvitskii (2007), "k-means++: the advantages of careful seeding", SODA, 1027-1035. Fränti &
+Kivijärvi (2000), "Randomised local search algorithm for the clustering problem", Pattern Anal. Appl.
+3, 358-369. Likas, Vlassis & Verbeek (2003), "The global k-means clustering algorithm", Pattern
+Recognit. 36, 451-461. Lattanzi & Sohler (2019), "A better k-means++ algorithm via local search", ICML,
+3662-3671. Bachem, Lucic & Krause (2018), "Scalable k-means clustering via lightweight coresets", KDD,
+1119-1127. Cohen & Kaplan (2007), "Summarizing data using bottom-k sketches", PODC, 225-234.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli import progress
+from segcli.engine import Block, Blocks
+from segcli.errors import ChoiceError
+from segcli.numerics.ranks import shuffled
+from segcli.numerics.weighting import squared_norms
+
+MAX_ITERATIONS = 300
+TOLERANCE = 1e-6
+"""Stop when no center moves by more than this share of the data's standard deviation."""
+
+_N_CANDIDATES = 5
+_LARGEST_STARTED = 8  # beyond, a partition grown from the k before beat every fresh start
+_RACE_STEPS = 5
+_TRIAL_STEPS = 2
+_N_GROWN = 4
+_N_NEW_CENTERS = 32
+_N_SWAPS = 8
+_MAX_SWAPS = 12
+_NEGLIGIBLE = 1e-9
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The customers among whom partitions are sought.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n, n_columns)
+    weights : ndarray of shape (n,), how many customers each stands for
+    """
+
+    rows: np.ndarray
+    weights: np.ndarray
+
+
+def draw(X: Blocks, customer_ranks: np.ndarray, size: int, rng: np.random.Generator) -> Sample:
+    """Return all customers, in random order, or a sample of this size.
+
+    A sample is half spread evenly, half where the inertia about the mean comes from: of a few very
+    heavy customers an even sample has none, and k-means would put centers on them.
+
+    Parameters
+    ----------
+    X : dense blocks of shape (n_customers, n_columns)
+    customer_ranks : ndarray of shape (n_customers,), from `segcli.numerics.ranks`
+    """
+    n = X.shape[0]
+    if n <= size:
+        rows = shuffled(customer_ranks, rng)
+        return Sample(np.asarray(X.take(rows)), np.ones(n))
+    (sums,) = X.map_sum(_column_sums)
+    (squares,) = X.map_rows(_squares_from, sums / n)
+    rates = 0.5 + 0.5 * squares / (squares.mean() or 1.0)
+    # Who comes first of clocks that ring at these rates; the next to come says by when, and so how
+    # likely each was to be among them.
+    times = rng.exponential(size=n)[customer_ranks] / rates
+    first = np.argsort(times, kind="stable")[: size + 1]
+    rows, limit = first[:size], times[first[size]]
+    return Sample(np.asarray(X.take(rows)), -1 / np.expm1(-rates[rows] * limit))
+
+
+def search(
+    sample: Sample, path: Sequence[int], ks: Iterable[int], n_starts: int, seed: int
+) -> list[np.ndarray]:
+    """Return the centers of the best partition found for each of ``ks``.
+
+    Parameters
+    ----------
+    path : increasing numbers of segments to go through, ``ks`` among them
+        Nothing found for a k depends on which k come after it.
+    n_starts : k-means++ starts for the first k of the path, and for all small ones
+
+    Returns
+    -------
+    list of ndarray of shape (k, n_columns), in the order of the path
+
+    Raises
+    ------
+    ChoiceError
+        If there are fewer distinct rows than k.
+    """
+    rows = _Rows(sample)
+    n_started = min(max(path), max(path[0], _LARGEST_STARTED))
+    rngs = [np.random.default_rng([seed, 3, start]) for start in range(n_starts)]
+    starts = [plusplus(rows.rows, n_started, rng, weights=rows.weights) for rng in rngs]
+    wanted = set(ks)
+    best: _Partition | None = None
+    found = []
+    for i, k in enumerate(path):
+        progress.report("k-means", i, len(path))
+        rng = np.random.default_rng([seed, 12, k])
+        racing = []
+        if best is None or k <= _LARGEST_STARTED:
+            racing.append(
+                _best(_descended(_Partition.about(rows, s[:k]), _RACE_STEPS) for s in starts)
+            )
+        if best is not None:
+            grown = _best(_descended(one, _TRIAL_STEPS) for one in _grown(best, k, rng))
+            racing.append(_descended(grown, _RACE_STEPS - _TRIAL_STEPS))
+        best = _descended(_best(racing), MAX_ITERATIONS)
+        if k > 1:
+            best = _improved_by_swaps(best, rng)
+        if k in wanted:
+            found.append(best.centers + rows.mean)
+    return found
+
+
+def plusplus(
+    X: np.ndarray, k: int, rng: np.random.Generator, *, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return k starting centers, rows of X, by greedy k-means++.
+
+    Each next center is drawn with probability in proportion to the squared distance to the nearest
+    center so far; of several candidates, the one that lowers the inertia most is kept. The first j
+    rows are a start for j centers.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_columns)
+    k : at most n
+    weights : ndarray of shape (n,), how many rows each stands for; None: one
+
+    Returns
+    -------
+    ndarray of shape (k, n_columns)
+    """
+    weights = np.ones(len(X)) if weights is None else weights
+    first = int(_drawn(weights, 1, rng)[0])
+    nearest = squared_norms(X - X[first])
+    return X[[first, *_plusplus_after(X, nearest, k - 1, rng, weights)]]
+
+
+def _plusplus_after(
+    X: np.ndarray, nearest: np.ndarray, n: int, rng: np.random.Generator, weights: np.ndarray
+) -> list[int]:
+    """Return n more rows, where ``nearest`` are the squared distances to the centers so far."""
+    norms = squared_norms(X)
+    chosen: list[int] = []
+    for _ in range(n):
+        candidates = _drawn(nearest * weights, _N_CANDIDATES, rng)
+        left = np.minimum(_squared_distances(X, norms, candidates), nearest[:, None])
+        best = int((weights @ left).argmin())
+        chosen.append(int(candidates[best]))
+        nearest = np.ascontiguousarray(left[:, best])
+    return chosen
+
+
+class _Rows:
+    """A sample's rows about their mean, and what every partition of them needs."""
+
+    def __init__(self, sample: Sample) -> None:
+        self.weights = sample.weights
+        self.mean = sample.weights @ sample.rows / sample.weights.sum()
+        self.rows = np.ascontiguousarray(sample.rows - self.mean)
+        self.columns = np.ascontiguousarray(self.rows.T)
+        self.norms = squared_norms(self.rows)
+        self.inertia = float(self.weights @ self.norms)
+        n, n_columns = self.rows.shape
+        self.threshold = TOLERANCE**2 * self.inertia / self.weights.sum() / n_columns
+        self.positions = np.arange(n + 1)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def half_distances(self, centers: np.ndarray) -> np.ndarray:
+        """Return half the squared distances, less half the row's squared length, (n_centers, n)."""
+        halves = squared_norms(centers)[:, None] / 2
+        return np.asarray(halves - centers @ self.columns)
+
+    def members(self, labels: np.ndarray, k: int, which: np.ndarray | None = None) -> sp.csc_array:
+        """Return each row's weight in the row of its segment, of shape (k, n)."""
+        weights = self.weights if which is None else self.weights[which]
+        n = len(labels)
+        return sp.csc_array((weights, labels, self.positions[: n + 1]), shape=(k, n))
+
+
+class _Partition:
+    """Centers, each row's nearest, and the inertia of these segments about their own means.
+
+    Attributes
+    ----------
+    centers : ndarray of shape (k, n_columns)
+    labels : ndarray of shape (n,)
+    inertia : float
+    converged : bool
+    """
+
+    def __init__(
+        self,
+        rows: _Rows,
+        centers: np.ndarray,
+        half_distances: np.ndarray,
+        labels: np.ndarray,
+        nearest: np.ndarray,
+        sums: np.ndarray,
+        sizes: np.ndarray,
+    ) -> None:
+        self.rows = rows
+        self.centers = centers
+        self.labels = labels
+        self.converged = False
+        self._half_distances = half_distances
+        self._nearest = nearest  # the least half distance of each row
+        self._sums = sums
+        self._sizes = sizes
+        self.inertia = np.inf
+
+    @classmethod
+    def about(cls, rows: _Rows, centers: np.ndarray) -> _Partition:
+        """Return the partition by the nearest of some centers."""
+        k = len(centers)
+        half_distances = rows.half_distances(centers)
+        labels, nearest = _nearest_of(half_distances)
+        none = np.zeros_like(centers), np.zeros(k)
+        made = cls(rows, centers, half_distances, labels, nearest, *none)
+        made._measure(np.ones(k, dtype=bool))
+        return made
+
+    @property
+    def k(self) -> int:
+        return len(self.centers)
+
+    def with_center_at(self, segment: int, row: int) -> _Partition:
+        """Return the partition with one center moved to a row."""
+        centers = self.centers.copy()
+        centers[segment] = self.rows.rows[row]
+        half_distances = self._half_distances.copy()
+        made = _Partition(
+            self.rows,
+            centers,
+            half_distances,
+            self.labels,
+            self._nearest,
+            self._sums.copy(),
+            self._sizes.copy(),
+        )
+        made._moved(np.array([segment]))
+        return made
+
+    def with_more_centers(self, added: Sequence[int]) -> _Partition:
+        """Return the partition with centers put on rows besides."""
+        more = self.rows.rows[added]
+        made = _Partition(
+            self.rows,
+            np.vstack([self.centers, more]),
+            np.vstack([self._half_distances, self.rows.half_distances(more)]),
+            self.labels,
+            self._nearest,
+            np.vstack([self._sums, np.zeros_like(more)]),
+            np.concatenate([self._sizes, np.zeros(len(more))]),
+        )
+        made._relabel(np.arange(self.k, made.k))
+        return made
+
+    def squared_distances(self) -> np.ndarray:
+        """Return each row's squared distance to its center, of shape (n,)."""
+        return np.asarray(np.maximum(self.rows.norms + 2 * self._nearest, 0))
+
+    def squared_distances_to_second(self) -> np.ndarray:
+        """Return each row's squared distance to its second nearest center, of shape (n,)."""
+        own = self.labels, np.arange(len(self.rows))
+        self._half_distances[own] = np.inf
+        second = self._half_distances.min(axis=0)
+        self._half_distances[own] = self._nearest
+        return np.asarray(np.maximum(self.rows.norms + 2 * second, 0))
+
+    def step(self) -> None:
+        """Move the centers to the means of their rows and label the rows anew; or be converged."""
+        means = self._sums / np.where(self._sizes > 0, self._sizes, 1)[:, None]
+        empty = np.flatnonzero(self._sizes == 0)
+        if len(empty):
+            means[empty] = self._farthest(len(empty))
+        squares = squared_norms(means - self.centers)
+        if squares.max() <= self.rows.threshold:
+            self.converged = True
+            return
+        self.centers = means
+        self._moved(np.flatnonzero(squares))
+
+    def _moved(self, moved: np.ndarray) -> None:
+        """Bring everything up to date after some centers have moved."""
+        if 2 * len(moved) <= self.k:
+            self._half_distances[moved] = self.rows.half_distances(self.centers[moved])
+            self._relabel(moved)
+            return
+        self._half_distances = self.rows.half_distances(self.centers)
+        labels, self._nearest = _nearest_of(self._half_distances)
+        self._change_to(labels)
+
+    def _relabel(self, moved: np.ndarray) -> None:
+        """Label the rows anew where only the distances to some centers have changed."""
+        best, least = _nearest_of(self._half_distances[moved])
+        has_moved = np.zeros(self.k, dtype=bool)
+        has_moved[moved] = True
+        # One of the moved centers is the nearest if it is nearer than the own was. Elsewhere the own
+        # stays, unless it has moved away: then any may be.
+        nearer = least < self._nearest
+        left = has_moved[self.labels] & ~nearer
+        labels, nearest = self.labels.copy(), self._nearest.copy()
+        labels[nearer], nearest[nearer] = moved[best[nearer]], least[nearer]
+        rows = np.flatnonzero(left)
+        if len(rows):
+            labels[rows], nearest[rows] = _nearest_of(self._half_distances[:, rows])
+        self._nearest = nearest
+        self._change_to(labels)
+
+    def _change_to(self, labels: np.ndarray) -> None:
+        different = labels != self.labels
+        changed = np.zeros(self.k, dtype=bool)
+        changed[labels[different]] = True
+        changed[self.labels[different]] = True
+        self.labels = labels
+        self._measure(changed)
+
+    def _measure(self, changed: np.ndarray) -> None:
+        """Add up the segments that have changed; the inertia follows from the sums."""
+        rows = np.flatnonzero(changed[self.labels])
+        labels = self.labels[rows]
+        members = self.rows.members(labels, self.k, rows)
+        self._sums[changed] = (members @ self.rows.rows[rows])[changed]
+        self._sizes[changed] = np.bincount(labels, self.rows.weights[rows], self.k)[changed]
+        about_means = squared_norms(self._sums) / np.where(self._sizes > 0, self._sizes, 1)
+        self.inertia = max(self.rows.inertia - float(about_means.sum()), 0.0)
+
+    def _farthest(self, n_needed: int) -> np.ndarray:
+        """Return the rows farthest from their centers, to put empty segments' centers on."""
+        X = self.rows
+        squares = squared_norms(X.rows - self.centers[self.labels])
+        negligible = max(X.threshold * X.rows.shape[1], 1e-24 * float(X.norms.max()))
+        order = np.argsort(-squares, kind="stable")
+        candidates = X.rows[order[squares[order] > negligible]]
+        first = np.sort(np.unique(candidates, axis=0, return_index=True)[1])[:n_needed]
+        if len(first) < n_needed:
+            msg = (
+                f"{self.k} segments are asked for and there are only "
+                f"{self.k - n_needed + len(first)} distinct customers. Choose a smaller k."
+            )
+            raise ChoiceError(msg)
+        return np.asarray(candidates[first])
+
+
+def _best(partitions: Iterable[_Partition]) -> _Partition:
+    return min(partitions, key=attrgetter("inertia"))
+
+
+def _descended(partition: _Partition, n_steps: int) -> _Partition:
+    """Take Lloyd steps, at most so many, and return the partition."""
+    for _ in range(n_steps):
+        if partition.converged:
+            break
+        partition.step()
+    return partition
+
+
+def _grown(partition: _Partition, k: int, rng: np.random.Generator) -> Iterator[_Partition]:
+    """Yield the partition with centers added where that lowers the inertia most, in a few ways."""
+    X = partition.rows
+    nearest = partition.squared_distances()
+    candidates = np.unique(_drawn(nearest * X.weights, _N_NEW_CENTERS, rng))
+    left = np.minimum(_squared_distances(X.rows, X.norms, candidates), nearest[:, None])
+    order = np.argsort(X.weights @ left, kind="stable")[:_N_GROWN]
+    for i in order:
+        after = np.ascontiguousarray(left[:, i])
+        others = _plusplus_after(X.rows, after, k - partition.k - 1, rng, X.weights)
+        yield partition.with_more_centers([int(candidates[i]), *others])
+
+
+def _improved_by_swaps(partition: _Partition, rng: np.random.Generator) -> _Partition:
+    """Return the partition after moving one center elsewhere and taking Lloyd steps, while that pays."""
+    for _ in range(_MAX_SWAPS):
+        swapped = (
+            _descended(partition.with_center_at(*swap), _TRIAL_STEPS)
+            for swap in _swaps(partition, rng)
+        )
+        enough = partition.inertia * (1 - _NEGLIGIBLE)
+        better = next((one for one in swapped if one.inertia < enough), None)
+        if better is None:
+            break
+        partition = _descended(better, MAX_ITERATIONS)
+    return partition
+
+
+def _swaps(partition: _Partition, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Return the few swaps that leave the smallest inertia: which center moves, to which row.
+
+    Candidates for the new center are rows drawn in proportion to their squared distance from their
+    center. A swap's inertia, before any Lloyd step, is exact: rows of the center that goes fall back
+    on their second nearest, or on the candidate.
+    """
+    X = partition.rows
+    nearest, second = partition.squared_distances(), partition.squared_distances_to_second()
+    candidates = np.unique(_drawn(nearest * X.weights, _N_NEW_CENTERS, rng))
+    to_new = _squared_distances(X.rows, X.norms, candidates)
+    kept = np.minimum(nearest[:, None], to_new)
+    more = np.minimum(second[:, None], to_new)
+    more -= kept
+    lost = X.members(partition.labels, partition.k) @ more
+    inertias = X.weights @ kept + lost
+    goes = inertias.argmin(axis=0)
+    order = np.argsort(inertias.min(axis=0), kind="stable")[:_N_SWAPS]
+    return [(int(goes[i]), int(candidates[i])) for i in order]
+
+
+def _nearest_of(half_distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the position of each column's least entry, the first of several, and the entry."""
+    n = half_distances.shape[1]
+    least = half_distances.min(axis=0)
+    found = np.flatnonzero(half_distances == least)
+    if len(found) != n:  # ties
+        return half_distances.argmin(axis=0), least
+    # In a fifth of the time that argmin takes along the first axis.
+    centers, rows = np.divmod(found, n)
+    labels = np.empty(n, dtype=np.intp)
+    labels[rows] = centers
+    return labels, least
+
+
+def _squared_distances(X: np.ndarray, norms: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the squared distances of all rows to the chosen ones, of shape (n, n_chosen)."""
+    distances = X @ (-2 * X[chosen].T)
+    distances += norms[:, None]
+    distances += norms[chosen]
+    return np.asarray(np.maximum(distances, 0, out=distances))
+
+
+def _drawn(sizes: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return n positions, drawn in proportion to sizes."""
+    running = np.cumsum(sizes)
+    draws = rng.random(n) * running[-1]
+    return np.asarray(np.minimum(np.searchsorted(running, draws, side="right"), len(sizes) - 1))
+
+
+def _column_sums(block: Block) -> tuple[np.ndarray]:
+    return (np.asarray(block.matrix.sum(axis=0)),)
+
+
+def _squares_from(block: Block, center: np.ndarray) -> tuple[np.ndarray]:
+    """Return each row's squared distance to a center."""
+    return (squared_norms(block.matrix - center),)

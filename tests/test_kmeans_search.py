@@ -1,0 +1,212 @@
+"""The search among few customers: its samples, its Lloyd steps, and what it tries."""
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from test_kmeans import blobs, heavy_tailed, inertia_of
+
+from segcli.engine import LocalEngine
+from segcli.errors import ChoiceError
+from segcli.numerics import kmeans_search
+from segcli.numerics.kmeans_search import Sample, draw, plusplus, search
+
+
+def rows_of(X, weights=None):
+    return kmeans_search._Rows(Sample(X, np.ones(len(X)) if weights is None else weights))
+
+
+def partition(X, centers, weights=None):
+    rows = rows_of(X, weights)
+    return kmeans_search._Partition.about(rows, np.asarray(centers) - rows.mean)
+
+
+def assert_same(one, other):
+    """Whatever was kept while centers moved is what is found by looking at everything."""
+    assert one.labels.tolist() == other.labels.tolist()
+    assert np.allclose(one.squared_distances(), other.squared_distances(), rtol=1e-12, atol=1e-12)
+    assert one.inertia == pytest.approx(other.inertia, rel=1e-12)
+
+
+# a sample
+
+
+def test_a_sample_stands_for_all():
+    X, ranks = heavy_tailed(), np.arange(4_000)
+    totals, inertias = [], []
+    for seed in range(200):
+        sample = draw(LocalEngine(1).blocks(X), ranks, 100, np.random.default_rng(seed))
+        assert len(np.unique(sample.rows, axis=0)) == len(sample.weights) == 100
+        assert sample.weights.min() >= 1
+        totals.append(sample.weights.sum())
+        inertias.append(sample.weights @ ((sample.rows - X.mean(axis=0)) ** 2).sum(axis=1))
+    assert np.mean(totals) == pytest.approx(4_000, rel=0.03)
+    truth = ((X - X.mean(axis=0)) ** 2).sum()
+    assert np.mean(inertias) == pytest.approx(truth, rel=0.03)
+    assert np.std(inertias) < 0.1 * truth
+
+
+def test_who_is_drawn_depends_on_the_seed_and_not_on_the_order_of_rows():
+    X, order = heavy_tailed(), np.random.default_rng(5).permutation(4_000)
+    ranks = np.random.default_rng(6).permutation(4_000)
+
+    def drawn(X, ranks, seed):
+        blocks = LocalEngine(1, block_entries=500).blocks(X)
+        return draw(blocks, ranks, 50, np.random.default_rng(seed)).rows
+
+    assert np.array_equal(drawn(X, ranks, 0), drawn(X[order], ranks[order], 0))
+    assert not np.array_equal(drawn(X, ranks, 0), drawn(X, ranks, 1))
+
+
+def test_of_equal_customers_each_is_as_likely():
+    X, ranks = np.ones((1_000, 2)), np.arange(1_000)
+    sample = draw(LocalEngine(1).blocks(X), ranks, 100, np.random.default_rng(0))
+    assert sample.weights == pytest.approx(np.full(100, sample.weights[0]))
+    assert sample.weights.sum() == pytest.approx(1_000, rel=0.3)
+
+
+# k-means++
+
+
+def test_plusplus_picks_distinct_rows_and_its_first_are_a_start_for_fewer():
+    X, truth = blobs()
+    for seed in range(5):
+        eight = plusplus(X, 8, np.random.default_rng(seed))
+        assert {row.tobytes() for row in eight} <= {row.tobytes() for row in X}
+        assert len({row.tobytes() for row in eight}) == 8
+        four = plusplus(X, 4, np.random.default_rng(seed))
+        assert np.array_equal(four, eight[:4])
+        labels = [truth[(row == X).all(axis=1)][0] for row in four]
+        assert sorted(labels) == [0, 1, 2, 3]  # far apart: one in each blob
+
+
+def test_plusplus_of_rows_all_alike_ends():
+    assert plusplus(np.ones((3, 2)), 3, np.random.default_rng(0)).tolist() == [[1, 1]] * 3
+
+
+# Lloyd's steps
+
+
+@pytest.mark.parametrize("k", [2, 7, 20])
+def test_steps_are_lloyds(k):
+    X = heavy_tailed(500)
+    found = partition(X, X[:k])
+    for _ in range(300):
+        means = np.stack([X[found.labels == label].mean(axis=0) for label in range(k)])
+        found.step()
+        if found.converged:
+            break
+        assert_same(found, partition(X, means))
+        assert found.inertia == pytest.approx(inertia_of(X, found.labels), rel=1e-12)
+    assert found.converged
+    oracle = KMeans(k, init=X[:k], n_init=1, tol=0, algorithm="lloyd").fit(X)
+    assert found.labels.tolist() == oracle.labels_.tolist()
+    assert found.inertia == pytest.approx(oracle.inertia_, rel=1e-12)
+
+
+def test_a_weight_counts_like_so_many_equal_customers():
+    X = heavy_tailed(300)
+    weights = np.random.default_rng(7).integers(1, 4, 300)
+    weighted = partition(X, X[:5], weights.astype(float))
+    plain = partition(np.repeat(X, weights, axis=0), X[:5])
+    for one in (weighted, plain):
+        kmeans_search._descended(one, 300)
+        assert one.converged
+    assert weighted.inertia == pytest.approx(plain.inertia, rel=1e-12)
+    assert np.repeat(weighted.labels, weights).tolist() == plain.labels.tolist()
+
+
+def test_where_a_center_is_moved_or_added_the_others_stay():
+    X = heavy_tailed(300)
+    start = partition(X, X[:6])
+    centers = X[:6].copy()
+    centers[2] = X[50]
+    assert_same(start.with_center_at(2, 50), partition(X, centers))
+    more = start.with_more_centers([50, 60])
+    assert_same(more, partition(X, np.vstack([X[:6], X[[50, 60]]])))
+    assert_same(start, partition(X, X[:6]))  # as it was
+
+
+def test_the_second_nearest_center():
+    X = heavy_tailed(100)
+    found = partition(X, X[:4])
+    squares = np.sort(((X[:, None] - X[:4]) ** 2).sum(axis=2), axis=1)
+    for _ in range(2):  # asking changes nothing
+        assert np.allclose(found.squared_distances(), squares[:, 0])
+        assert np.allclose(found.squared_distances_to_second(), squares[:, 1])
+
+
+def test_a_center_without_rows_goes_to_the_farthest():
+    X = np.array([[0.0], [1], [2], [10]])
+    found = partition(X, [[1.0], [500]])
+    found.step()
+    assert found.labels.tolist() == [0, 0, 0, 1]
+
+
+def test_of_rows_that_are_equal_no_two_are_given_to_empty_segments():
+    X = np.repeat([[0.0], [1], [8]], 5, axis=0)
+    found = kmeans_search._descended(partition(X, [[0.0], [500], [600]]), 300)
+    assert found.inertia == 0
+    assert len(np.unique(found.labels)) == 3
+    with pytest.raises(ChoiceError, match=r"4 segments .* only 3 distinct customers"):
+        kmeans_search._descended(partition(X, [[0.0], [500], [600], [700]]), 300)
+
+
+# swaps, and partitions grown from the k before
+
+
+def test_a_swap_is_known_to_be_worth_what_it_is(monkeypatch):
+    """Of all swaps of this small set, the one named first leaves the least inertia about its centers."""
+    X = heavy_tailed(40)
+    found = partition(X, X[:4])
+    monkeypatch.setattr(kmeans_search, "_N_NEW_CENTERS", 5_000)  # every row, or nearly
+    goes, row = kmeans_search._swaps(found, np.random.default_rng(0))[0]
+    left = {
+        (segment, new): found.with_center_at(segment, new).squared_distances().sum()
+        for segment in range(4)
+        for new in range(40)
+    }
+    assert left[goes, row] == pytest.approx(min(left.values()), rel=1e-9)
+
+
+def test_swaps_find_what_lloyds_steps_cannot():
+    X, truth = blobs()
+    two_in_one = np.vstack([X[truth == 0][:2], X[truth == 1][:1], X[truth > 1].mean(axis=0)[None]])
+    stuck = kmeans_search._descended(partition(X, two_in_one), 300)
+    assert stuck.inertia > 10 * inertia_of(X, truth)
+    found = kmeans_search._improved_by_swaps(stuck, np.random.default_rng(0))
+    assert found.inertia == pytest.approx(inertia_of(X, truth), rel=1e-9)
+
+
+def test_a_partition_grown_by_several_centers_has_them_where_they_are_missing():
+    X, truth = blobs()
+    start = partition(X, X[truth == 0][:1])
+    for grown in kmeans_search._grown(start, 4, np.random.default_rng(0)):
+        kmeans_search._descended(grown, 300)
+        assert grown.inertia == pytest.approx(inertia_of(X, truth), rel=1e-9)
+
+
+# the search
+
+
+def test_each_k_is_at_least_as_good_as_scikit_learns_best_of_ten():
+    X = heavy_tailed(1_000)
+    ks = [2, 5, 10, 20, 30]
+    found = search(Sample(X, np.ones(len(X))), range(1, 31), ks, 10, 0)
+    for k, centers in zip(ks, found, strict=True):
+        ours = ((X[:, None] - centers) ** 2).sum(axis=2).min(axis=1).sum()
+        theirs = KMeans(k, n_init=10, random_state=0).fit(X).inertia_
+        assert ours <= theirs * 1.01
+
+
+def test_what_is_found_for_a_k_does_not_depend_on_which_come_after():
+    sample = Sample(heavy_tailed(400), np.ones(400))
+    few, many = (search(sample, range(1, last + 1), [5, 10], 3, 0) for last in (10, 25))
+    assert all(np.array_equal(one, other) for one, other in zip(few, many, strict=True))
+
+
+def test_the_path_may_leave_k_out():
+    X, truth = blobs()
+    for path in ([4], [2, 4], [1, 4]):
+        (found,) = search(Sample(X, np.ones(len(X))), path, [4], 3, 0)
+        labels = ((X[:, None] - found) ** 2).sum(axis=2).argmin(axis=1)
+        assert inertia_of(X, labels) == pytest.approx(inertia_of(X, truth), rel=1e-9)
