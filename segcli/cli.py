@@ -263,9 +263,7 @@ def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
       segcli explore-k run/ --n-components 10
       segcli explore-k run/ --n-components 10 --k-min 5 --k-max 30 --k-step 5
     """
-    if options["k_max"] is not None and options["k_min"] > options["k_max"]:
-        msg = f"--k-min {options['k_min']} is larger than --k-max {options['k_max']}."
-        raise click.UsageError(msg)
+    _check_range_of_k(options["k_min"], options["k_max"])
     from segcli.stages import explore_k as stage
 
     _run(stage.run, run_dir, as_json, **options)
@@ -333,9 +331,7 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
       segcli validate run/
       segcli validate run/ --require supported || echo "do not use these segments"
     """
-    if require is not None and options["evidence"] == "none":
-        msg = "--require supported needs evidence: leave out --evidence none."
-        raise click.UsageError(msg)
+    _check_requirement(require, options["evidence"])
     from segcli.stages import validate as stage
 
     summary = _run(stage.run, run_dir, as_json, **options)
@@ -372,6 +368,48 @@ def report(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     from segcli.stages import report as stage
 
     _run(stage.run, run_dir, as_json, **options)
+
+
+STAGES = (ingest, explore_pca, explore_k, cluster, validate, report)
+
+
+def _options_of_all_stages() -> list[click.Parameter]:
+    """Return what the stages take, each option once, the required ones first."""
+    options: dict[str | None, click.Parameter] = {}
+    for stage in STAGES:
+        for option in stage.params:
+            options.setdefault(option.name, option)
+    del options["compare_weightings"]  # it writes nothing that the next stage could read
+    return sorted(options.values(), key=lambda option: not option.required)
+
+
+@main.command("run", params=_options_of_all_stages())
+@click.pass_context
+def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
+    """Run all six stages, once you know what to choose.
+
+    Writes what the six commands write with the same options, and takes less time: libraries are loaded
+    once. Where a stage fails, those before it have run. With --json, one object for each stage, a line
+    each.
+
+    \b
+    Example:
+      segcli run ratings.csv run/ --n-components 10 --n-clusters 25
+      segcli run ratings.csv run/ --n-components 10 --n-clusters 4 --require supported
+    """
+    _check_engine(options["engine"], options["master"], options["threads"])
+    _check_range_of_k(options["k_min"], options["k_max"])
+    _check_requirement(options["require"], options["evidence"])
+    status = 0
+    for stage in STAGES:
+        if not as_json:
+            click.secho(f"\n{stage.name}" if stage is not ingest else stage.name, bold=True)
+        own = {param.name: options[param.name] for param in stage.params if param.name in options}
+        try:
+            ctx.invoke(stage, as_json=as_json, **own)
+        except click.exceptions.Exit as ended:  # not the verdict required: all the more to report
+            status = ended.exit_code
+    ctx.exit(status)
 
 
 @main.command()
@@ -421,24 +459,40 @@ def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -
     )
 
 
+def _check_range_of_k(k_min: int, k_max: int | None) -> None:
+    if k_max is not None and k_min > k_max:
+        msg = f"--k-min {k_min} is larger than --k-max {k_max}."
+        raise click.UsageError(msg)
+
+
+def _check_requirement(require: str | None, evidence: str | None) -> None:
+    if require is not None and evidence == "none":
+        msg = "--require supported needs evidence: leave out --evidence none."
+        raise click.UsageError(msg)
+
+
+def _check_engine(engine: str, master: str | None, threads: int | None) -> None:
+    if engine == "local" and master is not None:
+        msg = f"--master {master} names a Spark cluster: add --engine spark."
+        raise click.UsageError(msg)
+    if engine == "spark" and threads is not None:
+        msg = "--threads goes with --engine local; Spark's go by --master, such as local[4]."
+        raise click.UsageError(msg)
+
+
 @contextmanager
 def _open_engine(
     run_dir: Path, engine: str, master: str | None, threads: int | None
 ) -> Iterator[Engine]:
     """Return the engine that was asked for; what it started ends with the block."""
+    _check_engine(engine, master, threads)
     if engine == "local":
         from segcli.engine import LocalEngine
 
-        if master is not None:
-            msg = f"--master {master} names a Spark cluster: add --engine spark."
-            raise click.UsageError(msg)
         yield LocalEngine(threads)
         return
     from segcli.engine.spark import DEFAULT_MASTER, SparkEngine
 
-    if threads is not None:
-        msg = "--threads goes with --engine local; Spark's go by --master, such as local[4]."
-        raise click.UsageError(msg)
     with SparkEngine(master or DEFAULT_MASTER, run_dir) as opened:
         yield opened
 

@@ -1,6 +1,6 @@
 """The README is run: every console block is executed in order, and must print what it says.
 
-``make readme`` (SEGCLI_UPDATE_README=1) writes the outputs anew.
+``SEGCLI_UPDATE_README=1`` writes the outputs anew.
 """
 
 import os

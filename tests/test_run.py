@@ -1,0 +1,80 @@
+"""All six stages by one command: the same files, and the same answers to what is wrong."""
+
+import json
+
+import pytest
+from run_dirs import STAGES, assert_whole, digests, invoke, ok, states, workplace_in
+
+RUN = (
+    *("run", "ratings.csv", "run-2", "--max-components", "4", "--n-components", "2"),
+    *("--k-max", "4", "--n-clusters", "3", "--top", "3"),
+)
+"""What `STAGES` do, in another run directory."""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+def test_it_writes_what_the_six_commands_write(place):
+    ok(*RUN)
+    assert digests(place.folder / "run-2") == digests(place.run)
+
+
+def test_the_summaries_are_those_of_the_six_commands(place):
+    one_by_one = []
+    for name, words in STAGES.items():
+        one_by_one.append(f"{name}\n" + ok(*words).stdout)
+    assert ok(*RUN).stdout.replace("run-2", "run") == "\n".join(one_by_one)
+
+
+def test_json_is_an_object_for_each_stage(place):
+    one_by_one = [ok(*words, "--json").stdout for words in STAGES.values()]
+    found = ok(*RUN, "--json").stdout.replace("run-2", "run")
+    assert found == "".join(one_by_one)
+    assert [json.loads(line)["wrote"] != [] for line in found.splitlines()] == [True] * 6
+
+
+def test_a_verdict_that_is_not_the_one_required_is_reported_all_the_same(place):
+    """60 customers are too few for any verdict."""
+    found = invoke(*RUN, "--require", "supported")
+    assert (found.exit_code, found.stderr) == (3, "")
+    assert found.stdout.splitlines()[-1].startswith("Wrote to run-2: ")
+    assert_whole(place.folder / "run-2")
+
+
+def test_a_stage_that_fails_leaves_those_before_it_done(place):
+    found = invoke(*RUN, "--n-clusters", "61")
+    assert found.exit_code == 1
+    assert found.stderr.startswith("Error: ")
+    assert len(found.stderr.splitlines()) == 1
+    done = [name for name, state in states(place.folder / "run-2").items() if state == "fresh"]
+    assert done == ["ingest", "explore-pca", "explore-k"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--k-min", "5"),
+        ("--require", "supported", "--evidence", "none"),
+        ("--engine", "spark", "--threads", "2"),
+        ("--master", "local[2]"),
+        ("--compare-weightings",),
+    ],
+    ids=" ".join,
+)
+def test_options_that_contradict_each_other_are_found_before_the_first_stage(place, words):
+    found = invoke(*RUN, *words)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert not (place.folder / "run-2").exists()
+
+
+@pytest.mark.parametrize("missing", ["--n-components", "--n-clusters"])
+def test_the_choices_must_be_made(place, missing):
+    at = RUN.index(missing)
+    found = invoke(*RUN[:at], *RUN[at + 2 :])
+    assert found.exit_code == 2
+    assert missing in found.stderr
+    assert not (place.folder / "run-2").exists()
