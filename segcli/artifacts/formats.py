@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import joblib
 import numpy as np
@@ -25,9 +25,6 @@ import scipy.sparse as sp
 from joblib import numpy_pickle
 
 from segcli.jsontext import to_json
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 
@@ -192,8 +189,9 @@ class SegmentTable(Table):
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table's rows as dicts of plain Python values."""
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    """Return a table's rows as dicts of plain Python values, None for what is missing."""
+    plain = table.astype(object).where(table.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
 class Text:
@@ -217,13 +215,12 @@ class Json:
 
 
 class Picture:
-    """A matplotlib figure as PNG; read back as its bytes, to embed in a page."""
+    """The bytes of a PNG."""
 
-    def write(self, path: Path, value: Figure) -> None:
-        # "Software" would put the library's version into the bytes.
-        value.savefig(path, format="png", dpi=110, metadata={"Software": None})
+    def write(self, path: Path, value: bytes) -> None:
+        path.write_bytes(value)
 
-    def read(self, path: Path) -> Any:
+    def read(self, path: Path) -> bytes:
         return path.read_bytes()
 
 

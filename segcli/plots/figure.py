@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -15,12 +16,16 @@ GREY = "#8a8f98"
 LIGHT = "#d5d9e0"
 INK = "#2b2f36"
 
+DOTS_PER_INCH = 110
+
 
 def new_figure(
     width: float, height: float, n_columns: int = 1, n_rows: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """Return an empty figure, size in inches, and its axes row by row, from left to right."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white"
+    )
     grid = figure.subplots(n_rows, n_columns, squeeze=False)
     axes = [ax for row in grid for ax in row]
     for ax in axes:
@@ -44,9 +49,9 @@ def whole_number_axis(ax: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """Return the picture as PNG bytes, the same for the same figure."""
+    """Return the picture as PNG bytes, the same for the same data."""
     buffer = io.BytesIO()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # a second save would lay out again, from the first's result
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    canvas = FigureCanvasAgg(figure)
+    # `Figure.savefig` would draw twice; "Software" would put the library's version into the bytes.
+    canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()

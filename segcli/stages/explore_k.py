@@ -193,21 +193,17 @@ def run(
                 how="left",
             )
             stage.save(K_VERDICT, document)
-            stage.save(
-                K_EVIDENCE_PLOT,
-                plots.k_evidence(
-                    table,
-                    thresholds={
-                        "jaccard_mean": LEAST_STABILITY,
-                        "transfer_ari": LEAST_TRANSFER,
-                    },
-                    supported=found.supported,
-                    recommended=found.recommended,
-                    n_silhouette=document["n_silhouette"],
-                ),
+            plot = plots.k_evidence(
+                table,
+                thresholds={"jaccard_mean": LEAST_STABILITY, "transfer_ari": LEAST_TRANSFER},
+                supported=found.supported,
+                recommended=found.recommended,
+                n_silhouette=document["n_silhouette"],
             )
+            stage.save(K_EVIDENCE_PLOT, plots.png(plot))
         stage.save(K_SCORES, table)
-        stage.save(INERTIA_PLOT, plots.inertia(table, n_components, pca.weighting.name))
+        curves = plots.inertia(table, n_components, pca.weighting.name)
+        stage.save(INERTIA_PLOT, plots.png(curves))
         return KExploration(
             n_components=n_components,
             weighting=pca.weighting.name,

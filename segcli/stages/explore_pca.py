@@ -223,16 +223,14 @@ def run(
         stage.save(PCA_MODEL, pca)
         stage.save(EXPLAINED_VARIANCE, table)
         stage.save(COMPONENTS, components_table(faces, names))
-        stage.save(
-            EXPLAINED_VARIANCE_PLOT,
-            plots.explained_variance(table, weighting, suggestions=_suggestions(gathered)),
-        )
+        plot = plots.explained_variance(table, weighting, suggestions=_suggestions(gathered))
+        stage.save(EXPLAINED_VARIANCE_PLOT, plots.png(plot))
         return PCAExploration(
             weighting=weighting,
             n_components=pca.n_components,
             explained_variance_ratio=tuple(pca.explained_variance_ratio.tolist()),
             total_variance=pca.total_variance,
-            variance=tuple(_defined(row) for row in records(table)),
+            variance=tuple(records(table)),
             components=tuple(_face_document(face, names) for face in faces),
             evidence=None if gathered is None else verdict_document(gathered),
             no_evidence=no_evidence,
@@ -317,15 +315,17 @@ def _suggestions(evidence: ComponentEvidence | None) -> dict[str, int]:
 
 
 def _face_document(face: ComponentFace, names: pd.Series) -> dict[str, Any]:
-    return _defined(
-        {
-            "component": face.component,
-            "activity_correlation": face.activity_correlation,
-            "popularity_correlation": face.popularity_correlation,
-            "positive": names.iloc[face.positive].tolist(),
-            "negative": names.iloc[face.negative].tolist(),
-        }
-    )
+    return {
+        "component": face.component,
+        "activity_correlation": _or_none(face.activity_correlation),
+        "popularity_correlation": _or_none(face.popularity_correlation),
+        "positive": names.iloc[face.positive].tolist(),
+        "negative": names.iloc[face.negative].tolist(),
+    }
+
+
+def _or_none(correlation: float) -> float | None:
+    return None if math.isnan(correlation) else correlation
 
 
 def _warning(first: ComponentFace, weighting: str) -> str | None:
@@ -344,14 +344,6 @@ def _of_length(values: np.ndarray, n: int) -> np.ndarray:
     if len(values) >= n:
         return values[:n]
     return np.concatenate([values, np.full(n - len(values), np.nan)])
-
-
-def _defined(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row with None for what is undefined."""
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in row.items()
-    }
 
 
 def _percent(value: float | None, decimals: int) -> str:

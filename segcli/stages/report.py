@@ -144,7 +144,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
             names=_names(characteristic, k),
             grades=_grades(validation, clustering, k),
         )
-        sizes_plot = plots.segment_sizes(summary)
+        sizes_plot = plots.png(plots.segment_sizes(summary))
         stage.save(TOP_ITEMS, top_items)
         stage.save(CHARACTERISTIC_ITEMS, characteristic)
         stage.save(TYPICAL_CUSTOMERS, typical)
@@ -154,7 +154,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
         found = Report(
             k=k,
             top=n_top,
-            segments=tuple(_plain(summary)),
+            segments=tuple(records(summary)),
             n_unassigned=int((labels < 0).sum()),
             echo=echo,
             echo_null=echo_null,
@@ -403,13 +403,13 @@ def _names(characteristic: pd.DataFrame, k: int) -> list[str]:
     return ["; ".join(first.loc[first["segment"] == s, "name"]) for s in range(k)]
 
 
-def _pictures(stage: Stage, sizes_plot: Any) -> dict[str, bytes]:
+def _pictures(stage: Stage, sizes_plot: bytes) -> dict[str, bytes]:
     pictures = {
         artifact.name: stage.load(artifact)
         for artifact in (K_EVIDENCE_PLOT, EXPLAINED_VARIANCE_PLOT, INERTIA_PLOT, CONFUSION_PLOT)
         if stage.has(artifact)
     }
-    return {**pictures, SEGMENT_SIZES_PLOT.name: plots.png(sizes_plot)}
+    return {**pictures, SEGMENT_SIZES_PLOT.name: sizes_plot}
 
 
 def _parameters(stage: Stage) -> list[page.Parameter]:
@@ -427,10 +427,7 @@ def _parameters(stage: Stage) -> list[page.Parameter]:
 
 
 def _by_segment(table: pd.DataFrame, kind: str | None = None) -> dict[int, list[dict[str, Any]]]:
-    rows = table if kind is None else table[table["kind"] == kind]
-    return {int(str(s)): _plain(group) for s, group in rows.groupby("segment", sort=True)}
-
-
-def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table's rows, None for what is missing."""
-    return records(table.astype(object).where(table.notna(), None))
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in records(table if kind is None else table[table["kind"] == kind]):
+        found.setdefault(row["segment"], []).append(row)
+    return found

@@ -157,7 +157,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             wrote=(),
         )
         stage.save(CONFUSION_MATRIX, confusion_table(evaluations))
-        stage.save(CONFUSION_PLOT, plots.confusion_matrix(evaluations))
+        stage.save(CONFUSION_PLOT, plots.png(plots.confusion_matrix(evaluations)))
         stage.save(VALIDATION, found.document())
     return Validation(**{**vars(found), "wrote": tuple(stage.writes)})
 
