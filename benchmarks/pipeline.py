@@ -3,10 +3,11 @@
     python benchmarks/pipeline.py --size movielens-1m --repeats 3
     python benchmarks/pipeline.py --data u.data --programs segcli "script (KMeans)"
 
-segcli is six processes in a row, with the weighting and the choices of the scripts: raw values, 50
+segcli is `segcli run`, with the weighting and the choices of the scripts: raw values, 50
 components of which 10 are used, k = 2, 4, ..., 50 on these and in full, 26 segments.
 
 segcli                    without evidence: `--evidence none`
+segcli, six commands      likewise, as six processes in a row, each of which imports and reads anew
 segcli, quick evidence    every figure beside the same on data without segments
 segcli, full evidence     likewise, with more of them
 script (KMeans)           pandas and scikit-learn, sparse: the same plots and tables, naive Bayes in
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEGCLI = "segcli"
+SIX_COMMANDS = "segcli, six commands"
 QUICK = "segcli, quick evidence"
 FULL = "segcli, full evidence"
 SEGCLI_THREE = "segcli, three k"
@@ -68,8 +70,17 @@ KMEANS = "script (KMeans)"
 MINI_BATCH = "script (MiniBatchKMeans)"
 FORM_OF_2015 = "2015 form"
 
-PROGRAMS = [SEGCLI, QUICK, FULL, KMEANS, MINI_BATCH, SEGCLI_THREE, FORM_OF_2015]
-EVIDENCE = {SEGCLI: "none", QUICK: "quick", FULL: "full", SEGCLI_THREE: "none"}
+PROGRAMS = [
+    *(SEGCLI, SIX_COMMANDS, QUICK, FULL),
+    *(KMEANS, MINI_BATCH, SEGCLI_THREE, FORM_OF_2015),
+]
+EVIDENCE = {
+    SEGCLI: "none",
+    SIX_COMMANDS: "none",
+    QUICK: "quick",
+    FULL: "full",
+    SEGCLI_THREE: "none",
+}
 THREE_KS = range(10, 51, 20)
 
 N_COMPONENTS_HELD = 50
@@ -155,8 +166,8 @@ def measure(name: str, file: Path, ks: range, seed: int, truth: Path | None) -> 
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         if name in EVIDENCE:
             run = Path(folder) / "run"
-            stages = segcli_stages(file, run, EVIDENCE[name], ks, seed)
-            cost = in_a_row([run_python(["-m", "segcli", *words]) for words in stages])
+            commands = segcli_commands(name, file, run, ks, seed)
+            cost = in_a_row([run_python(["-m", "segcli", *words]) for words in commands])
         else:
             run = Path(folder)
             numbers = map(str, (ks.start, ks.stop, ks.step, seed))
@@ -164,20 +175,26 @@ def measure(name: str, file: Path, ks: range, seed: int, truth: Path | None) -> 
         return cost, _read_found(run, truth)
 
 
-def segcli_stages(
-    file: Path, run: Path, evidence: str, ks: range, seed: int
+def segcli_commands(
+    name: str, file: Path, run: Path, ks: range, seed: int
 ) -> Sequence[Sequence[str]]:
-    """Return the words of the six commands."""
-    chance = ("--seed", str(seed), "--evidence", evidence)
+    """Return the words of the one command that does it all, or of the six."""
+    chance = ("--seed", str(seed), "--evidence", EVIDENCE[name])
+    weighting = ("--weighting", "raw")
     components = ("--n-components", str(N_COMPONENTS))
     sweep = ("--k-min", str(ks[0]), "--k-max", str(ks[-1]), "--k-step", str(ks.step))
+    segments = ("--n-clusters", str(N_SEGMENTS))
+    top = ("--top", str(N_TOP))
+    if name != SIX_COMMANDS:
+        choices = (*weighting, *components, *sweep, *segments, *top, *chance)
+        return [("run", str(file), str(run), *choices)]
     return [
         ("ingest", str(file), str(run)),
-        ("explore-pca", str(run), "--weighting", "raw", *chance),
+        ("explore-pca", str(run), *weighting, *chance),
         ("explore-k", str(run), *components, *sweep, *chance),
-        ("cluster", str(run), *components, "--n-clusters", str(N_SEGMENTS), *chance),
+        ("cluster", str(run), *components, *segments, *chance),
         ("validate", str(run), *chance),
-        ("report", str(run), "--top", str(N_TOP), "--evidence", evidence),
+        ("report", str(run), *top, "--evidence", EVIDENCE[name]),
     ]
 
 
