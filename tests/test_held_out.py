@@ -54,36 +54,40 @@ def test_bits_are_the_logarithm_of_the_mixed_share_over_popularity():
         n, n_segment = others[segments, items], others.sum(axis=1)[segments]
         in_seen = seen[segments, items] / seen.sum(axis=1)[segments] / popular[items]
         one_less = np.maximum(n - 1, 0) / (n_segment - 1) / popular[items]
-        weights = mixture_weights(n, segments, np.stack([in_seen, one_less]), 3)
+        sources = np.stack([in_seen, one_less])
+        weights = [mixture_weights(n[segments == s], sources[:, segments == s]) for s in range(3)]
         for customer, item in zip(*parts.hidden.nonzero(), strict=True):
             if customer % 5 == fold:
                 segment = labels[customer]
                 share = (
-                    weights[0, segment] * seen[segment, item] / seen[segment].sum()
-                    + weights[1, segment] * others[segment, item] / others[segment].sum()
-                    + weights[2, segment] * popular[item]
+                    weights[segment][0] * seen[segment, item] / seen[segment].sum()
+                    + weights[segment][1] * others[segment, item] / others[segment].sum()
+                    + weights[segment][2] * popular[item]
                 )
                 expected[customer] += np.log2(share / popular[item])
     assert bits_gained(parts, labels, 3) == pytest.approx(expected)
 
 
-def test_mixture_weights_make_the_interactions_most_probable(monkeypatch):
+@pytest.mark.parametrize(
+    ("n", "ratios"),
+    [
+        ([9.0, 1, 4, 2], [[2.0, 0.1, 0.9, 1], [1, 1.4, 0.8, 0]]),
+        ([1.0, 7, 3, 3], [[0.5, 1.5, 1.2, 1], [0, 2, 1, 0.3]]),
+    ],
+)
+def test_mixture_weights_make_the_interactions_most_probable(monkeypatch, n, ratios):
     monkeypatch.setattr(held_out, "_EM_STEPS", 2000)
-    n = np.array([9.0, 1, 4, 2, 1, 7, 3, 3])
-    segments = np.repeat([0, 1], 4)
-    ratios = np.array([[2.0, 0.1, 0.9, 1, 0.5, 1.5, 1.2, 1], [1, 1.4, 0.8, 0, 0, 2, 1, 0.3]])
+    n, ratios = np.array(n), np.array(ratios)
 
-    def log_likelihood(segment, a, b):
-        mine = segments == segment
-        mixed = a * ratios[0, mine] + b * ratios[1, mine] + 1 - a - b
-        return (n[mine] * np.log(mixed)).sum() + np.log(1 - a - b)  # the one interaction of doubt
+    def log_likelihood(a, b):
+        mixed = a * ratios[0] + b * ratios[1] + 1 - a - b
+        return (n * np.log(mixed)).sum() + np.log(1 - a - b)  # the one interaction of doubt
 
-    weights = mixture_weights(n, segments, ratios, 2)
-    assert weights.sum(axis=0) == pytest.approx(1)
+    weights = mixture_weights(n, ratios)
+    assert weights.sum() == pytest.approx(1)
     grid = np.linspace(0, 0.99, 100)
-    for segment, (a, b, _) in enumerate(weights.T):
-        best = max(log_likelihood(segment, x, y) for x in grid for y in grid if x + y < 1)
-        assert log_likelihood(segment, a, b) >= best - 1e-9
+    best = max(log_likelihood(x, y) for x in grid for y in grid if x + y < 1)
+    assert log_likelihood(*weights[:2]) >= best - 1e-9
 
 
 def test_segments_that_are_an_item_each_gain_although_hiding_it_moves_the_customer():

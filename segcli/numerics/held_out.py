@@ -109,6 +109,8 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     popular = popularity[items] / max(popularity.sum(), 1)
     in_seen = counts[segments, items] / np.maximum(counts.sum(axis=1), 1)[segments] / popular
     n_all = np.bincount(cell_of, minlength=len(cells))
+    sizes = np.bincount(segments, minlength=k)
+    cuts = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes), strict=True)]
     folds = customers % N_FOLDS
     bits = np.zeros(len(customers))
     for fold in range(N_FOLDS):
@@ -117,8 +119,10 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
         n_segment = np.bincount(segments, n, k)[segments]
         in_hidden = n / np.maximum(n_segment, 1) / popular
         one_less = np.maximum(n - 1, 0) / np.maximum(n_segment - 1, 1) / popular
-        weights = mixture_weights(n, segments, np.stack([in_seen, one_less]), k)[:, segments]
-        ratios = weights[0] * in_seen + weights[1] * in_hidden + weights[2]
+        sources = np.stack([in_seen, one_less])
+        weights = [mixture_weights(n[cut], sources[:, cut]) for cut in cuts]
+        by_cell = np.repeat(np.stack(weights, axis=1), sizes, axis=1)
+        ratios = by_cell[0] * in_seen + by_cell[1] * in_hidden + by_cell[2]
         bits[mine] = np.log2(ratios)[cell_of[mine]]
     return np.bincount(customers, bits, len(labels))
 
@@ -147,34 +151,29 @@ def mean_gain(bits: np.ndarray, n_hidden: np.ndarray) -> tuple[float, float]:
     return float(gain), float(error)
 
 
-def mixture_weights(n: np.ndarray, segments: np.ndarray, ratios: np.ndarray, k: int) -> np.ndarray:
+def mixture_weights(n: np.ndarray, ratios: np.ndarray) -> np.ndarray:
     """Return how much each source of a segment's shares deserves to count, popularity last.
 
-    The weights that make interactions most probable, by expectation-maximisation. A source that is
-    made of these interactions must leave each one out, so that it does not praise itself.
+    The weights that make the segment's interactions most probable, by expectation-maximisation. A
+    source that is made of these interactions must leave each one out, so that it does not praise
+    itself.
 
     Parameters
     ----------
-    n : ndarray of shape (n_cells,), interactions of a segment with an item
-    segments : ndarray of shape (n_cells,), values in 0..k-1
-    ratios : ndarray of shape (n_sources, n_cells)
-        The item's share in the segment by each source, over its popularity.
-    k : int
+    n : ndarray of shape (n_items,), the segment's interactions with some items
+    ratios : ndarray of shape (n_sources, n_items)
+        The items' shares in the segment by each source, over their popularity.
 
     Returns
     -------
-    ndarray of shape (n_sources + 1, k); each segment's weights add up to 1
+    ndarray of shape (n_sources + 1,), which adds up to 1
     """
-    totals = np.bincount(segments, n, k) + _DOUBT
-    sources = np.vstack([ratios, np.ones(len(n))])
-    weights = np.full((len(sources), k), 1 / len(sources))
+    total = n.sum() + _DOUBT
+    weights = np.full(len(ratios), 1 / (len(ratios) + 1))
     for _ in range(_EM_STEPS):
-        parts = weights[:, segments] * sources
-        parts *= n / parts.sum(axis=0)
-        for source, part in enumerate(parts[:-1]):
-            weights[source] = np.bincount(segments, part, k) / totals
-        weights[-1] = 1 - weights[:-1].sum(axis=0)
-    return weights
+        mixed = weights @ ratios + (1 - weights.sum())
+        weights *= ratios @ (n / mixed) / total
+    return np.append(weights, 1 - weights.sum())
 
 
 def _interactions(X: sp.csr_array, labels: np.ndarray, k: int) -> np.ndarray:
