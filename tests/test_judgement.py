@@ -10,19 +10,19 @@ from sklearn.naive_bayes import MultinomialNB
 from segcli.engine import LocalEngine
 from segcli.numerics.activity import activity_share, log_activity
 from segcli.numerics.agreement import Agreement
-from segcli.numerics.evidence import MEASURES, KEvidence
+from segcli.numerics.evidence import MEASURES, KEvidence, null_of
 from segcli.numerics.judgement import (
     N_FOLDS,
     WORDS,
+    agreement_on_null,
     evaluate_naive_bayes,
     judge_segment,
     measure,
-    null_agreements,
     share_trusted,
     smaller_ks,
 )
 from segcli.numerics.naive_bayes import stratified_folds
-from segcli.numerics.recipe import Recipe
+from segcli.numerics.recipe import Recipe, fit_recipe
 
 DESIGN = DESIGNS["equal, uneven, counts"]
 
@@ -45,10 +45,12 @@ def test_both_evaluations_are_scikit_learns(planted, engine):
 
 def test_in_sample_agreement_is_as_high_without_segments(planted):
     """The finding behind the tool: the figure of 2015 carries no information."""
-    nulls = null_agreements(planted[0], Recipe("tfidf", 10), 8, seed=0, n_nulls=2)
-    assert len(nulls["in_sample"]) == 2
-    assert min(nulls["in_sample"]) > 0.8
-    assert max(nulls["cross_validated"]) < min(nulls["in_sample"]) - 0.2
+    null = null_of(planted[0], 0, seed=0)
+    full = fit_recipe(null, Recipe("tfidf", 10), [2, 8], seed=0)
+    found = agreement_on_null(null, full, k=8, seed=0)
+    assert found["in_sample"] > 0.8
+    assert found["cross_validated"] < found["in_sample"] - 0.2
+    assert agreement_on_null(null, full, k=9, seed=0) is None
 
 
 def test_a_value_stands_beside_the_smallest_and_largest_null():
@@ -56,12 +58,15 @@ def test_a_value_stands_beside_the_smallest_and_largest_null():
     row = dict.fromkeys(MEASURES, 0.5)
     row |= {f"{name}_null_min": 0.1 for name in MEASURES}
     row |= {f"{name}_null_max": 0.2 for name in MEASURES}
-    evidence = KEvidence(
-        Recipe("raw", 2), pd.DataFrame(row, index=pd.Index([2], name="k")), 10, False, 1, 2
+    nulls = (
+        {"in_sample": 0.9, "cross_validated": 0.4},
+        None,  # with fewer distinct customers than segments
+        {"in_sample": 1.0, "cross_validated": 0.3},
     )
-    nulls = {"in_sample": [0.9, 1.0], "cross_validated": [0.4, 0.3]}
+    table = pd.DataFrame(row, index=pd.Index([2], name="k"))
+    evidence = KEvidence(Recipe("raw", 2), table, 10, False, 1, 3, nulls)
     evaluations = {"in_sample": agreement, "cross_validated": agreement}
-    found = measure(evaluations, nulls, evidence, 2)
+    found = measure(evaluations, evidence, 2)
     assert [one.measure for one in found] == list(WORDS)
     assert [(one.value, one.null_low, one.null_high) for one in found[:3]] == [
         (1.0, 0.9, 1.0),
@@ -72,7 +77,7 @@ def test_a_value_stands_beside_the_smallest_and_largest_null():
 
 def test_without_evidence_nothing_is_made_up():
     evaluations = {"in_sample": Agreement(np.eye(2)), "cross_validated": Agreement(np.eye(2))}
-    found = measure(evaluations, {}, None, 2)
+    found = measure(evaluations, None, 2)
     assert [(one.measure, one.null_low, one.null_high) for one in found] == [
         ("in_sample", None, None),
         ("cross_validated", None, None),

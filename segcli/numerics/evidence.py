@@ -33,7 +33,7 @@ Trees", section 3.4.3 (the one-standard-error rule).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -137,6 +137,7 @@ class KEvidence:
         Customers on whom the evidence rests: all, or the sample.
     is_sample : bool
     n_splits, n_nulls : int
+    null_answers : tuple, what was asked of each null besides
     """
 
     recipe: Recipe
@@ -145,6 +146,7 @@ class KEvidence:
     is_sample: bool
     n_splits: int
     n_nulls: int
+    null_answers: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ def gather_evidence(
     n_nulls: int = LEVELS["full"].n_nulls,
     sample_size: int = LEVELS["full"].n_customers,
     engine: Engine = ONE_THREAD,
+    ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
 ) -> KEvidence:
     """Return the evidence for each k, on the data and on nulls.
 
@@ -207,6 +210,7 @@ def gather_evidence(
     n_splits, n_nulls : see `Level`; both at least 1
     sample_size : customers to work on, at most
     engine : runs splits and nulls
+    ask_null : asks something more of a null, in rank order, and the recipe fitted to it
 
     Raises
     ------
@@ -222,16 +226,17 @@ def gather_evidence(
         raise ChoiceError(msg)
     ordered = in_rank_order(X, ranks, rows)
     full = fit_recipe(ordered, recipe, ks, seed=seed)
-    tasks = [partial(_on_null, ordered, recipe, ks, j, seed) for j in range(n_nulls)]
+    tasks = [partial(_on_null, ordered, recipe, ks, j, seed, ask_null) for j in range(n_nulls)]
     splits = [partial(_split, ordered, full, recipe, j, seed) for j in range(n_splits)]
     results: list[Any] = engine.run_tasks([*tasks, *splits], "evidence for k")
-    stacked = np.stack(results[:n_nulls])
+    stacked = np.stack([measures for measures, _ in results[:n_nulls]])
     table = _measure(ordered, full, results[n_nulls:], ks, seed)
     for i, measure in enumerate(MEASURES):
         table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
         table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
         table[f"{measure}_null_max"] = np.fmax.reduce(stacked[:, :, i])
-    return KEvidence(recipe, table, len(rows), len(rows) < X.shape[0], n_splits, n_nulls)
+    answers = tuple(answer for _, answer in results[:n_nulls])
+    return KEvidence(recipe, table, len(rows), len(rows) < X.shape[0], n_splits, n_nulls, answers)
 
 
 def null_of(X: sp.csr_array, j: int, *, seed: int) -> sp.csr_array:
@@ -295,12 +300,19 @@ def _split(X: sp.csr_array, full: FittedRecipe, recipe: Recipe, split: int, seed
     return _Split(resamples, bits, np.diff(parts.hidden.indptr))
 
 
-def _on_null(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], j: int, seed: int) -> np.ndarray:
-    """Return the measures of the j-th null, of shape (n_ks, n_measures)."""
+def _on_null(
+    X: sp.csr_array,
+    recipe: Recipe,
+    ks: Sequence[int],
+    j: int,
+    seed: int,
+    ask: Callable[[sp.csr_array, FittedRecipe], Any] | None,
+) -> tuple[np.ndarray, Any]:
+    """Return the measures of the j-th null, of shape (n_ks, n_measures), and what else is asked."""
     null = null_of(X, j, seed=seed)
     full = fit_recipe(null, recipe, ks, seed=seed)
     table = _measure(null, full, [_split(null, full, recipe, 0, seed)], ks, seed)
-    return np.asarray(table[list(MEASURES)])
+    return np.asarray(table[list(MEASURES)]), ask(null, full) if ask is not None else None
 
 
 def _measure(

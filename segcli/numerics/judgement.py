@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.engine import ONE_THREAD, Blocks, Engine
+from segcli.engine import ONE_THREAD, Blocks
 from segcli.numerics import naive_bayes
 from segcli.numerics.agreement import Agreement, agreement
-from segcli.numerics.evidence import KEvidence, null_of
-from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.evidence import KEvidence
+from segcli.numerics.recipe import FittedRecipe
 from segcli.numerics.stability import NOT_TRUSTED
 
 N_FOLDS = 5
@@ -118,41 +117,27 @@ def evaluate_naive_bayes(
     }
 
 
-def null_agreements(
-    X: sp.csr_array,
-    recipe: Recipe,
-    k: int,
-    *,
-    seed: int,
-    n_nulls: int,
-    engine: Engine = ONE_THREAD,
-) -> dict[str, list[float]]:
-    """Return the agreement of naive Bayes with segments made of nulls, a figure per null.
+def agreement_on_null(
+    null: sp.csr_array, full: FittedRecipe, *, k: int, seed: int
+) -> dict[str, float] | None:
+    """Return how well naive Bayes agrees with the segments of a null: for `gather_evidence` to ask.
 
     Parameters
     ----------
-    X : csr_array of shape (n_customers, n_items), unweighted, non-negative, in rank order
-    engine : runs the nulls
+    null : csr_array of shape (n_customers, n_items), in rank order
+    full : the recipe fitted to it
+    k, seed : int
+
+    Returns
+    -------
+    dict
+        The accuracy ``in_sample`` and ``cross_validated``; None if the null has no k segments.
     """
-    tasks = [partial(_agreement_on_null, X, recipe, k, j, seed) for j in range(n_nulls)]
-    found = [one for one in engine.run_tasks(tasks, "naive Bayes on nulls") if one is not None]
-    return {name: [one[name] for one in found] for name in ("in_sample", "cross_validated")}
-
-
-def _agreement_on_null(
-    X: sp.csr_array, recipe: Recipe, k: int, j: int, seed: int
-) -> dict[str, float] | None:
-    """Return the agreement on the j-th null; None if it has no k segments."""
-    null = null_of(X, j, seed=seed)
-    partitions = fit_recipe(null, recipe, [k], seed=seed).partitions
-    if not partitions:
+    labels = next((fit.labels for fit in full.partitions if fit.k == k), None)
+    if labels is None:
         return None
     evaluations = evaluate_naive_bayes(
-        ONE_THREAD.blocks(null),
-        partitions[0].labels,
-        k,
-        customer_ranks=np.arange(X.shape[0]),
-        seed=seed,
+        ONE_THREAD.blocks(null), labels, k, customer_ranks=np.arange(null.shape[0]), seed=seed
     )
     return {name: result.accuracy for name, result in evaluations.items()}
 
@@ -166,14 +151,16 @@ def smaller_ks(k: int) -> list[int]:
     return [*sorted(set(spread)), k]
 
 
-def measure(
-    evaluations: dict[str, Agreement],
-    nulls: dict[str, list[float]],
-    evidence: KEvidence | None,
-    k: int,
-) -> list[Measure]:
-    """Return every measure there is of a segmentation into k, in the order of `WORDS`."""
-    values = {name: (result.accuracy, nulls.get(name, [])) for name, result in evaluations.items()}
+def measure(evaluations: dict[str, Agreement], evidence: KEvidence | None, k: int) -> list[Measure]:
+    """Return every measure there is of a segmentation into k, in the order of `WORDS`.
+
+    The evidence is from `gather_evidence` that asked each null for `agreement_on_null`.
+    """
+    nulls = [answer for answer in evidence.null_answers if answer] if evidence is not None else []
+    values = {
+        name: (result.accuracy, [answer[name] for answer in nulls])
+        for name, result in evaluations.items()
+    }
     if evidence is not None:
         row = evidence.table.loc[k].to_dict()
         for name in WORDS:

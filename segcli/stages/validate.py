@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,15 @@ from segcli.numerics.evidence import (
 )
 from segcli.numerics.judgement import (
     N_FOLDS,
+    agreement_on_null,
     evaluate_naive_bayes,
     judge_segment,
     measure,
-    null_agreements,
     share_trusted,
     smaller_ks,
 )
 from segcli.numerics.ranks import Ranks, rank
-from segcli.numerics.recipe import Recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe
 from segcli.stages.memory import require_memory_for
 
 
@@ -141,7 +142,9 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             seed=seed,
         )
         level, no_evidence = evidence_level(evidence, matrix, [k])
-        gathered, nulls = _gather(engine, matrix, recipe, k, ranks, level, seed)
+        gathered = (
+            _gather(engine, matrix, recipe, k, ranks, level, seed) if level is not None else None
+        )
         judged = verdict_for(gathered, k) if gathered is not None else None
         found = Validation(
             k=k,
@@ -150,7 +153,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             in_sample=evaluations["in_sample"].accuracy,
             cross_validated=evaluations["cross_validated"].accuracy,
             largest_share=float(np.bincount(labels[rows]).max() / len(rows)),
-            measures=tuple(asdict(one) for one in measure(evaluations, nulls, gathered, k)),
+            measures=tuple(asdict(one) for one in measure(evaluations, gathered, k)),
             evidence=_rests_on(gathered),
             verdict=_verdict(judged, clustering, no_evidence),
             segments=tuple(_segment_rows(evaluations, clustering, judged)),
@@ -180,12 +183,10 @@ def _gather(
     recipe: Recipe,
     k: int,
     ranks: Ranks,
-    level: Level | None,
+    level: Level,
     seed: int,
-) -> tuple[KEvidence | None, dict[str, list[float]]]:
-    if level is None:
-        return None, {}
-    gathered = gather_evidence(
+) -> KEvidence:
+    return gather_evidence(
         matrix,
         recipe,
         smaller_ks(k),
@@ -195,10 +196,8 @@ def _gather(
         n_nulls=level.n_nulls,
         sample_size=level.n_customers,
         engine=engine,
+        ask_null=partial(agreement_on_null, k=k, seed=seed),
     )
-    ordered = in_rank_order(matrix, ranks, sample_rows(ranks, level.n_customers, seed=seed))
-    nulls = null_agreements(ordered, recipe, k, seed=seed, n_nulls=level.n_nulls, engine=engine)
-    return gathered, nulls
 
 
 def _rests_on(gathered: KEvidence | None) -> dict[str, Any] | None:
