@@ -179,6 +179,25 @@ LocalEngine(2).run_tasks([kill] * 3, "kill")
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
         assert done.returncode == -signal.SIGKILL
 
+    def test_a_process_that_grows_is_replaced_without_a_word(self):
+        program = """
+import sys, time
+from functools import partial
+from segcli.engine import LocalEngine, local
+local.LONG = 0
+def grow(i):
+    import numpy as np
+    from joblib.externals.loky import process_executor as executor
+    executor._MAX_MEMORY_LEAK_SIZE, executor._MEMORY_LEAK_CHECK_DELAY = 1e6, 0
+    sys.__dict__.setdefault("kept", []).append(np.ones(1_000_000))
+    time.sleep(0.05)
+    return i
+print(*LocalEngine(2).run_tasks([partial(grow, i) for i in range(12)], "grow"))
+"""
+        words = [sys.executable, "-c", program]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+        assert (done.stdout.split(), done.stderr) == ([str(i) for i in range(12)], "")
+
 
 @settings(max_examples=30, deadline=None)
 @given(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -77,7 +78,10 @@ class LocalEngine:
             yield from map(alone, rest)
             return
         parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
-        yield from parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
+        with warnings.catch_warnings():
+            # joblib replaces a process that has grown, and warns as if that were a fault.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            yield from parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
 
 
 @dataclass(frozen=True)
