@@ -1,5 +1,6 @@
 """Matrices and engines that many tests need."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import scipy.sparse as sp
 
 from segcli.engine import LocalEngine, single_threaded_blas
+from segcli.engine.session import find_java
+from segcli.errors import ResourceError
 
 ML100K = Path(__file__).parents[2] / "shared" / "data" / "ml-100k" / "u.data"
 
@@ -47,3 +50,14 @@ def ml100k():
         pytest.skip(f"MovieLens 100K is not at {ML100K}")
     user, item, value = np.loadtxt(ML100K, dtype=np.int64, usecols=(0, 1, 2), unpack=True)
     return sp.csr_array((value.astype(np.float64), (user - 1, item - 1)))
+
+
+@pytest.fixture(scope="session")
+def spark_installed():
+    """pyspark and a Java for it."""
+    if importlib.util.find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed: pip install 'segcli[spark]'")
+    try:
+        find_java()
+    except ResourceError as error:
+        pytest.skip(str(error))

@@ -10,6 +10,7 @@ from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
 from segcli.numerics.kmeans import fit_kmeans
 from segcli.numerics.naive_bayes import (
+    UNASSIGNED,
     cross_predict,
     fit_naive_bayes,
     predict,
@@ -66,6 +67,24 @@ def test_a_segment_of_one_customer_is_never_predicted_for_that_customer(engine, 
     found = cross_predict(engine.blocks(X), labels, 2, customer_ranks=ranks, n_folds=5, seed=0)
     assert found[77] == 0
     assert found.tolist() == expected.tolist()
+
+
+def test_customers_in_no_segment_are_as_if_they_were_not_there(engine, counts):
+    X, labels = counts
+    assigned = np.arange(len(labels)) % 7 != 3
+    some = np.where(assigned, labels, UNASSIGNED)
+    ours = fit_naive_bayes(engine.blocks(X), some, 4)
+    theirs = fit_naive_bayes(engine.blocks(X[assigned]), labels[assigned], 4)
+    assert np.array_equal(ours.log_likelihoods, theirs.log_likelihoods)
+    assert np.array_equal(ours.log_priors, theirs.log_priors)
+    ranks = rank(engine.blocks(X)).customers
+    choices = {"n_folds": 5, "seed": 0}
+    predicted = cross_predict(engine.blocks(X), some, 4, customer_ranks=ranks, **choices)
+    expected = cross_predict(
+        engine.blocks(X[assigned]), labels[assigned], 4, customer_ranks=ranks[assigned], **choices
+    )
+    assert predicted[assigned].tolist() == expected.tolist()
+    assert set(predicted[~assigned]) == {UNASSIGNED}
 
 
 def test_by_hand():

