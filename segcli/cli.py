@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -401,14 +401,19 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     _check_range_of_k(options["k_min"], options["k_max"])
     _check_requirement(options["require"], options["evidence"])
     status = 0
-    for stage in STAGES:
-        if not as_json:
-            click.secho(f"\n{stage.name}" if stage is not ingest else stage.name, bold=True)
-        own = {param.name: options[param.name] for param in stage.params if param.name in options}
-        try:
-            ctx.invoke(stage, as_json=as_json, **own)
-        except click.exceptions.Exit as ended:  # not the verdict required: all the more to report
-            status = ended.exit_code
+    with _one_session(options["engine"], options["master"]):
+        for stage in STAGES:
+            if not as_json:
+                click.secho(f"\n{stage.name}" if stage is not ingest else stage.name, bold=True)
+            own = {
+                param.name: options[param.name] for param in stage.params if param.name in options
+            }
+            try:
+                ctx.invoke(stage, as_json=as_json, **own)
+            except (
+                click.exceptions.Exit
+            ) as ended:  # not the verdict required: all the more to report
+                status = ended.exit_code
     ctx.exit(status)
 
 
@@ -495,6 +500,16 @@ def _open_engine(
 
     with SparkEngine(master or DEFAULT_MASTER, run_dir) as opened:
         yield opened
+
+
+def _one_session(engine: str, master: str | None) -> AbstractContextManager[Any]:
+    """Keep Spark running from one stage to the next, which join its session."""
+    if engine == "local":
+        return nullcontext()
+    from segcli.engine.session import open_session
+    from segcli.engine.spark import DEFAULT_MASTER
+
+    return open_session(master or DEFAULT_MASTER)
 
 
 def _run(

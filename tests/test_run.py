@@ -1,9 +1,11 @@
 """All six stages by one command: the same files, and the same answers to what is wrong."""
 
 import json
+import subprocess
+import sys
 
 import pytest
-from run_dirs import STAGES, assert_whole, digests, invoke, ok, states, workplace_in
+from run_dirs import STAGES, assert_whole, digests, environment, invoke, ok, states, workplace_in
 
 RUN = (
     *("run", "ratings.csv", "run-2", "--max-components", "4", "--n-components", "2"),
@@ -78,3 +80,32 @@ def test_the_choices_must_be_made(place, missing):
     assert found.exit_code == 2
     assert missing in found.stderr
     assert not (place.folder / "run-2").exists()
+
+
+COUNTING = """
+import sys
+from segcli.cli import main
+from segcli.engine import session
+start = session._start
+session._start = lambda *given: print("started", file=sys.stderr) or start(*given)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.xdist_group("spark")
+def test_one_session_of_spark_serves_all_stages(place, spark_installed):
+    words = [*RUN, "--evidence", "none"]
+    ok(*words)
+    local = digests(place.folder / "run-2")
+    words[words.index("run-2")] = "run-3"
+    found = subprocess.run(
+        [sys.executable, "-c", COUNTING, *words, "--engine", "spark", "--master", "local[1]"],
+        cwd=place.folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert found.stderr == "started\n"
+    assert digests(place.folder / "run-3") == local
