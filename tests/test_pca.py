@@ -1,5 +1,6 @@
 """PCA without densifying, against scikit-learn's on the dense matrix."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,13 @@ from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
 from segcli.numerics import pca as pca_module
-from segcli.numerics.pca import fit_pca, leading_eigenpairs, n_components_limit, score
+from segcli.numerics.pca import (
+    fit_pca,
+    leading_eigenpairs,
+    n_columns_held,
+    n_components_limit,
+    score,
+)
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
 
@@ -204,6 +211,63 @@ def test_the_limit_is_one_less_than_the_customers():
     assert n_components_limit(50, 10) == 10
 
 
+# many customers and items: in single precision first
+
+
+def with_large_item(n_customers, n_items, factor, seed=0):
+    """Return planted tastes; the values of one item are ``factor`` times as large as others."""
+    rng = np.random.default_rng(seed)
+    X = sp.random_array((n_customers, n_items), density=0.03, rng=rng, format="csr") * 5
+    groups = rng.integers(0, 12, n_customers)
+    X.data *= 1 + 2 * (X.indices % 12 == np.repeat(groups, np.diff(X.indptr)))
+    X.data[X.indices == 0] *= factor
+    return sp.csr_array(X)
+
+
+@pytest.mark.parametrize("factor", [1, 30, 1e2, 1e3, 1e5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_eigenvalues_far_apart_are_right_too(factor, seed):
+    """The large item's variance is up to a billion times the others', beyond single precision."""
+    X = with_large_item(1300, 1100, factor, seed)
+    pca, _ = of(X, 20, seed=seed)
+    dense = X.toarray()
+    singular = np.linalg.svd(dense - dense.mean(axis=0), compute_uv=False)[:20]
+    assert np.allclose(pca.explained_variance, singular**2 / 1299, rtol=2e-6, atol=0)
+    assert np.allclose(pca.loadings @ pca.loadings.T, np.eye(20), atol=1e-12)
+
+
+def test_where_single_precision_does_not_converge_double_does(monkeypatch):
+    X = with_large_item(1300, 1100, 1)
+    expected, _ = of(X, 8)
+
+    def give_up(*_):
+        msg = "no convergence"
+        raise ChoiceError(msg)
+
+    monkeypatch.setattr(pca_module, "_single_precision_vectors", give_up)
+    pca, _ = of(X, 8)
+    assert np.allclose(pca.explained_variance, expected.explained_variance, rtol=2e-6)
+
+
+@pytest.mark.parametrize("factor", [1, 1e4], ids=["single precision does", "all in double"])
+@pytest.mark.parametrize("n_components", [5, 40])
+def test_no_more_columns_are_held_than_told(factor, n_components):
+    """So few entries that the matrix counts for little, and a bound that is no idle one."""
+    X = with_large_item(1100, 12_000, factor)
+    X.data[np.random.default_rng(1).random(X.nnz) < 0.8] = 0
+    X.eliminate_zeros()
+    blocks = LocalEngine(1).blocks(X)
+    weighting, ranks = fit_weighting(blocks, "raw"), rank(blocks).items
+    tracemalloc.start()
+    try:
+        fit_pca(blocks, weighting, n_components, item_ranks=ranks, seed=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    told = n_columns_held(n_components) * X.shape[1] * 8
+    assert 0.7 * told < peak <= told
+
+
 # eigenpairs
 
 
@@ -262,6 +326,25 @@ def test_eigenvalues_are_off_by_about_the_tolerance_at_most():
         assert np.all(np.abs(values - expected) <= 2 * tolerance * expected)
         passes[tolerance] = len(seen)
     assert passes[1e-3] < passes[1e-5] < passes[1e-8]
+
+
+def test_a_basis_in_single_precision_is_as_good_as_that_allows():
+    """With restarts: it stays orthonormal, and the values are right by the square of its rounding."""
+    matrix = operator_with(1 - np.arange(400) * 1e-3)
+    start = np.random.default_rng(1).standard_normal((400, 8))
+    taken = set()
+
+    def operator(W):
+        taken.add(W.dtype)
+        return matrix.astype(np.float32) @ W
+
+    eps = float(np.finfo(np.float32).eps)
+    values, vectors = leading_eigenpairs(
+        operator, start, 5, rounding=4 * eps, max_basis=2, precision=np.float32
+    )
+    assert taken == {vectors.dtype} == {np.dtype(np.float32)}
+    assert np.allclose(values, 1 - np.arange(5) * 1e-3, rtol=2e-6)
+    assert np.allclose(vectors.T @ vectors, np.eye(5), atol=50 * eps)
 
 
 def test_more_pairs_can_be_had_to_start_again_from():

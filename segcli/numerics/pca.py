@@ -3,8 +3,8 @@
 The covariance of items acts on a block of vectors W as ``X'(XW) - n mu (mu'W)``: one pass over the
 rows, no centred matrix, no items × items matrix. A block Krylov method with full
 re-orthogonalisation and thick restarts needs few such passes, and its residuals, which come free,
-say when to stop. Most passes are in single precision; the last, in double, is the one believed.
-Where the customers or the items are few, their small Gram matrix is solved directly.
+say when to stop. Most passes are in single precision, basis and all; the last, in double, is the
+one believed. Where the customers or the items are few, their small Gram matrix is solved directly.
 
 References
 ----------
@@ -15,7 +15,8 @@ problems", SIAM J. Matrix Anal. Appl. 22, 602-616.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,10 +38,15 @@ DIRECT_SIZE = 1000
 
 _BLOCK = 16
 _OVERSAMPLING = 16
-_MAX_BASIS = 6
+_MAX_BASIS = 4
+_MAX_BASIS_IN_DOUBLE = 2
+_MAX_CONFIRMATIONS = 2
 _LEAST_GAP = 0.05
 _MAX_PASSES = 300
 _RANK_TOLERANCE = 1e-11
+_ROUNDING = 100 * float(np.finfo(float).eps)
+_TINY = float(np.finfo(float).tiny)
+_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -120,9 +126,14 @@ def n_components_limit(n_customers: int, n_items: int) -> int:
 
 
 def n_columns_held(n_components: int) -> int:
-    """Return the most columns, of a number per item each, that `fit_pca` holds at once."""
-    n_kept = n_components + _OVERSAMPLING
-    return _MAX_BASIS * n_kept + _BLOCK + 2 * n_kept  # the basis, what it leads to, and its image
+    """Return the most columns, of a number per item each, that `fit_pca` holds at once.
+
+    Beside the matrix, its copy in single precision, and the results of row blocks that wait to be
+    added, which are smaller than the blocks. A basis in double precision has half the columns of one
+    in single, and about those of the vectors to confirm with their image; beside it there are the
+    start and the image of a block, and what the image is made of.
+    """
+    return _MAX_BASIS_IN_DOUBLE * (n_components + _OVERSAMPLING) + _BLOCK + 6 * _BLOCK
 
 
 def fit_pca(
@@ -167,18 +178,19 @@ def fit_pca(
         eigenvalues, vectors = direct(weighted, mean, n_components)
     else:
         rng = np.random.default_rng([seed, 1])
-        start = rng.standard_normal((n_items, min(_BLOCK, n_items)))[item_ranks]
+        start = rng.standard_normal((n_items, min(_BLOCK, n_items)), np.float32)[item_ranks]
         # About as large as the values, for single precision holds none beyond 1e38; a power of two,
         # which rounds nothing.
         unit = 2.0 ** np.round(np.log2(squares.sum() / n_customers / n_items) / 2)
         eigenvalues, vectors = _iterated(weighted, mean, unit, start, n_components, tolerance)
     kept = eigenvalues > _RANK_TOLERANCE * eigenvalues[0]
-    loadings = vectors[:, kept].T
-    peaks = loadings[np.arange(len(loadings)), np.abs(loadings).argmax(axis=1)]
+    loadings = np.ascontiguousarray(vectors[:, kept].T)
+    for loading in loadings:
+        loading *= np.sign(loading[np.abs(loading).argmax()])
     return PCA(
         weighting=weighting,
         mean=mean,
-        loadings=np.ascontiguousarray(loadings * np.sign(peaks)[:, None]),
+        loadings=loadings,
         explained_variance=eigenvalues[kept] / (n_customers - 1),
         total_variance=total / (n_customers - 1),
         n_customers=n_customers,
@@ -198,7 +210,9 @@ def leading_eigenpairs(
     *,
     tolerance: float = TOLERANCE,
     n_more: int = 0,
-    rounding: float = 100 * np.finfo(float).eps,
+    rounding: float = _ROUNDING,
+    max_basis: int = _MAX_BASIS,
+    precision: type[np.floating] = np.float64,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest eigenvalues of a symmetric positive semi-definite operator, and vectors.
 
@@ -212,12 +226,16 @@ def leading_eigenpairs(
     Parameters
     ----------
     operator : takes and returns an ndarray of shape (n, b); one pass over the data
+        It may be written into.
     start : ndarray of shape (n, b), random, or near the vectors that are sought
     n_pairs : int
     tolerance : largest error of an eigenvalue as a share of itself
     n_more : int
         So many pairs that have not converged are returned too, to start again from.
     rounding : what the operator may be wrong by, as a share of the largest eigenvalue
+    max_basis : int
+        The basis has at most so many vectors for each pair kept at a restart, and a block.
+    precision : of the basis, what the operator takes, and the vectors returned
 
     Returns
     -------
@@ -227,32 +245,35 @@ def leading_eigenpairs(
     """
     n, width = start.shape
     n_kept = n_pairs + max(n_more, _OVERSAMPLING)
-    max_columns = min(_MAX_BASIS * n_kept + width, n)
+    max_columns = min(max_basis * n_kept + width, n)
     # Columns lie one after another, so that a few of them are one piece of memory.
-    basis = np.empty((n, max_columns), order="F")
+    basis = np.empty((n, max_columns), precision, order="F")
     T = np.empty((0, 0))
-    block, _ = _orthonormal(start, 0.0)
+    following, _ = _orthonormal(np.array(start, precision, order="F"), 0.0)
     largest = 0.0
     previous = 0
     for n_pass in range(1, _MAX_PASSES + 1):
+        size = len(T) + following.shape[1]
+        block = basis[:, len(T) : size]
+        block[:] = following
+        del following  # its memory is the image's
         image = operator(block)
-        size = len(T) + block.shape[1]
-        basis[:, len(T) : size] = block
         known = basis[:, :size]
         # But for rounding, the image reaches back no further than to the block before.
         near = basis[:, previous:size]
         projection = np.zeros((size, block.shape[1]))
-        projection[previous:] = near.T @ image
-        image -= near @ projection[previous:]
+        projection[previous:] = _inner_products(near, image)
+        _subtract(image, near, projection[previous:])
         largest = max(largest, float(np.linalg.norm(projection, axis=0).max()))
         negligible = rounding * largest
         following, R = _orthonormal(image, negligible)
         # Twice is enough (Giraud et al. 2005). The second time from the whole basis, and after scaling,
         # where what is left of the basis in a short direction shows.
-        correction = known.T @ following
+        correction = _inner_products(known, following)
         projection += correction @ R
         if following.shape[1]:
-            following, again = scipy.linalg.qr(following - known @ correction, mode="economic")
+            _subtract(following, known, correction)
+            following, again = scipy.linalg.qr(following, mode="economic", overwrite_a=True)
             R = again @ R
         T = _bordered(T, projection)
         values, vectors = _largest_eigenpairs(T, n_kept)
@@ -260,23 +281,31 @@ def leading_eigenpairs(
         returned = min(n_pairs + n_more, len(values))
         residuals = np.linalg.norm(R @ vectors[-block.shape[1] :, :m], axis=0)
         progress.report("principal components", n_pass)
-        errors = _largest_errors(values, residuals)
-        done = bool(np.all((errors <= tolerance * values[:m]) | (residuals <= negligible)))
+        done = _have_converged(values, residuals, tolerance, negligible)
         if (done and m == n_pairs) or following.shape[1] == 0:
-            return np.maximum(values[:returned], 0.0), known @ vectors[:, :returned]
+            return np.maximum(values[:returned], 0.0), _combined(known, vectors[:, :returned])
         previous = size - block.shape[1]
         if size + following.shape[1] > max_columns:
             if max_columns == n:  # rounding: there is no room for another direction
                 following = following[:, : n - size]
                 if following.shape[1] == 0:
-                    return np.maximum(values[:returned], 0.0), known @ vectors[:, :returned]
+                    return np.maximum(values[:returned], 0.0), _combined(
+                        known, vectors[:, :returned]
+                    )
             else:
-                basis[:, : len(values)] = known @ vectors
+                _combine(known, vectors)
                 T = np.diag(values)
                 previous = 0
-        block = following
     msg = f"the principal components did not converge in {_MAX_PASSES} passes"
     raise ChoiceError(msg)
+
+
+def _have_converged(
+    values: np.ndarray, residuals: np.ndarray, tolerance: float, negligible: float
+) -> bool:
+    """Return whether no wanted eigenvalue is off by more than is tolerated or may be rounding."""
+    errors = _largest_errors(values, residuals)
+    return bool(np.all((errors <= tolerance * values[: len(errors)]) | (residuals <= negligible)))
 
 
 def _largest_errors(values: np.ndarray, residuals: np.ndarray) -> np.ndarray:
@@ -284,8 +313,8 @@ def _largest_errors(values: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     m = len(residuals)
     beyond = values[m] if len(values) > m else 0.0
     gaps = np.maximum(values[:m] - beyond, _LEAST_GAP * values[:m])
-    gaps = np.maximum(gaps, np.finfo(float).tiny)
-    return np.asarray(np.minimum(residuals, residuals**2 / gaps))
+    # min(r, r² / g), without overflow.
+    return np.asarray(residuals**2 / np.maximum.reduce([gaps, residuals, np.full(m, _TINY)]))
 
 
 def _iterated(
@@ -298,21 +327,90 @@ def _iterated(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the leading eigenpairs of the items' scatter matrix, by iteration.
 
-    First in single precision and in ``unit``s, which takes a third of the time; from where that ends,
-    a pass or more in double precision makes the eigenvalues right and measures the residuals.
+    In single precision, which takes a third of the time and half of the memory; the eigenvalues are
+    made right, and the residuals measured, in double. Where eigenvalues are so far apart that the
+    small ones drown in the rounding of the large, all is done in double precision.
     """
-    single, single_mean = weighted.transform(_in_single_precision, unit), mean / unit
+
+    def product(W: np.ndarray) -> np.ndarray:
+        return _scatter_product(weighted, mean, W)
+
+    with suppress(ChoiceError):  # as it were to the user: it has not converged
+        pairs = _confirmed_pairs(
+            product,
+            _single_precision_vectors(weighted, mean, unit, start, n_pairs, tolerance),
+            n_pairs,
+            tolerance,
+        )
+        if pairs is not None:
+            return pairs
+    return leading_eigenpairs(
+        product, start, n_pairs, tolerance=tolerance, max_basis=_MAX_BASIS_IN_DOUBLE
+    )
+
+
+def _single_precision_vectors(
+    weighted: Blocks,
+    mean: np.ndarray,
+    unit: float,
+    start: np.ndarray,
+    n_pairs: int,
+    tolerance: float,
+) -> np.ndarray:
+    """Return the scatter matrix's leading eigenvectors as single precision, in ``unit``s, has them.
+
+    There are `_OVERSAMPLING` more than ``n_pairs``, or all that single precision can tell from zero.
+    """
+    single, single_mean = weighted.transform(_to_single_precision, unit), mean / unit
     _, vectors = leading_eigenpairs(
-        lambda W: _scatter_product(single, single_mean, W.astype(np.float32)),
+        lambda W: _scatter_product(single, single_mean, W),
         start,
         n_pairs,
-        tolerance=tolerance,
+        tolerance=tolerance / 2,  # room for the rounding that double precision will show
         n_more=_OVERSAMPLING,
         rounding=4 * float(np.finfo(np.float32).eps),
+        precision=np.float32,
     )
-    return leading_eigenpairs(
-        lambda W: _scatter_product(weighted, mean, W), vectors, n_pairs, tolerance=tolerance
-    )
+    return vectors
+
+
+def _confirmed_pairs(
+    operator: Callable[[np.ndarray], np.ndarray],
+    vectors: np.ndarray,
+    n_pairs: int,
+    tolerance: float,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the leading eigenpairs if double precision finds them in the span of vectors.
+
+    By the Rayleigh-Ritz method. Another pass, which is a step of subspace iteration, takes out what
+    rounding left of the small eigenvalues' vectors; more would gain little. None if the residuals say
+    that this does not do.
+    """
+    if vectors.shape[1] < n_pairs:
+        return None
+    V: np.ndarray = vectors.astype(np.float64, order="F")
+    del vectors
+    for _ in range(_MAX_CONFIRMATIONS):
+        V, _ = scipy.linalg.qr(V, mode="economic", overwrite_a=True)
+        image = operator(V)
+        T = _inner_products(V, image)
+        values, rotation = _largest_eigenpairs((T + T.T) / 2, len(T))
+        residuals = _residual_norms(V, image, T, rotation[:, :n_pairs])
+        if _have_converged(values, residuals, tolerance, _ROUNDING * values[0]):
+            _combine(V, rotation[:, :n_pairs])
+            return np.maximum(values[:n_pairs], 0.0), V[:, :n_pairs]
+        V = image
+    return None
+
+
+def _residual_norms(
+    V: np.ndarray, image: np.ndarray, T: np.ndarray, rotation: np.ndarray
+) -> np.ndarray:
+    """Return the lengths of ``(image - V T) rotation``'s columns: how far V's pairs are off."""
+    squares = np.zeros(rotation.shape[1])
+    for rows in _row_slices(len(V)):
+        squares += np.sum(((image[rows] - V[rows] @ T) @ rotation) ** 2, axis=0)
+    return np.sqrt(squares)
 
 
 def _bordered(T: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -328,12 +426,45 @@ def _bordered(T: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def _orthonormal(W: np.ndarray, negligible: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return Q and R with W = QR, leaving out directions no longer than ``negligible``."""
-    Q, R, pivots = scipy.linalg.qr(W, mode="economic", pivoting=True)
+    """Return Q and R with W = QR, leaving out directions no longer than ``negligible``; W is lost."""
+    Q, R, pivots = scipy.linalg.qr(W, mode="economic", pivoting=True, overwrite_a=True)
     rank = int(np.count_nonzero(np.abs(np.diag(R)) > negligible))
     unpivoted = np.empty_like(R[:rank])
     unpivoted[:, pivots] = R[:rank]
     return Q[:, :rank], unpivoted
+
+
+def _row_slices(n_rows: int) -> Iterator[slice]:
+    """Yield slices of a few rows each: what is done to one needs no second array of all."""
+    for start in range(0, n_rows, _ROWS):
+        yield slice(start, start + _ROWS)
+
+
+def _inner_products(V: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return ``V'W`` in double precision, whatever the precision of V and W."""
+    products = np.zeros((V.shape[1], W.shape[1]))
+    for rows in _row_slices(len(V)):
+        products += V[rows].T @ W[rows]
+    return products
+
+
+def _subtract(W: np.ndarray, V: np.ndarray, coefficients: np.ndarray) -> None:
+    """Subtract ``V @ coefficients`` from W, in place."""
+    coefficients = coefficients.astype(W.dtype)
+    for rows in _row_slices(len(W)):
+        W[rows] -= V[rows] @ coefficients
+
+
+def _combine(V: np.ndarray, coefficients: np.ndarray) -> None:
+    """Write ``V @ coefficients`` into the first columns of V."""
+    coefficients = coefficients.astype(V.dtype)
+    for rows in _row_slices(len(V)):
+        V[rows, : coefficients.shape[1]] = V[rows] @ coefficients
+
+
+def _combined(V: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Return ``V @ coefficients`` in the precision of V, columns one after another."""
+    return np.asarray((coefficients.T.astype(V.dtype) @ V.T).T)
 
 
 def _largest_eigenpairs(A: np.ndarray, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
@@ -382,14 +513,17 @@ def _row_products(rows: Matrix) -> np.ndarray:
 def _scatter_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return the centred matrix's transpose, times itself, times W: passes over the rows.
 
-    A few columns at a time, so that they stay in the cache.
+    A few columns at a time, so that they stay in the cache. In the precision of W, but for the sums
+    over blocks, which are in double.
     """
-    products = []
+    image = np.empty_like(W, order="F")
     for first in range(0, W.shape[1], _BLOCK):
-        part = np.ascontiguousarray(W[:, first : first + _BLOCK])
+        columns = slice(first, first + _BLOCK)
+        part = np.ascontiguousarray(W[:, columns])
         product, sums = weighted.map_sum(_centred_gram, part, mean @ part)
-        products.append(product - np.outer(mean, sums))
-    return np.column_stack(products)
+        product -= np.outer(mean, sums)
+        image[:, columns] = product
+    return image
 
 
 def _moments(block: Block) -> tuple[np.ndarray, np.ndarray]:
@@ -412,7 +546,7 @@ def _centred_gram(
     return product, scores.sum(axis=0, dtype=np.float64)
 
 
-def _in_single_precision(block: Block, unit: float) -> Matrix:
+def _to_single_precision(block: Block, unit: float) -> Matrix:
     X = block.matrix
     if isinstance(X, SparseMinusRankOne):
         return SparseMinusRankOne(
