@@ -1,6 +1,7 @@
 """The Spark engine: what every engine must do, the local engine's bits, and one line for each failure."""
 
 import importlib.util
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from run_dirs import (
     workplace_in,
 )
 from test_engine import TestEveryEngine as EveryEngine
+from webhdfs import served
 
 from segcli.engine import LocalEngine, scratch
 from segcli.engine import spark as spark_engine
@@ -255,10 +257,42 @@ def test_a_place_with_nothing_to_read(spark, tmp_path, source):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_url_that_spark_has_no_package_for(spark, tmp_path):
-    result = invoke("ingest", "s3a://bucket/ratings", tmp_path / "run", "--engine", "spark")
-    assert_one_line(result, "s3a://bucket/ratings", "S3AFileSystem", "PYSPARK_SUBMIT_ARGS")
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_folder_served_over_the_network_is_read_as_a_folder_here(spark, tmp_path, kind):
+    parts = tmp_path / "served" / "parts"
+    parts.mkdir(parents=True)
+    for i, rows in enumerate(np.array_split(np.arange(4000), 3)):
+        path = parts / f"part [{i}] é%20{{a}}*.{kind}"  # a name, though it reads like a pattern
+        table = interactions().iloc[rows]
+        table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    ok("ingest", parts, tmp_path / "here", "--engine", "spark")
+    with served(tmp_path / "served") as url:
+        ok("ingest", f"{url}/parts", tmp_path / "there", "--engine", "spark")
+        missing = invoke("ingest", f"{url}/others", tmp_path / "run", "--engine", "spark")
+    assert digests(tmp_path / "there") == digests(tmp_path / "here")
+    assert_one_line(missing, "/others cannot be read", "Path does not exist")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3a://bucket/ratings", ["S3AFileSystem", r"org\.apache\.hadoop:hadoop-aws:\d+\.\d+"]),
+        ("abfss://box@account/ratings", [r"org\.apache\.hadoop:hadoop-azure:\d+\.\d+"]),
+        ("gs://bucket/ratings", ["gcs-connector:VERSION"]),
+        ("shop://bucket/ratings", ['scheme "shop"', "GROUP:NAME:VERSION"]),
+    ],
+)
+def test_a_url_that_spark_has_no_package_for(spark, tmp_path, url, words):
+    result = invoke("ingest", url, tmp_path / "run", "--engine", "spark")
+    line = assert_one_line(result, url, "PYSPARK_SUBMIT_ARGS='--packages")
+    assert [word for word in words if not re.search(word, line)] == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_url_of_an_unknown_host(spark, tmp_path):
+    result = invoke("ingest", "hdfs://nowhere.invalid/x", tmp_path / "run", "--engine", "spark")
+    assert_one_line(result, "UnknownHostException: nowhere.invalid")
 
 
 def test_a_url_needs_spark(tmp_path):

@@ -242,7 +242,9 @@ def reason_of(error: Exception) -> str:
     lines = [line.strip(" :\t") for line in str(error).splitlines() if line.strip()]
     if lines and lines[0].startswith("An error occurred while calling"):
         lines = lines[1:]
-    reason = re.sub(r"^(?:[\w.$]+(?:Exception|Error): )+", "", (lines or [type(error).__name__])[0])
+    line = (lines or [type(error).__name__])[0]
+    # Of an error that says but one word, such as the name of a host, its own name is kept.
+    reason = re.sub(r"^(?:[\w.$]+(?:Exception|Error): )+(?=.* )", "", line)
     return re.sub(r" SQLSTATE: \w+$", "", reason)[:300]
 
 

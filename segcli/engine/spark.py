@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
+import re
 import socket
 import tempfile
 import time
@@ -63,6 +64,14 @@ HERE_ENTRIES = 1 << 22
 
 AT_DRIVER = 1 << 26
 """Bytes of subtotals up to which the driver adds them; beyond, workers do, by ranges of entries."""
+
+_PACKAGES = {
+    "s3a": "org.apache.hadoop:hadoop-aws:{hadoop}",
+    "abfs": "org.apache.hadoop:hadoop-azure:{hadoop}",
+    "abfss": "org.apache.hadoop:hadoop-azure:{hadoop}",
+    "gs": "com.google.cloud.bigdataoss:gcs-connector:VERSION",
+}
+"""What Spark lacks as it comes, by the scheme of URLs; some packages go by the version of Hadoop."""
 
 _ANSWERS = "number long, answer binary"
 _POLL_SECONDS = 0.1
@@ -246,7 +255,9 @@ class SparkEngine:
         numbers = {path: number for number, path in enumerate(paths)}
 
         def table(message: bytes) -> DataFrame:
-            files = self.session.read.format("binaryFile").load(list(paths))
+            files = self.session.read.format("binaryFile").load(
+                [_as_pattern(path) for path in paths]
+            )
             contents = files.select("path", "content")
             return contents.mapInArrow(partial(_answer_files, message, numbers), _ANSWERS)
 
@@ -267,11 +278,17 @@ class SparkEngine:
             msg = f"{url} cannot be read: {reason_of(error)}"
             if "FileSystem" in msg:
                 msg += (
-                    ". Give Spark the package for such URLs, as in PYSPARK_SUBMIT_ARGS='--packages "
-                    "org.apache.hadoop:hadoop-aws:VERSION pyspark-shell'."
+                    ". Give Spark the package for such URLs: "
+                    f"PYSPARK_SUBMIT_ARGS='--packages {self._package_for(url)} pyspark-shell'."
                 )
             raise InputError(msg) from error
         return sorted((row.path, row.length) for row in rows)
+
+    def _package_for(self, url: str) -> str:
+        """Return what Maven calls the package that opens such URLs."""
+        package = _PACKAGES.get(url.partition("://")[0], "GROUP:NAME:VERSION")
+        java: Any = self.session.sparkContext._jvm
+        return package.format(hadoop=java.org.apache.hadoop.util.VersionInfo.getVersion())
 
     def _numbers(self, n: int) -> DataFrame:
         return self.session.range(0, n, 1, n)
@@ -579,6 +596,11 @@ def _made(message: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
         rows = pa.Table.from_batches([first, *batches])
         number = TaskContext.get().partitionId()
         yield _as_row(number, _one_answer(message, "make", rows))
+
+
+def _as_pattern(path: str) -> str:
+    """Return the pattern that this path alone matches: Spark takes every path for a pattern."""
+    return re.sub(r"([][{}*?\\])", r"\\\1", path)
 
 
 def _as_row(number: int, answer: bytes) -> pa.RecordBatch:
