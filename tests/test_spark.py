@@ -413,10 +413,12 @@ def test_a_worker_with_another_segcli(spark, tmp_path, monkeypatch):
             blocks.map_sum(product, np.ones((3, 1)))
 
 
-def test_workers_that_never_come(spark, tmp_path, monkeypatch):
-    monkeypatch.setattr(spark_engine, "START_SECONDS", 0.0)
+def test_workers_that_never_come_or_are_all_lost(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(spark_engine, "_LOOK_SECONDS", 0.1)
     with engine_in(tmp_path) as engine:
         blocks = engine.blocks(np.ones((50, 3)))
+        blocks.map_sum(product, np.ones((3, 1)))
+        monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 0.0)
         with pytest.raises(ResourceError, match="no worker of local"):
             blocks.map_sum(sleepy)
 
@@ -424,7 +426,7 @@ def test_workers_that_never_come(spark, tmp_path, monkeypatch):
 def sleepy(block):
     import time
 
-    time.sleep(30)
+    time.sleep(3)
     return (np.zeros(1),)
 
 

@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MASTER = "local[*]"
 
-START_SECONDS = 90.0
-"""How long a cluster may leave the first task waiting before it is given up."""
+IDLE_SECONDS = 90.0
+"""How long a cluster may have tasks and no worker at any of them before it is given up."""
 
 HERE_ENTRIES = 1 << 22
 """Stored entries of a matrix in memory, such as scores, that are mapped over sooner than sent out."""
@@ -74,7 +74,8 @@ _PACKAGES = {
 """What Spark lacks as it comes, by the scheme of URLs; some packages go by the version of Hadoop."""
 
 _ANSWERS = "number long, answer binary"
-_POLL_SECONDS = 0.1
+_TELL_SECONDS = 0.1
+_LOOK_SECONDS = 5.0
 _NOT_SHARED = (errno.ENOENT, errno.EACCES, errno.ESTALE, errno.EIO, errno.ENOTDIR, errno.EROFS)
 
 
@@ -130,7 +131,6 @@ class SparkEngine:
     here_entries: int = HERE_ENTRIES
     n_bytes_received: int = 0
     _open: ExitStack = field(default_factory=ExitStack)
-    _has_worked: bool = False
 
     def __post_init__(self) -> None:
         require_pyspark()
@@ -332,21 +332,17 @@ class SparkEngine:
             context.setJobGroup(group, "segcli", interruptOnCancel=True)
             return table.collect()  # type: ignore[no-any-return]
 
-        n_done, begun = 0, time.monotonic()
+        n_done, busy = 0, time.monotonic()
         done: Future[list[Any]] = self._thread.submit(collect)
         try:
-            while not _ended(done):
-                if tell is None and self._has_worked:
-                    done.exception()
-                    continue
+            while not _ended(done, _LOOK_SECONDS if tell is None else _TELL_SECONDS):
                 for stage in _stages(tracker, group):
-                    if stage.numActiveTasks or stage.numCompletedTasks:
-                        self._has_worked = True
+                    if stage.numActiveTasks:
+                        busy = time.monotonic()
                     while tell is not None and n_done < min(stage.numCompletedTasks, n_tasks - 1):
                         n_done += 1
                         tell(n_done)
-                if not self._has_worked and time.monotonic() - begun > START_SECONDS:
-                    context.cancelJobGroup(group)
+                if time.monotonic() - busy > IDLE_SECONDS:
                     raise _nobody_works(self.master)
             rows = done.result()
         except spark_errors() as error:
@@ -354,7 +350,6 @@ class SparkEngine:
         except BaseException:
             context.cancelJobGroup(group)
             raise
-        self._has_worked = True
         while tell is not None and n_done < n_tasks:
             n_done += 1
             tell(n_done)
@@ -656,15 +651,15 @@ def _not_shared(error: OSError, where: str) -> Exception:
 
 def _nobody_works(master: str) -> ResourceError:
     return ResourceError(
-        f"no worker of {master} has taken a task within {START_SECONDS:.0f} seconds. Are there workers, "
-        "with free cores and memory?"
+        f"no worker of {master} has had a task for {IDLE_SECONDS:.0f} seconds. Is the master up, and are "
+        "there workers with free cores and memory?"
     )
 
 
-def _ended(future: Future[Any]) -> bool:
-    """Wait a moment; return whether it has ended."""
+def _ended(future: Future[Any], seconds: float) -> bool:
+    """Wait for so long at most; return whether it has ended."""
     try:
-        future.exception(_POLL_SECONDS)
+        future.exception(seconds)
     except TimeoutError:
         return False
     return True
