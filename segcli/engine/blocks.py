@@ -13,12 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import scipy.sparse as sp
 
-from segcli.engine.rank_one import SparseMinusRankOne
-
-Matrix = sp.csr_array | SparseMinusRankOne | np.ndarray
-"""Rows are customers. Sparse over items, sparse minus rank one, or dense over components."""
+from segcli.engine.rows import Matrix
 
 Arrays = tuple[np.ndarray, ...]
 

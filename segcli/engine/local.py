@@ -24,8 +24,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from segcli import progress
-from segcli.engine.blocks import Arrays, Block, Blocks, Matrix, Result
-from segcli.engine.rank_one import row_range, stack
+from segcli.engine.blocks import Arrays, Block, Blocks, Result
+from segcli.engine.rows import Matrix, row_range, stack
 from segcli.engine.sums import add_blocks
 
 BLOCK_ENTRIES = 1 << 18

@@ -10,8 +10,8 @@ from typing import IO, Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.engine.blocks import Matrix
-from segcli.engine.rank_one import SparseMinusRankOne, stack
+from segcli.engine.rank_one import SparseMinusRankOne
+from segcli.engine.rows import Matrix, stack
 from segcli.engine.scratch import ArrayPlace, Scratch, place_of
 
 

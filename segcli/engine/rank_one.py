@@ -7,9 +7,7 @@ item's. Products, norms and sums need only the three pieces.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -64,15 +62,6 @@ class SparseMinusRankOne:
             return np.asarray(self.sparse @ W - self.row_factors * expected)
         return np.asarray(self.sparse @ W - np.outer(self.row_factors, expected))
 
-    def sum_groups(self, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Return the sums of groups of rows, dense, as `sum_groups` does of a sparse matrix."""
-        sums = sum_groups(self.sparse, members, ends)
-        n_groups = len(ends) - 1
-        groups = np.repeat(np.arange(n_groups), np.diff(ends))
-        factors = np.bincount(groups, self.row_factors[members], n_groups)
-        sums -= np.outer(factors, self.column_factors)
-        return sums
-
     def squared_norms(self) -> np.ndarray:
         """Return each row's squared Euclidean length, an ndarray of shape (n,)."""
         return squared_residual_norms(self.sparse, self.row_factors, self.column_factors)
@@ -117,58 +106,6 @@ class Transposed:
         if Y.ndim == 1:
             return np.asarray(X.sparse.T @ Y - X.column_factors * expected)
         return np.asarray(X.sparse.T @ Y - np.outer(X.column_factors, expected))
-
-
-def row_range(X: Any, start: int, stop: int) -> Any:
-    """Return rows ``start`` to ``stop`` (excluded) of a matrix (dense, sparse, sparse minus rank one).
-
-    Without a copy of the entries, which scipy's slices make.
-    """
-    if isinstance(X, SparseMinusRankOne):
-        sparse = row_range(X.sparse, start, stop)
-        return SparseMinusRankOne(sparse, X.row_factors[start:stop], X.column_factors)
-    if isinstance(X, np.ndarray):
-        return X[start:stop]
-    first, last = X.indptr[start], X.indptr[stop]
-    rows = sp.csr_array((stop - start, X.shape[1]), dtype=X.dtype)
-    # Set one by one: the constructor copies views that are small beside their base.
-    rows.indptr = X.indptr[start : stop + 1] - first
-    rows.indices = X.indices[first:last]
-    rows.data = X.data[first:last]
-    return rows
-
-
-def sum_groups(S: sp.csr_array, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the sums of groups of a sparse matrix's rows, dense.
-
-    Parameters
-    ----------
-    S : csr_array of shape (n, m)
-    members : ndarray of row positions, group after group
-    ends : ndarray of shape (n_groups + 1,): group g is ``members[ends[g] : ends[g + 1]]``
-
-    Returns
-    -------
-    ndarray of shape (n_groups, m)
-    """
-    rows = sp.csr_array(S[members])
-    # A group's rows end to end are one row, whose repeated entries `toarray` adds up.
-    groups = sp.csr_array(
-        (rows.data, rows.indices, rows.indptr[ends]), shape=(len(ends) - 1, S.shape[1])
-    )
-    return np.asarray(groups.toarray())
-
-
-def stack(parts: Sequence[Any]) -> Any:
-    """Return matrices of one kind (dense, sparse, sparse minus rank one) stacked row upon row."""
-    first = parts[0]
-    if isinstance(first, SparseMinusRankOne):
-        sparse = sp.csr_array(sp.vstack([part.sparse for part in parts], format="csr"))
-        u = np.concatenate([part.row_factors for part in parts])
-        return SparseMinusRankOne(sparse, u, first.column_factors)
-    if sp.issparse(first):
-        return sp.csr_array(sp.vstack(parts, format="csr"))
-    return np.concatenate(parts)
 
 
 def squared_residual_norms(S: sp.csr_array, u: np.ndarray, v: np.ndarray) -> np.ndarray:

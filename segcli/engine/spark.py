@@ -29,7 +29,7 @@ import pyarrow as pa
 
 from segcli import progress
 from segcli.engine import sums
-from segcli.engine.blocks import Arrays, Block, Blocks, Matrix, Result
+from segcli.engine.blocks import Arrays, Block, Blocks, Result
 from segcli.engine.local import BLOCK_ENTRIES, LONG, LocalEngine, alone, cut
 from segcli.engine.places import (
     MatrixPlace,
@@ -40,6 +40,7 @@ from segcli.engine.places import (
     take_rows,
     write_blocks,
 )
+from segcli.engine.rows import Matrix
 from segcli.engine.scratch import FOLDER, Scratch, Writer, loads
 from segcli.engine.session import (
     explain,

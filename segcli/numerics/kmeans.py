@@ -17,11 +17,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import Block, Blocks
-from segcli.engine.rank_one import SparseMinusRankOne, sum_groups
+from segcli.engine.rank_one import SparseMinusRankOne
+from segcli.engine.rows import Matrix, sum_groups
 from segcli.errors import ChoiceError
 from segcli.numerics.kmeans_search import MAX_ITERATIONS, TOLERANCE, draw, search
 from segcli.numerics.weighting import squared_norms
@@ -34,9 +34,6 @@ _NEGLIGIBLE = 1e-12
 _ROUNDING = 1e-14
 _CURVE_PROGRESS = 1e-4
 _SUMS_ENTRIES = 1 << 22  # 32 MB
-
-Rows = np.ndarray | sp.csr_array | SparseMinusRankOne
-"""Rows that have a distance from a center: dense scores or weighted rows of the full matrix."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +208,7 @@ def measure_inertias(X: Blocks, fits: Sequence[KMeansFit]) -> np.ndarray:
     return np.asarray(np.maximum(float(total) - np.array(between), 0))
 
 
-def assign(X: Rows, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def assign(X: Matrix, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the nearest center of each row, and the distance to it.
 
     Parameters
@@ -399,11 +396,11 @@ def _assign_and_sum(
     firsts = np.concatenate([np.arange(k) * n for k in ks])
     members = np.concatenate(customers) - np.repeat(firsts, sizes)
     ends = np.concatenate([[0], np.cumsum(sizes)])
-    return _sum_groups(X, members, ends), sizes.astype(np.float64), inertias
+    return sum_groups(X, members, ends), sizes.astype(np.float64), inertias
 
 
 def _half_distances(
-    X: Rows, centers: np.ndarray, precision: type[np.floating] = np.float64
+    X: Matrix, centers: np.ndarray, precision: type[np.floating] = np.float64
 ) -> Callable[[int, int], np.ndarray]:
     """Return a function of a range of centers: half their squared distances to each row of X.
 
@@ -427,26 +424,11 @@ def _half_distances(
     return half_distances
 
 
-def _sum_by(X: Rows, labels: np.ndarray, n_labels: int) -> np.ndarray:
+def _sum_by(X: Matrix, labels: np.ndarray, n_labels: int) -> np.ndarray:
     """Return the sums of X's rows by label, of shape (n_labels, n_columns)."""
     members = np.argsort(labels, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_labels))])
-    return _sum_groups(X, members, ends)
-
-
-def _sum_groups(X: Rows, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the sums of groups of X's rows, dense.
-
-    Group g holds the rows at ``members[ends[g] : ends[g + 1]]``.
-    """
-    if isinstance(X, SparseMinusRankOne):
-        return X.sum_groups(members, ends)
-    if not isinstance(X, np.ndarray):
-        return sum_groups(X, members, ends)
-    indicator = sp.csr_array(
-        (np.ones(len(members)), members, ends), shape=(len(ends) - 1, X.shape[0])
-    )
-    return np.asarray(indicator @ X)
+    return sum_groups(X, members, ends)
 
 
 def _groups(fits: Sequence[KMeansFit], n_columns: int) -> Iterator[list[KMeansFit]]:
@@ -484,7 +466,7 @@ def _own_distances(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.nd
     return _labels_and_squares(block, centers)[1], share * squared_norms(X)
 
 
-def _squared_distances(X: Rows, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _squared_distances(X: Matrix, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if isinstance(X, np.ndarray):
         return squared_norms(X - centers[labels])
     S = X.sparse if isinstance(X, SparseMinusRankOne) else X

@@ -25,8 +25,8 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import Block, Blocks
-from segcli.engine.blocks import Matrix
 from segcli.engine.rank_one import SparseMinusRankOne
+from segcli.engine.rows import Matrix
 from segcli.errors import ChoiceError
 from segcli.numerics.weighting import Weighting
 

@@ -1,0 +1,76 @@
+"""Rows of the three kinds that the numerics work on: dense, sparse, and sparse minus rank one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from segcli.engine.rank_one import SparseMinusRankOne
+
+Matrix = sp.csr_array | SparseMinusRankOne | np.ndarray
+"""Rows are customers. Sparse over items, sparse minus rank one, or dense over components."""
+
+
+def row_range(X: Any, start: int, stop: int) -> Any:
+    """Return rows ``start`` to ``stop`` (excluded) of a matrix.
+
+    Without a copy of the entries, which scipy's slices make.
+    """
+    if isinstance(X, SparseMinusRankOne):
+        sparse = row_range(X.sparse, start, stop)
+        return SparseMinusRankOne(sparse, X.row_factors[start:stop], X.column_factors)
+    if isinstance(X, np.ndarray):
+        return X[start:stop]
+    first, last = X.indptr[start], X.indptr[stop]
+    rows = sp.csr_array((stop - start, X.shape[1]), dtype=X.dtype)
+    # Set one by one: the constructor copies views that are small beside their base.
+    rows.indptr = X.indptr[start : stop + 1] - first
+    rows.indices = X.indices[first:last]
+    rows.data = X.data[first:last]
+    return rows
+
+
+def stack(parts: Sequence[Any]) -> Any:
+    """Return matrices of one kind stacked row upon row."""
+    first = parts[0]
+    if isinstance(first, SparseMinusRankOne):
+        sparse = sp.csr_array(sp.vstack([part.sparse for part in parts], format="csr"))
+        u = np.concatenate([part.row_factors for part in parts])
+        return SparseMinusRankOne(sparse, u, first.column_factors)
+    if sp.issparse(first):
+        return sp.csr_array(sp.vstack(parts, format="csr"))
+    return np.concatenate(parts)
+
+
+def sum_groups(X: Matrix, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the sums of groups of rows, dense.
+
+    Parameters
+    ----------
+    X : of shape (n, m)
+    members : ndarray of row positions, group after group
+    ends : ndarray of shape (n_groups + 1,): group g is ``members[ends[g] : ends[g + 1]]``
+
+    Returns
+    -------
+    ndarray of shape (n_groups, m)
+    """
+    n_groups = len(ends) - 1
+    if isinstance(X, np.ndarray):
+        ones = np.ones(len(members))
+        return np.asarray(sp.csr_array((ones, members, ends), shape=(n_groups, len(X))) @ X)
+    if isinstance(X, SparseMinusRankOne):
+        groups = np.repeat(np.arange(n_groups), np.diff(ends))
+        factors = np.bincount(groups, X.row_factors[members], n_groups)
+        sums = sum_groups(X.sparse, members, ends)
+        sums -= np.outer(factors, X.column_factors)
+        return sums
+    rows = sp.csr_array(X[members])
+    # A group's rows end to end are one row, whose repeated entries `toarray` adds up.
+    joined = sp.csr_array(
+        (rows.data, rows.indices, rows.indptr[ends]), shape=(n_groups, X.shape[1])
+    )
+    return np.asarray(joined.toarray())
