@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import decomposition
 
+from segcli import progress
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
@@ -247,6 +248,24 @@ def test_where_single_precision_does_not_converge_double_does(monkeypatch):
     monkeypatch.setattr(pca_module, "_single_precision_vectors", give_up)
     pca, _ = of(X, 8)
     assert np.allclose(pca.explained_variance, expected.explained_variance, rtol=2e-6)
+
+
+def test_where_single_precision_makes_no_way_double_takes_over_soon():
+    """Twenty items' values are so large that the other components drown in their rounding."""
+    X = sp.random_array((1300, 1100), density=0.03, rng=np.random.default_rng(0), format="csr")
+    X = sp.csr_array(X @ sp.diags_array(np.where(np.arange(1100) < 20, 1e5, 1.0)))
+    n_passes = 0
+
+    def count(*_):
+        nonlocal n_passes
+        n_passes += 1
+
+    with progress.listening(count):
+        pca, _ = of(X, 50)
+    dense = X.toarray()
+    singular = np.linalg.svd(dense - dense.mean(axis=0), compute_uv=False)[:50]
+    assert np.allclose(pca.explained_variance, singular**2 / 1299, rtol=1e-5, atol=0)
+    assert n_passes < 200
 
 
 @pytest.mark.parametrize("factor", [1, 1e4], ids=["single precision does", "all in double"])

@@ -43,6 +43,7 @@ _MAX_BASIS_IN_DOUBLE = 2
 _MAX_CONFIRMATIONS = 2
 _LEAST_GAP = 0.05
 _MAX_PASSES = 300
+_PATIENCE = 48
 _RANK_TOLERANCE = 1e-11
 _ROUNDING = 100 * float(np.finfo(float).eps)
 _TINY = float(np.finfo(float).tiny)
@@ -213,6 +214,7 @@ def leading_eigenpairs(
     rounding: float = _ROUNDING,
     max_basis: int = _MAX_BASIS,
     precision: type[np.floating] = np.float64,
+    patience: int = _MAX_PASSES,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest eigenvalues of a symmetric positive semi-definite operator, and vectors.
 
@@ -236,6 +238,8 @@ def leading_eigenpairs(
     max_basis : int
         The basis has at most so many vectors for each pair kept at a restart, and a block.
     precision : of the basis, what the operator takes, and the vectors returned
+    patience : int
+        Give up when the largest error has not halved in so many passes: then rounding is in the way.
 
     Returns
     -------
@@ -252,6 +256,7 @@ def leading_eigenpairs(
     following, _ = _orthonormal(np.array(start, precision, order="F"), 0.0)
     largest = 0.0
     previous = 0
+    least_error, improved = np.inf, 0
     for n_pass in range(1, _MAX_PASSES + 1):
         size = len(T) + following.shape[1]
         block = basis[:, len(T) : size]
@@ -282,8 +287,13 @@ def leading_eigenpairs(
         residuals = np.linalg.norm(R @ vectors[-block.shape[1] :, :m], axis=0)
         progress.report("principal components", n_pass)
         done = _have_converged(values, residuals, tolerance, negligible)
+        error = float((residuals / np.maximum(values[:m], max(negligible, _TINY))).max())
+        if error <= least_error / 2 or m < n_pairs:
+            least_error, improved = error, n_pass
         if (done and m == n_pairs) or following.shape[1] == 0:
             return np.maximum(values[:returned], 0.0), _combined(known, vectors[:, :returned])
+        if n_pass - improved >= patience:
+            break
         previous = size - block.shape[1]
         if size + following.shape[1] > max_columns:
             if max_columns == n:  # rounding: there is no room for another direction
@@ -296,7 +306,7 @@ def leading_eigenpairs(
                 _combine(known, vectors)
                 T = np.diag(values)
                 previous = 0
-    msg = f"the principal components did not converge in {_MAX_PASSES} passes"
+    msg = f"the principal components did not converge in {n_pass} passes"
     raise ChoiceError(msg)
 
 
@@ -370,6 +380,7 @@ def _single_precision_vectors(
         n_more=_OVERSAMPLING,
         rounding=4 * float(np.finfo(np.float32).eps),
         precision=np.float32,
+        patience=_PATIENCE,
     )
     return vectors
 
