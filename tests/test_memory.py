@@ -61,3 +61,14 @@ def test_a_container_and_its_limit_count(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("3000000\n")
     (tmp_path / "memory.current").write_text("1000000\n")
     assert available_memory() == 2_000_000
+
+
+def test_files_that_a_container_keeps_in_memory_are_no_need(tmp_path, monkeypatch):
+    """Whoever has just read a large file could do nothing else otherwise."""
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("2500000\n")
+    (tmp_path / "memory.stat").write_text(
+        "anon 500000\nactive_file 600000\ninactive_file 1400000\n"
+    )
+    assert available_memory() == 2_500_000

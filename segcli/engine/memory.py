@@ -48,8 +48,19 @@ def available_memory() -> int:
             limits.append(int(soft) - used)
     container = _number_in(_CGROUP / "memory.max")
     if container is not None:
-        limits.append(container - (_number_in(_CGROUP / "memory.current") or 0))
+        current = _number_in(_CGROUP / "memory.current") or 0
+        limits.append(container - max(current - _cached_files(), 0))
     return max(min(limits), 0)
+
+
+def _cached_files() -> int:
+    """Return the bytes of files that the container's kernel keeps in memory until it is needed."""
+    try:
+        lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    counts = dict(line.split() for line in lines)
+    return sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))
 
 
 def _number_in(path: Path) -> int | None:
