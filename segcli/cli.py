@@ -410,9 +410,8 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
             }
             try:
                 ctx.invoke(stage, as_json=as_json, **own)
-            except (
-                click.exceptions.Exit
-            ) as ended:  # not the verdict required: all the more to report
+            except click.exceptions.Exit as ended:
+                # The verdict is not the one required: all the more to report.
                 status = ended.exit_code
     ctx.exit(status)
 
@@ -503,7 +502,7 @@ def _open_engine(
 
 
 def _one_session(engine: str, master: str | None) -> AbstractContextManager[Any]:
-    """Keep Spark running from one stage to the next, which join its session."""
+    """Keep Spark running for the block: stages join the session that is open."""
     if engine == "local":
         return nullcontext()
     from segcli.engine.session import open_session
