@@ -8,7 +8,7 @@ from test_kmeans import blobs, heavy_tailed, inertia_of
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
 from segcli.numerics import kmeans_search
-from segcli.numerics.kmeans_search import Sample, draw, plusplus, search
+from segcli.numerics.kmeans_search import Sample, draw, plusplus, search, search_every_k
 
 
 def rows_of(X, weights=None):
@@ -177,6 +177,18 @@ def test_swaps_find_what_lloyds_steps_cannot():
     assert found.inertia == pytest.approx(inertia_of(X, truth), rel=1e-9)
 
 
+def test_a_swap_is_given_up_once_it_does_not_promise_to_pay():
+    X, truth = blobs()
+    means = np.stack([X[truth == label].mean(axis=0) for label in range(4)])
+    best = kmeans_search._descended(partition(X, means), 300)
+    row = int(np.flatnonzero(truth == 1)[0])
+    tried = kmeans_search._tried(best, 0, row)  # two centers in one blob, none in another
+    assert np.array_equal(tried.centers[0], best.rows.rows[row])  # no step was taken
+    row = int(np.flatnonzero(truth == 0)[0])
+    tried = kmeans_search._tried(best, 0, row)
+    assert np.allclose(tried.centers, best.centers)  # the first step leads back
+
+
 def test_a_partition_grown_by_several_centers_has_them_where_they_are_missing():
     X, truth = blobs()
     start = partition(X, X[truth == 0][:1])
@@ -210,3 +222,26 @@ def test_the_path_may_leave_k_out():
         (found,) = search(Sample(X, np.ones(len(X))), path, [4], 3, 0)
         labels = ((X[:, None] - found) ** 2).sum(axis=2).argmin(axis=1)
         assert inertia_of(X, labels) == pytest.approx(inertia_of(X, truth), rel=1e-9)
+
+
+def test_what_was_found_for_these_rows_is_not_sought_again(monkeypatch):
+    sought = []
+    monkeypatch.setattr(kmeans_search, "search", lambda *args: sought.append(args) or search(*args))
+    X = heavy_tailed(200)
+    sample = Sample(X, np.ones(200))
+    curve = search_every_k(sample, [2, 4, 6], 3, 0)
+    (same,) = search_every_k(Sample(X.copy(), np.ones(200)), [4], 3, 0)
+    assert np.array_equal(same, curve[1])
+    assert len(sought) == 1
+    asked_anew = [
+        (sample, [5], 3, 0),
+        (sample, [4], 2, 0),
+        (sample, [4], 3, 1),
+        (Sample(X, np.full(200, 2.0)), [4], 3, 0),
+        (Sample(X[:, ::-1], np.ones(200)), [4], 3, 0),
+    ]
+    for n, (those, ks, n_starts, seed) in enumerate(asked_anew, start=2):
+        (found,) = search_every_k(those, ks, n_starts, seed)
+        (alone,) = search(those, range(1, max(ks) + 1), ks, n_starts, seed)
+        assert np.array_equal(found, alone)
+        assert len(sought) == n

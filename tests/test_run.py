@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from run_dirs import STAGES, assert_whole, digests, environment, invoke, ok, states, workplace_in
 
@@ -30,6 +31,14 @@ def test_the_summaries_are_those_of_the_six_commands(place):
     for name, words in STAGES.items():
         one_by_one.append(f"{name}\n" + ok(*words).stdout)
     assert ok(*RUN).stdout.replace("run-2", "run") == "\n".join(one_by_one)
+
+
+def test_the_segments_are_the_ones_whose_inertia_was_on_the_curve(place):
+    ok(*RUN)
+    curve = pd.read_csv(place.folder / "run-2" / "k_scores.csv").set_index("k")
+    document = json.loads((place.folder / "run-2" / "clustering.json").read_text())
+    assert document["k"] == 3
+    assert document["inertia"] == curve["inertia_reduced"][3]
 
 
 def test_json_is_an_object_for_each_stage(place):

@@ -23,7 +23,7 @@ from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.rows import Matrix, sum_groups
 from segcli.errors import ChoiceError
-from segcli.numerics.kmeans_search import MAX_ITERATIONS, TOLERANCE, draw, search
+from segcli.numerics.kmeans_search import MAX_ITERATIONS, TOLERANCE, draw, search, search_every_k
 from segcli.numerics.weighting import squared_norms
 
 N_STARTS = 10
@@ -142,8 +142,10 @@ def fit_all(
     n_customers = X.shape[0]
     _check_ks(ks, n_customers)
     sample = draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
-    path = range(1, max(ks) + 1) if through_every_k else ks
-    found = search(sample, path, ks, n_starts, seed)
+    if through_every_k:
+        found = search_every_k(sample, ks, n_starts, seed)
+    else:
+        found = search(sample, ks, ks, n_starts, seed)
     best = [_Run(len(centers), centers) for centers in found]
     _settle(X, best, "k-means", for_curve=for_curve and n_customers > sample_size)
     for previous, this in pairwise(best):

@@ -158,13 +158,17 @@ def run(
         ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0])
         ranks = rank(X)
         weighted = weigh(X, pca.weighting)
-        scores = score(weighted, pca)
-        on_reduced = engine.blocks(np.ascontiguousarray(scores[:, :n_components]))
+        # Not the first columns of all scores: products of another width may round otherwise, and
+        # cluster shall meet the very same customers.
+        on_reduced = engine.blocks(score(weighted, reduced))
         fits_reduced = fit_all(
             on_reduced, ks, customer_ranks=ranks.customers, seed=seed, for_curve=True
         )
         fits_held = refine(
-            engine.blocks(scores), fits_reduced, customer_ranks=ranks.customers, for_curve=True
+            engine.blocks(score(weighted, pca)),
+            fits_reduced,
+            customer_ranks=ranks.customers,
+            for_curve=True,
         )
         inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)
         table = k_scores_table(reduced, fits_reduced, inertia_full)
