@@ -90,6 +90,13 @@ def test_mixture_weights_make_the_interactions_most_probable(monkeypatch, n, rat
     assert log_likelihood(*weights[:2]) >= best - 1e-9
 
 
+def test_several_mixtures_at_once_are_as_one_by_one():
+    rng = np.random.default_rng(0)
+    n, ratios = rng.poisson(2, (4, 30)), rng.gamma(1, 1, (4, 2, 30))
+    one_by_one = [mixture_weights(*both) for both in zip(n, ratios, strict=True)]
+    assert mixture_weights(n, ratios) == pytest.approx(np.stack(one_by_one), rel=1e-12)
+
+
 def test_segments_that_are_an_item_each_gain_although_hiding_it_moves_the_customer():
     """Two items a customer, of one pair of three: without what others hide it looks worse than nothing."""
     rng = np.random.default_rng(0)

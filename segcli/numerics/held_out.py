@@ -21,6 +21,7 @@ parameters from sparse data", Pattern Recognition in Practice, 381-397.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -104,27 +105,38 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     customers = np.repeat(np.arange(len(labels)), np.diff(hidden.indptr))
     known = popularity[hidden.indices] > 0
     customers, items = customers[known], hidden.indices[known]
-    cells, cell_of = np.unique(labels[customers] * len(popularity) + items, return_inverse=True)
+    cells, cell_of = _cells(labels[customers] * len(popularity) + items, k * len(popularity))
     segments, items = np.divmod(cells, len(popularity))
     popular = popularity[items] / max(popularity.sum(), 1)
     in_seen = counts[segments, items] / np.maximum(counts.sum(axis=1), 1)[segments] / popular
-    n_all = np.bincount(cell_of, minlength=len(cells))
-    sizes = np.bincount(segments, minlength=k)
-    cuts = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes), strict=True)]
     folds = customers % N_FOLDS
-    bits = np.zeros(len(customers))
-    for fold in range(N_FOLDS):
-        mine = folds == fold
-        n = n_all - np.bincount(cell_of[mine], minlength=len(cells))
-        n_segment = np.bincount(segments, n, k)[segments]
-        in_hidden = n / np.maximum(n_segment, 1) / popular
-        one_less = np.maximum(n - 1, 0) / np.maximum(n_segment - 1, 1) / popular
-        sources = np.stack([in_seen, one_less])
-        weights = [mixture_weights(n[cut], sources[:, cut]) for cut in cuts]
-        by_cell = np.repeat(np.stack(weights, axis=1), sizes, axis=1)
-        ratios = by_cell[0] * in_seen + by_cell[1] * in_hidden + by_cell[2]
-        bits[mine] = np.log2(ratios)[cell_of[mine]]
-    return np.bincount(customers, bits, len(labels))
+    own = np.bincount(folds * len(cells) + cell_of, minlength=N_FOLDS * len(cells))
+    own = own.reshape(N_FOLDS, -1)
+    n = own.sum(axis=0) - own  # of the other folds
+    ends = np.cumsum(np.bincount(segments, minlength=k))
+    cuts = [slice(start, end) for start, end in pairwise([0, *ends])]
+    n_segment = np.stack([n[:, cut].sum(axis=1) for cut in cuts], axis=1)
+    weights = np.stack([_weights(n[:, cut], in_seen[cut], popular[cut]) for cut in cuts], axis=2)
+    segments = segments[cell_of]
+    in_hidden = n[folds, cell_of] / np.maximum(n_segment[folds, segments], 1) / popular[cell_of]
+    by_seen, by_hidden, by_popularity = (weights[folds, i, segments] for i in range(3))
+    ratios = by_seen * in_seen[cell_of] + by_hidden * in_hidden + by_popularity
+    return np.bincount(customers, np.log2(ratios), len(labels))
+
+
+def _weights(n: np.ndarray, in_seen: np.ndarray, popular: np.ndarray) -> np.ndarray:
+    """Return the weights of a segment's three shares, of shape (n_folds, 3)."""
+    n_less = np.maximum(n.sum(axis=1, keepdims=True) - 1, 1)
+    one_less = np.maximum(n - 1, 0) / n_less / popular
+    return mixture_weights(n, np.stack([np.broadcast_to(in_seen, n.shape), one_less], axis=1))
+
+
+def _cells(flat: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values, of 0..n_cells - 1 and rising, and each entry's place among them."""
+    is_there = np.zeros(n_cells, dtype=bool)
+    is_there[flat] = True
+    places = np.cumsum(is_there) - 1
+    return np.flatnonzero(is_there), places[flat]
 
 
 def mean_gain(bits: np.ndarray, n_hidden: np.ndarray) -> tuple[float, float]:
@@ -160,20 +172,22 @@ def mixture_weights(n: np.ndarray, ratios: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    n : ndarray of shape (n_items,), the segment's interactions with some items
-    ratios : ndarray of shape (n_sources, n_items)
+    n : ndarray of shape (..., n_items), the segment's interactions with some items
+    ratios : ndarray of shape (..., n_sources, n_items)
         The items' shares in the segment by each source, over their popularity.
 
     Returns
     -------
-    ndarray of shape (n_sources + 1,), which adds up to 1
+    ndarray of shape (..., n_sources + 1), which add up to 1
     """
-    total = n.sum() + _DOUBT
-    weights = np.full(len(ratios), 1 / (len(ratios) + 1))
+    total = n.sum(axis=-1, keepdims=True) + _DOUBT
+    n_sources = ratios.shape[-2]
+    weights = np.full((*total.shape[:-1], n_sources), 1 / (n_sources + 1))
     for _ in range(_EM_STEPS):
-        mixed = weights @ ratios + (1 - weights.sum())
-        weights *= ratios @ (n / mixed) / total
-    return np.append(weights, 1 - weights.sum())
+        rest = 1 - weights.sum(axis=-1, keepdims=True)
+        mixed = (weights[..., None, :] @ ratios)[..., 0, :] + rest
+        weights *= (ratios @ (n / mixed)[..., None])[..., 0] / total
+    return np.concatenate([weights, 1 - weights.sum(axis=-1, keepdims=True)], axis=-1)
 
 
 def _interactions(X: sp.csr_array, labels: np.ndarray, k: int) -> np.ndarray:

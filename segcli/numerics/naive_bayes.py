@@ -161,11 +161,14 @@ def segment_sums(
 
 def _group_sums(block: Block, groups: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
     X: sp.csr_array = block.matrix
-    rows = np.flatnonzero(groups[block.rows] >= 0)
-    indicator = sp.csr_array(
-        (np.ones(len(rows)), (groups[block.rows][rows], rows)), shape=(n_groups, X.shape[0])
-    )
-    return (indicator @ X).toarray(), np.asarray(np.count_nonzero(X.data < 0))
+    n_items = X.shape[1]
+    group = np.repeat(groups[block.rows], np.diff(X.indptr))
+    cells = group * n_items + X.indices
+    values = X.data
+    if (groups[block.rows] < 0).any():
+        cells, values = cells[group >= 0], values[group >= 0]
+    sums = np.bincount(cells, values, n_groups * n_items).reshape(n_groups, n_items)
+    return sums, np.asarray(np.count_nonzero(X.data < 0))
 
 
 def _predict(block: Block, model: NaiveBayes) -> tuple[np.ndarray]:
