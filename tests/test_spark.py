@@ -25,7 +25,7 @@ from run_dirs import (
 from test_engine import TestEveryEngine as EveryEngine
 from webhdfs import served
 
-from segcli.engine import LocalEngine, scratch
+from segcli.engine import LocalEngine, scratch, spark_blocks
 from segcli.engine import spark as spark_engine
 from segcli.engine.session import find_java, open_session, require_pyspark
 from segcli.engine.spark import SparkEngine
@@ -79,7 +79,7 @@ def scaled(block, factors):
 def test_sums_have_the_bits_of_the_local_engine(spark, tmp_path, monkeypatch, n_partitions, large):
     """However many tasks add them, and by whichever way arrays and sums travel."""
     monkeypatch.setattr(scratch, "LARGE", large)
-    monkeypatch.setattr(spark_engine, "AT_DRIVER", large)
+    monkeypatch.setattr(spark_blocks, "AT_DRIVER", large)
     rng = np.random.default_rng(4)
     X, W = rng.standard_normal((900, 7)), rng.standard_normal((7, 3))
     factors = rng.standard_normal(900)
@@ -406,7 +406,7 @@ def test_lost_storage(spark, tmp_path):
 
 
 def test_a_worker_with_another_segcli(spark, tmp_path, monkeypatch):
-    monkeypatch.setattr(spark_engine, "_version", lambda: "0.0.1")
+    monkeypatch.setattr(spark_engine, "version", lambda: "0.0.1")
     with engine_in(tmp_path) as engine:
         blocks = engine.blocks(np.ones((50, 3)))
         with pytest.raises(ResourceError, match=r"has segcli .*, and this is 0\.0\.1\. Install"):

@@ -9,37 +9,20 @@ files, and large results come back by way of files too.
 
 from __future__ import annotations
 
-import errno
-import importlib.metadata
 import re
-import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
-
-import numpy as np
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Self
 
 from segcli import progress
-from segcli.engine import sums
-from segcli.engine.blocks import Arrays, Block, Blocks, Result
+from segcli.engine.blocks import Blocks, Result
 from segcli.engine.local import BLOCK_ENTRIES, LONG, LocalEngine, alone, cut
-from segcli.engine.places import (
-    MatrixPlace,
-    is_mapped,
-    lay_out,
-    n_entries,
-    stacked,
-    take_rows,
-    write_blocks,
-)
+from segcli.engine.places import is_mapped, lay_out, n_entries
 from segcli.engine.rows import Matrix
 from segcli.engine.scratch import FOLDER, Scratch, Writer, loads
 from segcli.engine.session import (
@@ -50,7 +33,22 @@ from segcli.engine.session import (
     require_pyspark,
     spark_errors,
 )
-from segcli.errors import InputError, ResourceError, SegcliError
+from segcli.engine.spark_blocks import SparkBlocks
+from segcli.engine.worker import (
+    ANSWERS,
+    Failure,
+    FileWork,
+    Order,
+    Source,
+    Work,
+    answer_files,
+    answer_ranges,
+    answer_tasks,
+    not_shared,
+    source_rows,
+    version,
+)
+from segcli.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -63,9 +61,6 @@ IDLE_SECONDS = 90.0
 HERE_ENTRIES = 1 << 22
 """Stored entries of a matrix in memory, such as scores, that are mapped over sooner than sent out."""
 
-AT_DRIVER = 1 << 26
-"""Bytes of subtotals up to which the driver adds them; beyond, workers do, by ranges of entries."""
-
 _PACKAGES = {
     "s3a": "org.apache.hadoop:hadoop-aws:{hadoop}",
     "abfs": "org.apache.hadoop:hadoop-azure:{hadoop}",
@@ -74,38 +69,8 @@ _PACKAGES = {
 }
 """What Spark lacks as it comes, by the scheme of URLs; some packages go by the version of Hadoop."""
 
-_ANSWERS = "number long, answer binary"
 _TELL_SECONDS = 0.1
 _LOOK_SECONDS = 5.0
-_NOT_SHARED = (errno.ENOENT, errno.EACCES, errno.ESTALE, errno.EIO, errno.ENOTDIR, errno.EROFS)
-
-
-class Work(Protocol):
-    """What the tasks of a pass do; it can be pickled."""
-
-    def run(self, number: int, scratch: Scratch) -> Any:
-        """Return the result of a task; ``scratch`` is a folder for what is too large for it."""
-
-
-class FileWork(Protocol):
-    """What is done with files that Spark opens; it can be pickled."""
-
-    def run(self, number: int, copy: Path, scratch: Scratch) -> Any:
-        """Return the result for a file, of which ``copy`` is one in a local folder."""
-
-
-class Source(Protocol):
-    """Rows with a key, in parts, and what to make of a range of keys; it can be pickled."""
-
-    @property
-    def schema(self) -> str:
-        """The rows' columns as Spark writes types; one is ``key string``."""
-
-    def rows(self, number: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a part."""
-
-    def make(self, rows: pa.Table, scratch: Scratch) -> Any:
-        """Return what becomes of a range of keys, given all its rows, sorted by key."""
 
 
 @dataclass
@@ -223,7 +188,7 @@ class SparkEngine:
         """
 
         def table(message: bytes) -> DataFrame:
-            return self._numbers(n_tasks).mapInArrow(partial(_answer, message), _ANSWERS)
+            return self._numbers(n_tasks).mapInArrow(partial(answer_tasks, message), ANSWERS)
 
         return Collected(self, work, table, n_tasks, tell, copied)
 
@@ -242,9 +207,9 @@ class SparkEngine:
         """
 
         def table(message: bytes) -> DataFrame:
-            rows = self._numbers(n_tasks).mapInArrow(partial(_rows, message), source.schema)
+            rows = self._numbers(n_tasks).mapInArrow(partial(source_rows, message), source.schema)
             ranges = rows.repartitionByRange(n_ranges, "key").sortWithinPartitions("key")
-            return ranges.mapInArrow(partial(_made, message), _ANSWERS)
+            return ranges.mapInArrow(partial(answer_ranges, message), ANSWERS)
 
         return Collected(self, source, table, n_ranges, None, True)
 
@@ -260,7 +225,7 @@ class SparkEngine:
                 [_as_pattern(path) for path in paths]
             )
             contents = files.select("path", "content")
-            return contents.mapInArrow(partial(_answer_files, message, numbers), _ANSWERS)
+            return contents.mapInArrow(partial(answer_files, message, numbers), ANSWERS)
 
         return Collected(self, work, table, len(paths), None, True)
 
@@ -304,7 +269,7 @@ class SparkEngine:
         copied: bool,
     ) -> list[Any]:
         """Return the results of the tasks; `collecting` also tidies up."""
-        message = Writer(scratch).dumps(_Order(work, scratch, _version()))
+        message = Writer(scratch).dumps(Order(work, scratch, version()))
         try:
             with quiet():
                 answering = table(message)
@@ -314,7 +279,7 @@ class SparkEngine:
         rows.sort(key=lambda row: int(row.number))
         answers = [self._opened(bytes(row.answer), copied) for row in rows]
         for answer in answers:
-            if isinstance(answer, _Failure):
+            if isinstance(answer, Failure):
                 raise answer.error
         return answers
 
@@ -322,7 +287,7 @@ class SparkEngine:
         try:
             return loads(answer, copied=copied)
         except OSError as error:
-            raise _not_shared(error, self.master) from error
+            raise not_shared(error, self.master) from error
 
     def _collect(self, table: Any, n_tasks: int, tell: Callable[[int], None] | None) -> list[Any]:
         """Return a table's rows; meanwhile tell of the tasks done, and do not wait for ever."""
@@ -389,135 +354,6 @@ class Collected:
 
 
 @dataclass(frozen=True)
-class SparkBlocks:
-    """Row blocks of a matrix in files on shared storage."""
-
-    place: MatrixPlace
-    bounds: tuple[int, ...]
-    engine: SparkEngine
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n_customers, n_columns)."""
-        return self.place.shape
-
-    def map_sum(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
-        """Return the sums of the blocks' arrays, in the order of `segcli.engine.sums`."""
-        work = _Sum(self.place, self._shares(), function, args)
-        with self.engine.collecting(work, len(work.shares), copied=False) as found:
-            subtotals = [one for part in found for one in part]
-            n_bytes = sum(array.nbytes for one in subtotals for array in one.arrays)
-            if n_bytes > AT_DRIVER:
-                return self._added_by_workers(subtotals)
-            self.engine.n_bytes_received += n_bytes
-            return _added(subtotals)
-
-    def map_rows(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
-        """Return the blocks' arrays, stacked in row order."""
-        work = _Rows(self.place, self._shares(), function, args)
-        with self.engine.collecting(work, len(work.shares), copied=False) as parts:
-            rows = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        self.engine.n_bytes_received += sum(array.nbytes for array in rows)
-        return rows
-
-    def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
-        """Return the transformed matrix, computed now and kept in files."""
-        work = _Transform(self.place, self._shares(), function, args, self.engine.scratch)
-        with self.engine.collecting(work, len(work.shares)) as parts:
-            return SparkBlocks(stacked(parts), self.bounds, self.engine)
-
-    def take(self, rows: np.ndarray) -> Matrix:
-        """Return the rows at the given positions, in the order given."""
-        try:
-            return take_rows(self.place, np.asarray(rows))
-        except OSError as error:
-            raise _not_shared(error, self.engine.master) from error
-
-    def _shares(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """Return each task's first block and the bounds of its blocks, about equally many.
-
-        Where tasks have many, they start at multiples of a power of two: few subtrees are then cut,
-        and few subtotals handed on.
-        """
-        n_blocks = len(self.bounds) - 1
-        n_tasks = min(self.engine.n_tasks, n_blocks)
-        step = 1 << max(n_blocks // n_tasks // 4, 1).bit_length() - 1
-        inner = np.linspace(0, n_blocks / step, n_tasks + 1)[1:-1].round().astype(int) * step
-        return tuple(
-            (a, self.bounds[a : b + 1]) for a, b in pairwise([0, *inner.tolist(), n_blocks])
-        )
-
-    def _added_by_workers(self, subtotals: Sequence[sums.Subtotal]) -> Arrays:
-        """Return the total; each task adds a range of the arrays' entries."""
-        n_tasks = self.engine.n_tasks
-        work = _AddRanges(tuple(subtotals), n_tasks)
-        with self.engine.collecting(work, n_tasks, copied=False) as found:
-            total = tuple(
-                np.concatenate(parts).reshape(like.shape)
-                for parts, like in zip(zip(*found, strict=True), subtotals[0].arrays, strict=True)
-            )
-        self.engine.n_bytes_received += sum(array.nbytes for array in total)
-        return total
-
-
-@dataclass(frozen=True)
-class _OverBlocks:
-    """A function of blocks, and which of them each task takes."""
-
-    place: MatrixPlace
-    shares: tuple[tuple[int, tuple[int, ...]], ...]
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-
-    def _results(self, number: int) -> Iterator[Any]:
-        _, bounds = self.shares[number]
-        for start, stop in pairwise(bounds):
-            yield self.function(Block(start, stop, self.place.read(start, stop)), *self.args)
-
-
-@dataclass(frozen=True)
-class _Sum(_OverBlocks):
-    def run(self, number: int, scratch: Scratch) -> list[sums.Subtotal]:
-        del scratch
-        return sums.add_blocks(self._results(number), self.shares[number][0]).kept
-
-
-@dataclass(frozen=True)
-class _Rows(_OverBlocks):
-    def run(self, number: int, scratch: Scratch) -> Arrays:
-        del scratch
-        parts = list(self._results(number))
-        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-@dataclass(frozen=True)
-class _Transform(_OverBlocks):
-    kept: Scratch
-
-    def run(self, number: int, scratch: Scratch) -> MatrixPlace:
-        del scratch  # removed after the pass; the transformed matrix stays
-        return write_blocks(self._results(number), self.kept)
-
-
-@dataclass(frozen=True)
-class _AddRanges:
-    subtotals: tuple[sums.Subtotal, ...]
-    n_tasks: int
-
-    def run(self, number: int, scratch: Scratch) -> Arrays:
-        del scratch
-        found = []
-        for one in self.subtotals:
-            arrays = []
-            for array in one.arrays:
-                flat = array.reshape(-1)
-                a, b = (len(flat) * (number + i) // self.n_tasks for i in (0, 1))
-                arrays.append(np.array(flat[a:b]))
-            found.append(sums.Subtotal(one.level, one.position, tuple(arrays)))
-        return _added(found)
-
-
-@dataclass(frozen=True)
 class _Tasks:
     tasks: tuple[Callable[[], Any], ...]
 
@@ -526,128 +362,10 @@ class _Tasks:
         return self.tasks[number]()
 
 
-@dataclass(frozen=True)
-class _Order:
-    """What a worker is sent: the work, and who sends it."""
-
-    work: Any
-    scratch: Scratch
-    version: str
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """An error on a worker that no other attempt would mend."""
-
-    error: Exception
-
-
-def _added(subtotals: Sequence[sums.Subtotal]) -> Arrays:
-    total = sums.Subtotals()
-    for one in subtotals:
-        total.add(sums.Subtotal(one.level, one.position, one.arrays))
-    return total.total()
-
-
 def _counted(task: Callable[[], Result], tell: Callable[[int], None], n: int) -> Result:
     result = alone(task)
     tell(n)
     return result
-
-
-def _answer(message: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Do the tasks whose numbers Spark hands over; run by a worker."""
-    for batch in batches:
-        for number in batch.column(0).to_pylist():
-            yield _as_row(number, _one_answer(message, "run", number))
-
-
-def _answer_files(
-    message: bytes, numbers: dict[str, int], batches: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """Do the work for files that Spark hands over, path and content; run by a worker."""
-    for batch in batches:
-        for path, content in zip(*batch.columns, strict=True):
-            number = numbers[path.as_py()]
-            with tempfile.TemporaryDirectory() as folder:
-                copy = Path(folder, path.as_py().rpartition("/")[2])
-                copy.write_bytes(content.as_buffer())
-                yield _as_row(number, _one_answer(message, "run", number, copy))
-
-
-def _rows(message: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a source's parts whose numbers Spark hands over; run by a worker."""
-    order: _Order = loads(message)
-    for batch in batches:
-        for number in batch.column(0).to_pylist():
-            yield from order.work.rows(number)
-
-
-def _made(message: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Make of a range of keys what is to be made of it; run by a worker."""
-    from pyspark import TaskContext
-
-    first = next((batch for batch in batches if batch.num_rows), None)
-    if first is not None:
-        rows = pa.Table.from_batches([first, *batches])
-        number = TaskContext.get().partitionId()
-        yield _as_row(number, _one_answer(message, "make", rows))
-
-
-def _as_pattern(path: str) -> str:
-    """Return the pattern that this path alone matches: Spark takes every path for a pattern."""
-    return re.sub(r"([][{}*?\\])", r"\\\1", path)
-
-
-def _as_row(number: int, answer: bytes) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pydict(
-        {"number": pa.array([number]), "answer": pa.array([answer], pa.binary())}
-    )
-
-
-def _one_answer(message: bytes, method: str, *args: Any) -> bytes:
-    """Return the answer of a method of the work, given a scratch besides; or why there is none."""
-    try:
-        order: _Order = loads(message)
-    except OSError as error:
-        return Writer(Scratch(Path())).dumps(_Failure(_not_shared(error, _here())))
-    writer = Writer(order.scratch, in_place=False)
-    if order.version != _version():
-        msg = (
-            f"worker {_here()} has segcli {_version()}, and this is {order.version}. Install the "
-            "same version for every worker."
-        )
-        return writer.dumps(_Failure(ResourceError(msg)))
-    try:
-        return writer.dumps(alone(partial(getattr(order.work, method), *args, order.scratch)))
-    except SegcliError as error:
-        return writer.dumps(_Failure(error))
-    except MemoryError:
-        msg = f"worker {_here()} has too little memory for its share. Use more workers, or larger ones."
-        return writer.dumps(_Failure(ResourceError(msg)))
-    except OSError as error:
-        return writer.dumps(_Failure(_not_shared(error, _here())))
-    except Exception as error:  # noqa: BLE001 (it is raised again where it can be seen)
-        return writer.dumps(_Failure(error))
-
-
-def _version() -> str:
-    return importlib.metadata.version("segcli")
-
-
-def _here() -> str:
-    return socket.gethostname()
-
-
-def _not_shared(error: OSError, where: str) -> Exception:
-    """Return the error for storage that a process cannot use; a full disk stays what it is."""
-    if error.errno not in _NOT_SHARED:
-        return error
-    return ResourceError(
-        f"{error.filename or 'the run directory'} cannot be used on {where} ({error.strerror}). The "
-        "run directory must be on storage that every worker mounts at the same path, and must stay "
-        "there."
-    )
 
 
 def _nobody_works(master: str) -> ResourceError:
@@ -673,3 +391,8 @@ def _stages(tracker: Any, group: str) -> Iterator[Any]:
             found = tracker.getStageInfo(stage)
             if found is not None:
                 yield found
+
+
+def _as_pattern(path: str) -> str:
+    """Return the pattern that this path alone matches: Spark takes every path for a pattern."""
+    return re.sub(r"([][{}*?\\])", r"\\\1", path)
