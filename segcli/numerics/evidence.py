@@ -226,16 +226,20 @@ def gather_evidence(
         raise ChoiceError(msg)
     ordered = in_rank_order(X, ranks, rows)
     full = fit_recipe(ordered, recipe, ks, seed=seed)
-    tasks = [partial(_on_null, ordered, recipe, ks, j, seed, ask_null) for j in range(n_nulls)]
-    splits = [partial(_split, ordered, full, recipe, j, seed) for j in range(n_splits)]
-    results: list[Any] = engine.run_tasks([*tasks, *splits], "evidence for k")
-    stacked = np.stack([measures for measures, _ in results[:n_nulls]])
-    table = _measure(ordered, full, results[n_nulls:], ks, seed)
+    hidings = [partial(_hiding, ordered, full.ks, recipe, j, seed) for j in range(n_splits)]
+    nulls = [partial(_on_null, ordered, recipe, ks, j, seed, ask_null) for j in range(n_nulls)]
+    splits = [partial(resample, ordered, full, recipe, split=j, seed=seed) for j in range(n_splits)]
+    # The first runs alone, and the longest soon after, so that no process waits for another in the end.
+    results: list[Any] = engine.run_tasks([*hidings, *nulls, *splits], "evidence for k")
+    on_nulls = results[n_splits : n_splits + n_nulls]
+    stacked = np.stack([measures for measures, _ in on_nulls])
+    resamples = [one for both in results[n_splits + n_nulls :] for one in both]
+    table = _measure(ordered, full, results[:n_splits], resamples, ks, seed)
     for i, measure in enumerate(MEASURES):
         table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
         table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
         table[f"{measure}_null_max"] = np.fmax.reduce(stacked[:, :, i])
-    answers = tuple(answer for _, answer in results[:n_nulls])
+    answers = tuple(answer for _, answer in on_nulls)
     return KEvidence(recipe, table, len(rows), len(rows) < X.shape[0], n_splits, n_nulls, answers)
 
 
@@ -282,22 +286,20 @@ def gain_peak(table: pd.DataFrame) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Split:
-    """What one split and one hiding say: for each k, bits gained of shape (n_ks, n_customers)."""
+class _Hiding:
+    """What one hiding says: for each k, bits gained of shape (n_ks, n_customers)."""
 
-    resamples: list[Resample]
     bits: np.ndarray
     n_hidden: np.ndarray
 
 
-def _split(X: sp.csr_array, full: FittedRecipe, recipe: Recipe, split: int, seed: int) -> _Split:
-    parts = hide(X, rng=np.random.default_rng([seed, 7, split]))
-    seen = fit_recipe(parts.seen, recipe, full.ks, seed=seed)
-    bits = np.full((len(full.ks), X.shape[0]), np.nan)
+def _hiding(X: sp.csr_array, ks: Sequence[int], recipe: Recipe, number: int, seed: int) -> _Hiding:
+    parts = hide(X, rng=np.random.default_rng([seed, 7, number]))
+    seen = fit_recipe(parts.seen, recipe, ks, seed=seed)
+    bits = np.full((len(ks), X.shape[0]), np.nan)
     for i, partition in enumerate(seen.partitions):
         bits[i] = bits_gained(parts, partition.labels, partition.k)
-    resamples = resample(X, full, recipe, split=split, seed=seed)
-    return _Split(resamples, bits, np.diff(parts.hidden.indptr))
+    return _Hiding(bits, np.diff(parts.hidden.indptr))
 
 
 def _on_null(
@@ -311,18 +313,24 @@ def _on_null(
     """Return the measures of the j-th null, of shape (n_ks, n_measures), and what else is asked."""
     null = null_of(X, j, seed=seed)
     full = fit_recipe(null, recipe, ks, seed=seed)
-    table = _measure(null, full, [_split(null, full, recipe, 0, seed)], ks, seed)
+    hidings = [_hiding(null, full.ks, recipe, 0, seed)]
+    resamples = resample(null, full, recipe, split=0, seed=seed)
+    table = _measure(null, full, hidings, resamples, ks, seed)
     return np.asarray(table[list(MEASURES)]), ask(null, full) if ask is not None else None
 
 
 def _measure(
-    X: sp.csr_array, full: FittedRecipe, splits: Sequence[_Split], ks: Sequence[int], seed: int
+    X: sp.csr_array,
+    full: FittedRecipe,
+    hidings: Sequence[_Hiding],
+    resamples: Sequence[Resample],
+    ks: Sequence[int],
+    seed: int,
 ) -> pd.DataFrame:
     """Return the measures of one matrix, indexed by k."""
     n_ks = len(full.ks)
-    resamples = [resample for split in splits for resample in split.resamples]
-    bits = np.sum([split.bits for split in splits], axis=0)
-    n_hidden = np.sum([split.n_hidden for split in splits], axis=0)
+    bits = np.sum([hiding.bits for hiding in hidings], axis=0)
+    n_hidden = np.sum([hiding.n_hidden for hiding in hidings], axis=0)
     similarities = [nan_mean(np.stack([r.jaccard[i] for r in resamples])) for i in range(n_ks)]
     strength, strength_se = _over_splits([r.prediction_strength for r in resamples])
     transfer, transfer_se = _over_splits([r.transfer_ari for r in resamples])
