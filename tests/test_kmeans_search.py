@@ -177,16 +177,19 @@ def test_swaps_find_what_lloyds_steps_cannot():
     assert found.inertia == pytest.approx(inertia_of(X, truth), rel=1e-9)
 
 
-def test_a_swap_is_given_up_once_it_does_not_promise_to_pay():
+def test_of_many_centers_a_swap_that_does_not_promise_to_pay_is_given_up(monkeypatch):
     X, truth = blobs()
     means = np.stack([X[truth == label].mean(axis=0) for label in range(4)])
     best = kmeans_search._descended(partition(X, means), 300)
-    row = int(np.flatnonzero(truth == 1)[0])
-    tried = kmeans_search._tried(best, 0, row)  # two centers in one blob, none in another
-    assert np.array_equal(tried.centers[0], best.rows.rows[row])  # no step was taken
-    row = int(np.flatnonzero(truth == 0)[0])
-    tried = kmeans_search._tried(best, 0, row)
-    assert np.allclose(tried.centers, best.centers)  # the first step leads back
+    elsewhere, here = (int(np.flatnonzero(truth == label)[0]) for label in (1, 0))
+    for many in (False, True):
+        monkeypatch.setattr(kmeans_search, "_LARGEST_STARTED", 3 if many else 4)
+        bad = kmeans_search._tried(best, 0, elsewhere)  # two centers in a blob, none in another
+        assert (
+            np.array_equal(bad.centers[0], best.rows.rows[elsewhere]) == many
+        )  # no step was taken
+        good = kmeans_search._tried(best, 0, here)
+        assert np.allclose(good.centers, best.centers)  # the first step leads back
 
 
 def test_a_partition_grown_by_several_centers_has_them_where_they_are_missing():
