@@ -482,8 +482,8 @@ def _improved_by_swaps(partition: _Partition, rng: np.random.Generator) -> _Part
 def _tried(partition: _Partition, segment: int, row: int) -> _Partition:
     """Return the partition with a center moved to a row, and Lloyd steps taken while that may pay."""
     swapped = partition.with_center_at(segment, row)
+    many = partition.k > _LARGEST_STARTED
     for promising in _PROMISING:
-        many = partition.k > _LARGEST_STARTED
         if many and swapped.inertia > partition.inertia * (1 + promising):
             break
         swapped.step()
