@@ -2,4 +2,5 @@
 
 from segcli.cli import main
 
-main(prog_name="segcli")
+if __name__ == "__main__":  # not where a process that draws loads this module
+    main(prog_name="segcli")

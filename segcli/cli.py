@@ -230,9 +230,10 @@ def explore_pca(
     if compare_weightings:
         _compare_weightings(run_dir, as_json, options)
         return
-    from segcli.stages import explore_pca as stage
+    with _drawing_beside(options["threads"]):
+        from segcli.stages import explore_pca as stage
 
-    _run(stage.run, run_dir, as_json, **options)
+        _run(stage.run, run_dir, as_json, **options)
 
 
 @main.command("explore-k")
@@ -264,9 +265,10 @@ def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
       segcli explore-k run/ --n-components 10 --k-min 5 --k-max 30 --k-step 5
     """
     _check_range_of_k(options["k_min"], options["k_max"])
-    from segcli.stages import explore_k as stage
+    with _drawing_beside(options["threads"]):
+        from segcli.stages import explore_k as stage
 
-    _run(stage.run, run_dir, as_json, **options)
+        _run(stage.run, run_dir, as_json, **options)
 
 
 @main.command()
@@ -332,9 +334,10 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
       segcli validate run/ --require supported || echo "do not use these segments"
     """
     _check_requirement(require, options["evidence"])
-    from segcli.stages import validate as stage
+    with _drawing_beside(options["threads"]):
+        from segcli.stages import validate as stage
 
-    summary = _run(stage.run, run_dir, as_json, **options)
+        summary = _run(stage.run, run_dir, as_json, **options)
     if require is not None and not summary.supported:
         click.get_current_context().exit(NOT_SUPPORTED)
 
@@ -365,9 +368,10 @@ def report(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     Example:
       segcli report run/ --top 20
     """
-    from segcli.stages import report as stage
+    with _drawing_beside(options["threads"]):
+        from segcli.stages import report as stage
 
-    _run(stage.run, run_dir, as_json, **options)
+        _run(stage.run, run_dir, as_json, **options)
 
 
 STAGES = (ingest, explore_pca, explore_k, cluster, validate, report)
@@ -401,7 +405,10 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     _check_range_of_k(options["k_min"], options["k_max"])
     _check_requirement(options["require"], options["evidence"])
     status = 0
-    with _one_session(options["engine"], options["master"]):
+    with (
+        _drawing_beside(options["threads"]),
+        _one_session(options["engine"], options["master"]),
+    ):
         for stage in STAGES:
             if not as_json:
                 click.secho(f"\n{stage.name}" if stage is not ingest else stage.name, bold=True)
@@ -499,6 +506,15 @@ def _open_engine(
 
     with SparkEngine(master or DEFAULT_MASTER, run_dir) as opened:
         yield opened
+
+
+@contextmanager
+def _drawing_beside(threads: int | None) -> Iterator[None]:
+    """Let another process load what draws, and draw, while the block loads its stage and runs it."""
+    from segcli.plots import drawing_beside
+
+    with drawing_beside(n_threads=threads):
+        yield
 
 
 def _one_session(engine: str, master: str | None) -> AbstractContextManager[Any]:

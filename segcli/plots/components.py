@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
-
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Literal
 
 from segcli.plots.figure import (
     BLUE,
@@ -17,14 +11,22 @@ from segcli.plots.figure import (
     GREY,
     INK,
     LIGHT,
+    log_percent_axis,
     new_figure,
     percent_axis,
+    percent_labels,
     whole_number_axis,
 )
 
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
 
 def explained_variance(
-    table: pd.DataFrame, weighting: str, *, suggestions: Mapping[str, int] | None = None
+    table: Mapping[str, np.ndarray], weighting: str, *, suggestions: Mapping[str, int] | None = None
 ) -> Figure:
     """Draw each component's share of the variance, the running share, and the evidence if any.
 
@@ -33,7 +35,7 @@ def explained_variance(
 
     Parameters
     ----------
-    table : DataFrame with columns component, explained_variance_ratio, cumulative and, with evidence,
+    table : ndarrays component, explained_variance_ratio, cumulative and, with evidence,
         sample_ratio, null_mean, null_limit, prediction_error, null_prediction_error
     suggestions : number of components by ``parallel_analysis`` and ``bi_cross_validation``
     """
@@ -55,28 +57,24 @@ def explained_variance(
     return figure
 
 
-def _shares_beside_null(ax: Axes, table: pd.DataFrame, suggested: int) -> None:
+def _shares_beside_null(ax: Axes, table: Mapping[str, np.ndarray], suggested: int) -> None:
     component, limit = table["component"], table["null_limit"]
-    ax.set_yscale("log")
     positive = [table[name][table[name] > 0] for name in ("sample_ratio", "null_mean")]
-    bottom = min((float(series.min()) for series in positive if len(series)), default=1e-4) / 1.5
+    bottom = min((float(shares.min()) for shares in positive if len(shares)), default=1e-4) / 1.5
     ax.fill_between(component, bottom, limit, color=LIGHT, lw=0, label="null: no segments")
     ax.plot(component, table["null_mean"], color=GREY, lw=1)
     _curve(ax, component, table["sample_ratio"], "these data")
-    ax.set_ylim(bottom=bottom)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
-    ax.yaxis.set_minor_locator(NullLocator())
+    log_percent_axis(ax, bottom)
     _mark(ax, suggested, "parallel analysis")
     _legend(ax, "upper right")
 
 
-def _running_shares(ax: Axes, table: pd.DataFrame) -> None:
+def _running_shares(ax: Axes, table: Mapping[str, np.ndarray]) -> None:
     _curve(ax, table["component"], table["cumulative"])
     ax.set_title("Cumulative share", fontsize=11, color=INK)
     for p in (10, 20, 50, 100):
-        if p <= len(table):
-            share = float(table["cumulative"].iloc[p - 1])
+        if p <= len(table["component"]):
+            share = float(table["cumulative"][p - 1])
             ax.annotate(
                 f"{p}: {share:.0%}",
                 (p, share),
@@ -89,12 +87,12 @@ def _running_shares(ax: Axes, table: pd.DataFrame) -> None:
     percent_axis(ax)
 
 
-def _held_out_errors(ax: Axes, table: pd.DataFrame, suggested: int) -> None:
+def _held_out_errors(ax: Axes, table: Mapping[str, np.ndarray], suggested: int) -> None:
     components = [0, *table["component"]]
     null, real = ([1.0, *table[name]] for name in ("null_prediction_error", "prediction_error"))
     _curve(ax, components, null, "null: no segments", GREY)
     _curve(ax, components, real, "these data")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 * error:g}%"))
+    percent_labels(ax)
     ax.set_title("Error of predicting held-out blocks", fontsize=11, color=INK)
     ax.set_xlabel("components used (none: the items' means)")
     _mark(ax, suggested, "bi-cross-validation")

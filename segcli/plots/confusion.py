@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from segcli.numerics.agreement import Agreement
 from segcli.plots.figure import INK, new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _MOST_CELLS_WITH_NUMBERS = 12
+
+# Inches: the side of a panel, and what is left, below, above, between and right of panels.
+_SIDE, _LEFT, _BOTTOM, _TOP, _BETWEEN, _RIGHT = 4.45, 0.75, 0.7, 0.45, 0.7, 1.25
 
 
 def confusion_matrix(evaluations: Mapping[str, Agreement]) -> Figure:
     """Draw one panel per evaluation: rows are cluster labels, shaded by the share of the row."""
-    figure, axes = new_figure(5.2 * len(evaluations) + 0.8, 5.7, len(evaluations))
+    n = len(evaluations)
+    width = _LEFT + n * _SIDE + (n - 1) * _BETWEEN + _RIGHT
+    height = _BOTTOM + _SIDE + _TOP
+    placed = {
+        "left": _LEFT / width,
+        "right": 1 - _RIGHT / width,
+        "bottom": _BOTTOM / height,
+        "top": 1 - _TOP / height,
+        "wspace": _BETWEEN / _SIDE,
+    }
+    figure, axes = new_figure(width, height, n, placed=placed)
     for ax, (name, result) in zip(axes, evaluations.items(), strict=True):
         counts = result.confusion
         k = len(counts)
@@ -43,5 +59,8 @@ def confusion_matrix(evaluations: Mapping[str, Agreement]) -> Figure:
                         color="white" if dark else INK,
                     )
     axes[0].set_ylabel("segment")
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the segment's customers")
+    bar = figure.add_axes(
+        ((width - 0.95) / width, (_BOTTOM + 0.4) / height, 0.18 / width, (_SIDE - 0.8) / height)
+    )
+    figure.colorbar(image, cax=bar, label="share of the segment's customers")
     return figure

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import pandas as pd
-from matplotlib.figure import Figure
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from segcli.plots.figure import BLUE, INK, ORANGE, new_figure, percent_axis, whole_number_axis
 
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
 
-def inertia(table: pd.DataFrame, n_components: int, weighting: str) -> Figure:
+
+def inertia(table: Mapping[str, np.ndarray], n_components: int, weighting: str) -> Figure:
     """Draw inertia by k, as a share of the total variance of the same space, in both spaces.
 
     Parameters
     ----------
-    table : DataFrame with columns k, inertia_reduced_share, inertia_full_share
+    table : ndarrays k, inertia_reduced_share, inertia_full_share
     """
     figure, (ax,) = new_figure(7.5, 4.4)
     curves = [

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from segcli.plots.figure import BLUE, GREEN, GREY, INK, new_figure, whole_number_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _PANELS = (
     (
@@ -26,7 +28,7 @@ _PANELS = (
 
 
 def k_evidence(
-    table: pd.DataFrame,
+    table: Mapping[str, np.ndarray],
     *,
     thresholds: dict[str, float],
     supported: Sequence[int],
@@ -37,7 +39,7 @@ def k_evidence(
 
     Parameters
     ----------
-    table : DataFrame with a column ``k`` and, for each measure, ``<measure>``, ``<measure>_null`` and
+    table : ndarrays: ``k`` and, for each measure, ``<measure>``, ``<measure>_null`` and
         perhaps ``<measure>_se``
     thresholds : what a measure must reach, drawn as a dashed line
     n_silhouette : customers that the silhouette compares with one another
@@ -68,7 +70,7 @@ def k_evidence(
     return figure
 
 
-def _curve(ax: Axes, table: pd.DataFrame, measure: str) -> None:
+def _curve(ax: Axes, table: Mapping[str, np.ndarray], measure: str) -> None:
     k, real, null = table["k"], table[measure], table[f"{measure}_null"]
     if f"{measure}_se" in table:
         error = table[f"{measure}_se"]
@@ -78,7 +80,8 @@ def _curve(ax: Axes, table: pd.DataFrame, measure: str) -> None:
     if measure == "jaccard_mean":
         ax.plot(k, table["jaccard_min"], ":", color=BLUE, lw=1.2)
         ax.plot(k, table["jaccard_min_null"], ":", color=GREY, lw=1)
-    lows = [series.min() for series in (real, null) if not series.isna().all()]
-    ax.set_ylim(bottom=min(0.0, *lows) if lows else 0.0)
+    defined = np.concatenate([real, null])
+    defined = defined[~np.isnan(defined)]
+    ax.set_ylim(bottom=min(0.0, defined.min(initial=0.0)))
     if measure != "held_out_gain":
-        ax.set_ylim(top=1.0 if np.nanmax([real.max(), null.max()]) > 0.5 else None)
+        ax.set_ylim(top=1.0 if defined.max(initial=0.0) > 0.5 else None)

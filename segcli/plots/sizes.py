@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from segcli.plots.figure import BLUE, INK, LIGHT, new_figure, percent_axis
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def segment_sizes(summary: pd.DataFrame) -> Figure:
+
+def segment_sizes(customers: np.ndarray, interactions: np.ndarray) -> Figure:
     """Draw each segment's share of the customers beside its share of the interactions.
 
     Parameters
     ----------
-    summary : DataFrame with columns segment, share, interactions_share
+    customers, interactions : ndarray of shape (k,), shares, 0 to 1
     """
-    figure, (ax,) = new_figure(max(6.0, 0.35 * len(summary) + 2.5), 3.8)
-    positions = np.arange(len(summary))
-    ax.bar(positions - 0.2, summary["share"], 0.4, color=BLUE, label="customers")
-    ax.bar(positions + 0.2, summary["interactions_share"], 0.4, color=LIGHT, label="interactions")
-    ax.set_xticks(positions, [str(segment) for segment in summary["segment"]])
+    k = len(customers)
+    figure, (ax,) = new_figure(max(6.0, 0.35 * k + 2.5), 3.8)
+    positions = np.arange(k)
+    ax.bar(positions - 0.2, customers, 0.4, color=BLUE, label="customers")
+    ax.bar(positions + 0.2, interactions, 0.4, color=LIGHT, label="interactions")
+    ax.set_xticks(positions, [str(segment) for segment in range(k)])
     ax.set_xlabel("segment")
     ax.set_ylabel("share")
     percent_axis(ax)

@@ -172,6 +172,7 @@ def run(
         )
         inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)
         table = k_scores_table(reduced, fits_reduced, inertia_full)
+        curves = plots.draw(plots.inertia, plots.columns(table), n_components, pca.weighting.name)
         level, no_evidence = evidence_level(evidence, matrix, ks)
         document = None
         if level is not None:
@@ -197,17 +198,17 @@ def run(
                 how="left",
             )
             stage.save(K_VERDICT, document)
-            plot = plots.k_evidence(
-                table,
+            plot = plots.draw(
+                plots.k_evidence,
+                plots.columns(table),
                 thresholds={"jaccard_mean": LEAST_STABILITY, "transfer_ari": LEAST_TRANSFER},
                 supported=found.supported,
                 recommended=found.recommended,
                 n_silhouette=document["n_silhouette"],
             )
-            stage.save(K_EVIDENCE_PLOT, plots.png(plot))
+            stage.save(K_EVIDENCE_PLOT, plot.png())
         stage.save(K_SCORES, table)
-        curves = plots.inertia(table, n_components, pca.weighting.name)
-        stage.save(INERTIA_PLOT, plots.png(curves))
+        stage.save(INERTIA_PLOT, curves.png())
         return KExploration(
             n_components=n_components,
             weighting=pca.weighting.name,

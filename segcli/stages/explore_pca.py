@@ -201,10 +201,6 @@ def run(
         weighted = weigh(X, fitted)
         pca = fit_pca(weighted, fitted, n_components, item_ranks=ranks.items, seed=seed)
         _check_rank(pca, max_components)
-        faces = describe_components(
-            score(weighted, pca), pca.loadings, matrix, item_ranks=ranks.items
-        )
-        names = items["name"].where(items["name"] != "", items["item"])
         gathered = None
         if level is not None:
             gathered = gather_component_evidence(
@@ -220,11 +216,20 @@ def run(
             )
             stage.save(COMPONENTS_VERDICT, verdict_document(gathered))
         table = explained_variance_table(pca, gathered)
+        plot = plots.draw(
+            plots.explained_variance,
+            plots.columns(table),
+            weighting,
+            suggestions=_suggestions(gathered),
+        )
+        faces = describe_components(
+            score(weighted, pca), pca.loadings, matrix, item_ranks=ranks.items
+        )
+        names = items["name"].where(items["name"] != "", items["item"])
         stage.save(PCA_MODEL, pca)
         stage.save(EXPLAINED_VARIANCE, table)
         stage.save(COMPONENTS, components_table(faces, names))
-        plot = plots.explained_variance(table, weighting, suggestions=_suggestions(gathered))
-        stage.save(EXPLAINED_VARIANCE_PLOT, plots.png(plot))
+        stage.save(EXPLAINED_VARIANCE_PLOT, plot.png())
         return PCAExploration(
             weighting=weighting,
             n_components=pca.n_components,

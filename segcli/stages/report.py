@@ -107,6 +107,12 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
         seed = stage.record_of("cluster").seed or 0
         n_rounds = choose_level(evidence, ROUNDS, None)[0] or 0
         profiles = profile_segments(X, labels, k)
+        activity = np.diff(matrix.indptr)
+        sizes_plot = plots.draw(
+            plots.segment_sizes,
+            profiles.sizes / len(labels),
+            interactions_by_segment(activity, labels, k) / max(activity.sum(), 1),
+        )
         described = describe_segments(
             matrix,
             profiles,
@@ -138,19 +144,18 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
         typical = typical_customers_table(segments, k, matrix, described, ranks)
         summary = segment_summary_table(
             profiles,
-            np.diff(matrix.indptr),
+            activity,
             segments,
             listed=_having_any(X, described.characteristic, labels),
             names=_names(characteristic, k),
             grades=_grades(validation, clustering, k),
         )
-        sizes_plot = plots.png(plots.segment_sizes(summary))
         stage.save(TOP_ITEMS, top_items)
         stage.save(CHARACTERISTIC_ITEMS, characteristic)
         stage.save(TYPICAL_CUSTOMERS, typical)
         stage.save(SEGMENT_SUMMARY, summary)
         stage.save(REPORT_TEXT, prototype_text(profiles, top_items))
-        stage.save(SEGMENT_SIZES_PLOT, sizes_plot)
+        stage.save(SEGMENT_SIZES_PLOT, sizes_plot.png())
         found = Report(
             k=k,
             top=n_top,
@@ -168,7 +173,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
                     n_items=matrix.shape[1],
                     n_interactions=int(matrix.nnz),
                     n_unassigned=found.n_unassigned,
-                    median_interactions=float(np.median(np.diff(matrix.indptr))),
+                    median_interactions=float(np.median(activity)),
                 ),
                 tables=page.Tables(
                     summary=found.segments,
@@ -185,7 +190,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
                 weighting=recipe.weighting,
                 n_components=recipe.n_components,
                 parameters=_parameters(stage),
-                pictures=_pictures(stage, sizes_plot),
+                pictures=_pictures(stage, sizes_plot.png()),
             ),
         )
     return Report(**{**vars(found), "wrote": tuple(stage.writes)})
@@ -298,6 +303,12 @@ def typical_customers_table(
     return pd.DataFrame(rows, columns=columns)
 
 
+def interactions_by_segment(activity: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Return how many distinct items each segment's customers have, added up, shape (k,)."""
+    assigned = labels >= 0
+    return np.bincount(labels[assigned], activity[assigned], minlength=k).astype(np.int64)
+
+
 def segment_summary_table(
     profiles: Profiles,
     activity: np.ndarray,
@@ -320,7 +331,7 @@ def segment_summary_table(
     frame = segments.assign(activity=activity)
     grouped = frame[frame["segment"] >= 0].groupby("segment", sort=True)
     everyone = range(k)  # a segment may be left without customers
-    interactions = grouped["activity"].sum().reindex(everyone, fill_value=0)
+    interactions = interactions_by_segment(activity, segments["segment"].to_numpy(), k)
     membership = (
         grouped["membership"].mean().reindex(everyone).to_numpy()
         if "membership" in frame
@@ -331,8 +342,8 @@ def segment_summary_table(
             "segment": np.arange(k),
             "customers": profiles.sizes,
             "share": profiles.sizes / len(segments),
-            "interactions": interactions.to_numpy(),
-            "interactions_share": (interactions / max(activity.sum(), 1)).to_numpy(),
+            "interactions": interactions,
+            "interactions_share": interactions / max(activity.sum(), 1),
             "median_interactions": grouped["activity"].median().reindex(everyone).to_numpy(),
             "total_value": profiles.totals.sum(axis=1),
             "mean_distance": grouped["distance"].mean().reindex(everyone).to_numpy(),

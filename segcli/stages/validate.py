@@ -138,6 +138,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         evaluations = evaluate_naive_bayes(
             blocks, labels, k, customer_ranks=ranks.customers, seed=seed
         )
+        plot = plots.draw(plots.confusion_matrix, evaluations)
         level, no_evidence = evidence_level(evidence, matrix, [k])
         gathered = (
             _gather(engine, matrix, recipe, k, ranks, level, seed) if level is not None else None
@@ -157,7 +158,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             wrote=(),
         )
         stage.save(CONFUSION_MATRIX, confusion_table(evaluations))
-        stage.save(CONFUSION_PLOT, plots.png(plots.confusion_matrix(evaluations)))
+        stage.save(CONFUSION_PLOT, plot.png())
         stage.save(VALIDATION, found.document())
     return Validation(**{**vars(found), "wrote": tuple(stage.writes)})
 

@@ -1,0 +1,153 @@
+"""Draw pictures in a process of its own, while the stage that needs them goes on.
+
+matplotlib takes longer to load than most stages take to work, and drawing holds the interpreter. A
+second process does both on another core. What it draws is the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from segcli.plots.figure import new_figure, png
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+
+class Drawing:
+    """A picture that is being drawn."""
+
+    def __init__(self, draw: Callable[[], bytes], helper: Helper | None) -> None:
+        self._draw = draw
+        self._helper = helper
+        self._png: bytes | None = None
+
+    def png(self) -> bytes:
+        """Return the picture as PNG bytes, once it is drawn."""
+        if self._png is None:
+            drawn = self._helper.receive() if self._helper else None
+            self._png = self._draw() if drawn is None else drawn
+        return self._png
+
+
+class Helper:
+    """A process that draws, one picture after the other."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, its_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(its_end,), daemon=True)
+        with _interrupts_held():
+            self._process.start()
+        its_end.close()
+        self._last: Drawing | None = None
+
+    def start(self, draw: Callable[[], bytes]) -> Drawing:
+        """Let it draw a picture, once the one before is done: two that both send would wait for ever."""
+        if self._last is not None:
+            self._last.png()
+        try:
+            self._connection.send(draw)
+        except OSError:
+            return Drawing(draw, None)
+        self._last = Drawing(draw, self)
+        return self._last
+
+    def receive(self) -> bytes | None:
+        """Return the picture asked for last; None if the process has died."""
+        try:
+            drawn: bytes = self._connection.recv()
+        except (EOFError, OSError):
+            return None
+        return drawn
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+
+_helper: ContextVar[Helper | None] = ContextVar("helper", default=None)
+
+
+@contextmanager
+def drawing_beside(*, n_threads: int | None = None) -> Iterator[None]:
+    """Draw in another process within the block, if there is a core for it.
+
+    Parameters
+    ----------
+    n_threads : how many threads may work in all; every core if None
+    """
+    if _helper.get() is not None or (n_threads or _n_cores()) < 2:
+        yield
+        return
+    helper = Helper()
+    token = _helper.set(helper)
+    try:
+        yield
+    finally:
+        _helper.reset(token)
+        helper.stop()
+
+
+def columns(table: pd.DataFrame) -> Mapping[str, np.ndarray]:
+    """Return the columns of a table by name: the process that draws need not load pandas."""
+    return {str(name): table[name].to_numpy() for name in table}
+
+
+def draw(picture: Callable[P, Figure], *args: P.args, **kwargs: P.kwargs) -> Drawing:
+    """Begin to draw a picture: a function of `segcli.plots`, and what it takes."""
+    work = partial(_draw, picture, *args, **kwargs)
+    helper = _helper.get()
+    return Drawing(work, None) if helper is None else helper.start(work)
+
+
+def _draw(picture: Callable[..., Figure], *args: Any, **kwargs: Any) -> bytes:
+    return png(picture(*args, **kwargs))
+
+
+def _serve(requests: Connection) -> None:
+    """Draw what is asked for, until nobody is there to ask."""
+    figure, (ax,) = new_figure(1, 1)
+    ax.set_title("fonts are looked up for the first text")
+    png(figure)
+    while True:
+        try:
+            work = requests.recv()
+            requests.send(work())
+        except (EOFError, OSError):
+            return
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back within the block; a process that is started there never hears it.
+
+    It would write a traceback; the one that it works for ends it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
