@@ -233,11 +233,12 @@ def test_what_was_found_for_these_rows_is_not_sought_again(monkeypatch):
     X = heavy_tailed(200)
     sample = Sample(X, np.ones(200))
     curve = search_every_k(sample, [2, 4, 6], 3, 0)
-    (same,) = search_every_k(Sample(X.copy(), np.ones(200)), [4], 3, 0)
+    same, between = search_every_k(Sample(X.copy(), np.ones(200)), [4, 5], 3, 0)
     assert np.array_equal(same, curve[1])
     assert len(sought) == 1
+    assert np.array_equal(between, *search(sample, range(1, 6), [5], 3, 0))
     asked_anew = [
-        (sample, [5], 3, 0),
+        (sample, [7], 3, 0),
         (sample, [4], 2, 0),
         (sample, [4], 3, 1),
         (Sample(X, np.full(200, 2.0)), [4], 3, 0),

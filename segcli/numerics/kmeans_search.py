@@ -150,16 +150,17 @@ def search(
 def search_every_k(sample: Sample, ks: Sequence[int], n_starts: int, seed: int) -> list[np.ndarray]:
     """Return what `search` finds for ``ks`` when it goes through every k from 1 on.
 
-    What was found last is kept, since `segcli run` asks twice, in explore-k and in cluster: a k's
-    centers do not depend on which others are asked for.
+    What was found last is kept, for every k on the way: `segcli run` asks twice, in explore-k and in
+    cluster, and a k's centers do not depend on which others are asked for.
     """
     key = (sample.digest(), n_starts, seed)
     if not set(ks) <= _FOUND.get(key, {}).keys():
-        found = search(sample, range(1, max(ks) + 1), ks, n_starts, seed)
+        path = range(1, max(ks) + 1)
+        found = search(sample, path, path, n_starts, seed)
         for centers in found:
             centers.setflags(write=False)
         _FOUND.clear()
-        _FOUND[key] = dict(zip(ks, found, strict=True))
+        _FOUND[key] = dict(zip(path, found, strict=True))
     return [_FOUND[key][k] for k in ks]
 
 

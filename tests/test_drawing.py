@@ -1,0 +1,97 @@
+"""Pictures drawn by another process are the pictures drawn here, whatever becomes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segcli import plots
+from segcli.plots import drawing
+
+SIZES = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
+CURVE = {
+    "k": np.array([2, 3, 5]),
+    "inertia_reduced_share": np.array([0.8, 0.6, 0.4]),
+    "inertia_full_share": np.array([0.95, 0.9, 0.85]),
+}
+
+
+@pytest.fixture
+def helper(monkeypatch):
+    """Let another process draw, on a machine with one core too."""
+    monkeypatch.setattr(drawing, "_n_cores", lambda: 2)
+    with plots.drawing_beside():
+        yield drawing._helper.get()
+
+
+def test_the_bytes_are_the_same(helper):
+    curve = plots.draw(plots.inertia, CURVE, 10, "raw")
+    sizes = plots.draw(plots.segment_sizes, *SIZES)
+    assert sizes.png() == plots.png(plots.segment_sizes(*SIZES))
+    assert curve.png() == curve.png() == plots.png(plots.inertia(CURVE, 10, "raw"))
+
+
+def test_a_process_that_is_killed_leaves_the_drawing_to_this_one(helper):
+    drawn = plots.draw(plots.segment_sizes, *SIZES)
+    os.kill(helper._process.pid, signal.SIGKILL)
+    helper._process.join()
+    later = plots.draw(plots.inertia, CURVE, 10, "raw")
+    assert drawn.png() == plots.png(plots.segment_sizes(*SIZES))
+    assert later.png() == plots.png(plots.inertia(CURVE, 10, "raw"))
+
+
+def test_what_cannot_be_drawn_is_an_error_of_this_process(helper, capfd):
+    with pytest.raises(KeyError, match="k"):
+        plots.draw(plots.inertia, {}, 10, "raw").png()
+
+
+def test_the_process_ends_with_the_block(monkeypatch):
+    monkeypatch.setattr(drawing, "_n_cores", lambda: 2)
+    with plots.drawing_beside():
+        process = drawing._helper.get()._process
+        with plots.drawing_beside():
+            assert drawing._helper.get()._process is process
+        assert process.is_alive()
+    assert process.exitcode == -signal.SIGKILL
+    assert drawing._helper.get() is None
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, None), (2, 1)])
+def test_one_core_is_not_shared_with_another_process(monkeypatch, cores, threads):
+    monkeypatch.setattr(drawing, "_n_cores", lambda: cores)
+    with plots.drawing_beside(n_threads=threads):
+        assert drawing._helper.get() is None
+        assert plots.draw(plots.segment_sizes, *SIZES).png().startswith(b"\x89PNG")
+
+
+def test_nothing_is_left_running_when_the_command_is_killed():
+    """The process reads from a pipe that closes with whoever asked."""
+    program = (
+        "import time; from segcli import plots; from segcli.plots import drawing;"
+        "drawing._n_cores = lambda: 2;"
+        "helper = drawing.Helper(); print(helper._process.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as command:
+        assert int(command.stdout.readline()) > 0
+        command.kill()
+        command.communicate(timeout=30)  # until the last process that inherited stdout is gone
+
+
+def test_stages_load_no_matplotlib():
+    program = (
+        "import sys; from segcli.stages import explore_pca, explore_k, validate, report;"
+        "sys.exit('matplotlib' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_columns_of_a_table_are_arrays():
+    table = pd.DataFrame({"k": [2, 3], "share": [0.5, np.nan]})
+    columns = plots.columns(table)
+    assert list(columns) == ["k", "share"]
+    assert columns["k"].tolist() == [2, 3]
+    assert np.isnan(columns["share"][1])
