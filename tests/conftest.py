@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from segcli.engine import LocalEngine, single_threaded_blas
 from segcli.engine.session import find_java
 from segcli.errors import ResourceError
+from segcli.plots import drawing
 
 ML100K = Path(__file__).parents[2] / "shared" / "data" / "ml-100k" / "u.data"
 
@@ -17,6 +18,14 @@ ML100K = Path(__file__).parents[2] / "shared" / "data" / "ml-100k" / "u.data"
 @pytest.fixture(scope="session", autouse=True)
 def _one_blas_thread():
     with single_threaded_blas():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _draw_here():
+    """Draw in the process of the tests, which has loaded matplotlib, and not in one more per command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_n_cores", lambda: 1)
         yield
 
 
