@@ -1,6 +1,5 @@
 """Pictures drawn by another process are the pictures drawn here, whatever becomes of it."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -37,8 +36,8 @@ def test_the_bytes_are_the_same(helper):
 
 def test_a_process_that_is_killed_leaves_the_drawing_to_this_one(helper):
     drawn = plots.draw(plots.segment_sizes, *SIZES)
-    os.kill(helper._process.pid, signal.SIGKILL)
-    helper._process.join()
+    helper._process.kill()
+    helper._process.wait()
     later = plots.draw(plots.inertia, CURVE, 10, "raw")
     assert drawn.png() == plots.png(plots.segment_sizes(*SIZES))
     assert later.png() == plots.png(plots.inertia(CURVE, 10, "raw"))
@@ -55,8 +54,8 @@ def test_the_process_ends_with_the_block(monkeypatch):
         process = drawing._helper.get()._process
         with plots.drawing_beside():
             assert drawing._helper.get()._process is process
-        assert process.is_alive()
-    assert process.exitcode == -signal.SIGKILL
+        assert process.poll() is None
+    assert process.returncode == -signal.SIGKILL
     assert drawing._helper.get() is None
 
 
@@ -79,6 +78,30 @@ def test_nothing_is_left_running_when_the_command_is_killed():
         assert int(command.stdout.readline()) > 0
         command.kill()
         command.communicate(timeout=30)  # until the last process that inherited stdout is gone
+
+
+def test_a_script_without_a_main_guard_may_draw_beside(tmp_path):
+    """Processes of multiprocessing would run the whole script again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np; from segcli import plots; from segcli.plots import drawing\n"
+        "print('once', flush=True); drawing._n_cores = lambda: 2\n"
+        "with plots.drawing_beside():\n"
+        "    assert drawing._helper.get() is not None\n"
+        "    plots.draw(plots.segment_sizes, np.ones(1), np.ones(1)).png()\n"
+    )
+    command = [sys.executable, script]
+    ran = subprocess.run(command, capture_output=True, check=True, timeout=60, text=True)
+    assert (ran.stdout, ran.stderr) == ("once\n", "")
+
+
+def test_modules_in_the_working_directory_are_not_taken_for_the_library(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "_n_cores", lambda: 2)
+    (tmp_path / "pickle.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    with plots.drawing_beside():
+        assert plots.draw(plots.segment_sizes, *SIZES).png().startswith(b"\x89PNG")
+        assert drawing._helper.get()._process.poll() is None
 
 
 def test_stages_load_no_matplotlib():

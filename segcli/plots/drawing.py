@@ -6,11 +6,12 @@ second process does both on another core. What it draws is the same, bit for bit
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -18,8 +19,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from segcli.plots.figure import new_figure, png
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
@@ -47,20 +46,25 @@ class Helper:
     """A process that draws, one picture after the other."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, its_end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(its_end,), daemon=True)
-        with _interrupts_held():
-            self._process.start()
-        its_end.close()
+        # Not multiprocessing's: it would load the caller's main module, which may be anything. In a
+        # session of its own the process never hears Ctrl-C; it ends with the pipe that it reads from.
+        start = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", start],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
         self._last: Drawing | None = None
 
     def start(self, draw: Callable[[], bytes]) -> Drawing:
         """Let it draw a picture, once the one before is done: two that both send would wait for ever."""
         if self._last is not None:
             self._last.png()
+        requests = self._process.stdin
         try:
-            self._connection.send(draw)
+            pickle.dump(draw, requests)  # type: ignore[arg-type]
+            requests.flush()  # type: ignore[union-attr]
         except OSError:
             return Drawing(draw, None)
         self._last = Drawing(draw, self)
@@ -69,16 +73,18 @@ class Helper:
     def receive(self) -> bytes | None:
         """Return the picture asked for last; None if the process has died."""
         try:
-            drawn: bytes = self._connection.recv()
-        except (EOFError, OSError):
+            drawn: bytes = pickle.load(self._process.stdout)  # type: ignore[arg-type]
+        except (EOFError, OSError, pickle.UnpicklingError):
             return None
         return drawn
 
     def stop(self) -> None:
         """End the process, whatever it does."""
         self._process.kill()
-        self._process.join()
-        self._connection.close()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what was not yet written cannot be any more
+                pipe.close()  # type: ignore[union-attr]
 
 
 _helper: ContextVar[Helper | None] = ContextVar("helper", default=None)
@@ -120,33 +126,20 @@ def _draw(picture: Callable[..., Figure], *args: Any, **kwargs: Any) -> bytes:
     return png(picture(*args, **kwargs))
 
 
-def _serve(requests: Connection) -> None:
-    """Draw what is asked for, until nobody is there to ask."""
+def serve() -> None:
+    """Draw what standard input asks for, until nobody is there to ask: what the process does."""
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # nothing else may come between the answers
     figure, (ax,) = new_figure(1, 1)
     ax.set_title("fonts are looked up for the first text")
     png(figure)
     while True:
         try:
-            work = requests.recv()
-            requests.send(work())
-        except (EOFError, OSError):
+            draw = pickle.load(requests)
+        except EOFError:
             return
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back within the block; a process that is started there never hears it.
-
-    It would write a traceback; the one that it works for ends it.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        pickle.dump(draw(), answers)
+        answers.flush()
 
 
 def _n_cores() -> int:
