@@ -158,6 +158,13 @@ class TestProcesses:
         assert here == os.getpid()
         assert os.getpid() not in there
 
+    def test_tasks_on_many_interactions_start_in_processes_at_once(self):
+        tasks = [os.getpid] * 2
+        both = LocalEngine(2).run_tasks(tasks, "processes", n_interactions=local.MANY)
+        assert os.getpid() not in both
+        here = LocalEngine(1).run_tasks(tasks, "processes", n_interactions=local.MANY)
+        assert here == [os.getpid()] * 2
+
     def test_an_error_in_a_process_comes_through(self, monkeypatch):
         monkeypatch.setattr(local, "LONG", 0)
         tasks = [partial(talkative, 1), partial(talkative, 2), partial(refuse, 3)]

@@ -10,7 +10,7 @@ from sklearn.naive_bayes import MultinomialNB
 from segcli.engine import LocalEngine
 from segcli.numerics.activity import activity_share, log_activity
 from segcli.numerics.agreement import Agreement
-from segcli.numerics.evidence import MEASURES, KEvidence, null_of
+from segcli.numerics.evidence import MEASURES, KEvidence
 from segcli.numerics.judgement import (
     N_FOLDS,
     WORDS,
@@ -22,6 +22,7 @@ from segcli.numerics.judgement import (
     smaller_ks,
 )
 from segcli.numerics.naive_bayes import stratified_folds
+from segcli.numerics.nulls import null_of
 from segcli.numerics.recipe import Recipe, fit_recipe
 
 DESIGN = DESIGNS["equal, uneven, counts"]

@@ -68,8 +68,14 @@ class Engine(Protocol):
     def blocks(self, matrix: Matrix) -> Blocks:
         """Return ``matrix`` as blocks whose bounds depend on its content alone."""
 
-    def run_tasks(self, tasks: Sequence[Callable[[], Result]], what: str) -> list[Result]:
+    def run_tasks(
+        self, tasks: Sequence[Callable[[], Result]], what: str, *, n_interactions: int = 0
+    ) -> list[Result]:
         """Return what each task returns, in order; tell progress of ``what`` as they end.
 
         Tasks may run in other processes: they can be pickled, and change nothing but their result.
+
+        Parameters
+        ----------
+        n_interactions : how many a task works on, if that says how long it takes
         """

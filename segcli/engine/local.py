@@ -37,6 +37,9 @@ ENTRIES_PER_COLUMN = 16
 LONG = 4.0
 """Seconds of tasks that are worth starting processes for, which takes one or two."""
 
+MANY = 300_000
+"""Interactions on which a task takes about a second or more: that is known before the first has run."""
+
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
@@ -61,20 +64,26 @@ class LocalEngine:
         """Return ``matrix`` as blocks of ``block_entries`` stored entries or somewhat more."""
         return LocalBlocks(matrix, cut(matrix, self.block_entries), self.n_threads or _n_cores())
 
-    def run_tasks(self, tasks: Sequence[Callable[[], Result]], what: str) -> list[Result]:
+    def run_tasks(
+        self, tasks: Sequence[Callable[[], Result]], what: str, *, n_interactions: int = 0
+    ) -> list[Result]:
         """Return what each task returns, in order: long ones in processes, else one after another."""
         results: list[Result] = []
-        for result in self._run(tasks):
+        for result in self._run(tasks, n_interactions):
             results.append(result)
             progress.report(what, len(results), len(tasks))
         return results
 
-    def _run(self, tasks: Sequence[Callable[[], Result]]) -> Iterator[Result]:
-        begun = time.monotonic()
-        yield from map(alone, tasks[:1])
-        rest = tasks[1:]
-        n_processes = min(self.n_threads or _n_cores(), len(rest))
-        if n_processes <= 1 or (time.monotonic() - begun) * len(rest) < LONG:
+    def _run(self, tasks: Sequence[Callable[[], Result]], n_interactions: int) -> Iterator[Result]:
+        n_threads, rest = self.n_threads or _n_cores(), tasks
+        if n_interactions < MANY or n_threads == 1:
+            begun = time.monotonic()
+            yield from map(alone, tasks[:1])
+            rest = tasks[1:]
+            if (time.monotonic() - begun) * len(rest) < LONG:
+                n_threads = 1
+        n_processes = min(n_threads, len(rest))
+        if n_processes <= 1:
             yield from map(alone, rest)
             return
         parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from segcli import progress
 from segcli.engine.blocks import Blocks, Result
-from segcli.engine.local import BLOCK_ENTRIES, LONG, LocalEngine, alone, cut
+from segcli.engine.local import BLOCK_ENTRIES, LONG, MANY, LocalEngine, alone, cut
 from segcli.engine.places import is_mapped, lay_out, n_entries
 from segcli.engine.rows import Matrix
 from segcli.engine.scratch import FOLDER, Scratch, Writer, loads
@@ -146,19 +146,24 @@ class SparkEngine:
         place = lay_out(matrix, self.scratch)
         return SparkBlocks(place, cut(matrix, self.block_entries), self)
 
-    def run_tasks(self, tasks: Sequence[Callable[[], Result]], what: str) -> list[Result]:
+    def run_tasks(
+        self, tasks: Sequence[Callable[[], Result]], what: str, *, n_interactions: int = 0
+    ) -> list[Result]:
         """Return what each task returns, in order: long ones on the cluster, else here."""
 
         def tell(n: int) -> None:
             progress.report(what, n, len(tasks))
 
-        begun = time.monotonic()
-        results = [_counted(task, tell, n + 1) for n, task in enumerate(tasks[:1])]
-        rest = tasks[1:]
-        if (time.monotonic() - begun) * len(rest) < LONG:
-            return results + [_counted(task, tell, n + 2) for n, task in enumerate(rest)]
+        results, rest = [], tasks
+        if n_interactions < MANY:
+            begun = time.monotonic()
+            results = [_counted(task, tell, n + 1) for n, task in enumerate(tasks[:1])]
+            rest = tasks[1:]
+            if (time.monotonic() - begun) * len(rest) < LONG:
+                return results + [_counted(task, tell, n + 2) for n, task in enumerate(rest)]
+        n_here = len(results)
         work = _Tasks(tuple(rest))
-        with self.collecting(work, len(rest), lambda n: tell(n + 1)) as found:
+        with self.collecting(work, len(rest), lambda n: tell(n_here + n)) as found:
             return results + found
 
     def collecting(

@@ -22,7 +22,7 @@ one-standard-error rule).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -217,23 +217,22 @@ def gather_component_evidence(
         msg = "all customers have the same values for the same items: there is nothing to segment."
         raise ChoiceError(msg)
 
-    nulls = [partial(_null, sample, weighting, j, seed) for j in range(n_nulls)]
     null_ratios = np.zeros((n_nulls, len(ratios)))
-    tasks = [partial(_null_ratios, null, len(ratios), seed) for null in nulls]
-    for j, found in enumerate(engine.run_tasks(tasks, "components of the null")):
+    tasks = [
+        partial(_on_null, sample, weighting, j, len(ratios), seed, kept=j == n_nulls - 1)
+        for j in range(n_nulls)
+    ]
+    made = engine.run_tasks(tasks, "components of the null", n_interactions=sample.nnz)
+    for j, (found, _) in enumerate(made):
         null_ratios[j, : len(found)] = found
-
-    def validate(matrix: Deflated) -> BiCrossValidation:
-        return bi_cross_validate(
-            matrix,
-            ranks=ranks_by_position(sample),
-            n_components=len(ratios),
-            n_folds=n_folds,
-            seed=seed,
-            engine=engine,
-        )
-
-    null_prediction, prediction = validate(nulls[-1]()), validate(weighted)
+    null_prediction, prediction = bi_cross_validate_all(
+        [next(null for _, null in made if null is not None), weighted],
+        ranks=ranks_by_position(sample),
+        n_components=len(ratios),
+        n_folds=n_folds,
+        seed=seed,
+        engine=engine,
+    )
     n_parallel = count_leading(ratios, null_limit(null_ratios))
     recommended, reason = recommend(
         n_parallel, prediction.n_components, len(ratios), more=n_components < limit
@@ -359,12 +358,52 @@ def bi_cross_validate(
     ----------
     Owen & Perry (2009), Ann. Appl. Stat. 3, 564-594, doi:10.1214/08-AOAS227, equation 3.1.
     """
-    totals = np.zeros(n_folds)
-    errors = np.zeros((n_folds, n_components + 1))
-    rngs = [np.random.default_rng([seed, _PURPOSE, 3, fold]) for fold in range(n_folds)]
-    folds = [partial(_fold_errors, weighted, ranks, n_components, rng) for rng in rngs]
-    for fold, result in enumerate(engine.run_tasks(folds, "bi-cross-validation")):
-        totals[fold], found = result
+    return bi_cross_validate_all(
+        [weighted],
+        ranks=ranks,
+        n_components=n_components,
+        n_folds=n_folds,
+        seed=seed,
+        engine=engine,
+    )[0]
+
+
+def bi_cross_validate_all(
+    matrices: Sequence[Deflated],
+    *,
+    ranks: Ranks,
+    n_components: int,
+    n_folds: int,
+    seed: int,
+    engine: Engine = ONE_THREAD,
+) -> list[BiCrossValidation]:
+    """Return what `bi_cross_validate` says of each of some matrices of one shape, on the same folds."""
+    folds = [
+        partial(
+            _fold_errors,
+            weighted,
+            ranks,
+            n_components,
+            np.random.default_rng([seed, _PURPOSE, 3, fold]),
+        )
+        for weighted in matrices
+        for fold in range(n_folds)
+    ]
+    results = engine.run_tasks(folds, "bi-cross-validation", n_interactions=matrices[0].sparse.nnz)
+    return [
+        _over_folds(results[i * n_folds : (i + 1) * n_folds], n_components)
+        for i in range(len(matrices))
+    ]
+
+
+def _over_folds(
+    results: Sequence[tuple[float, np.ndarray]], n_components: int
+) -> BiCrossValidation:
+    """Return the errors of all folds together, from each fold's squared norm and squared errors."""
+    totals = np.zeros(len(results))
+    errors = np.zeros((len(results), n_components + 1))
+    for fold, (total, found) in enumerate(results):
+        totals[fold] = total
         errors[fold, : len(found)] = found
         errors[fold, len(found) :] = found[-1]
     if totals.sum() <= 0:  # nothing varies in any held-out block: nothing to predict
@@ -454,14 +493,14 @@ def _weighted(X: sp.csr_array, name: str) -> Deflated:
     return Deflated.of(fit_weighting(ONE_THREAD.blocks(X), name).apply(X))
 
 
-def _null(sample: sp.csr_array, weighting: str, j: int, seed: int) -> Deflated:
-    """Return the j-th null, weighted."""
+def _on_null(
+    sample: sp.csr_array, weighting: str, j: int, n_components: int, seed: int, *, kept: bool
+) -> tuple[np.ndarray, Deflated | None]:
+    """Return the ratios of the j-th null and, if it is to be kept, the null itself, weighted."""
     rng = np.random.default_rng([seed, _PURPOSE, 1, j])
-    return _weighted(swapped(sample, ranks=ranks_by_position(sample), rng=rng), weighting)
-
-
-def _null_ratios(null: Callable[[], Deflated], n_components: int, seed: int) -> np.ndarray:
-    return explained_variance_ratios(null(), n_components, seed=seed)
+    null = _weighted(swapped(sample, ranks=ranks_by_position(sample), rng=rng), weighting)
+    ratios = explained_variance_ratios(null, n_components, seed=seed)
+    return ratios, null if kept else None
 
 
 def _fold_errors(

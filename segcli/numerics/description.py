@@ -15,8 +15,8 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
-from segcli.numerics.evidence import null_of
 from segcli.numerics.log_odds import LogOdds, score_log_odds
+from segcli.numerics.nulls import nulls_of
 from segcli.numerics.profiles import Profiles, profile_segments
 from segcli.numerics.ranks import Ranks, ranks_by_position
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
@@ -176,10 +176,10 @@ def null_echo(
 ) -> Echo | None:
     """Return the echo of segments made by the same recipe of data without segments.
 
-    The data are a null of the customers given, or of a sample of them (`evidence.null_of`).
+    The data are a null of the customers given, or of a sample of them (`nulls.nulls_of`).
     """
     ordered = in_rank_order(X, ranks, sample_rows(ranks, sample_size, seed=seed))
-    null = null_of(ordered, 0, seed=seed)
+    (null,) = nulls_of(ordered, 1, seed=seed, engine=engine)
     try:
         fit = fit_recipe(null, recipe, [k], seed=seed)
     except ChoiceError:

@@ -47,8 +47,8 @@ from segcli.errors import ChoiceError
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import choose_level
-from segcli.numerics.nulls import swapped
-from segcli.numerics.ranks import Ranks, ranks_by_position
+from segcli.numerics.nulls import nulls_of
+from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.silhouette import silhouettes
 from segcli.numerics.stability import Resample, nan_mean, resample
@@ -226,26 +226,26 @@ def gather_evidence(
         raise ChoiceError(msg)
     ordered = in_rank_order(X, ranks, rows)
     full = fit_recipe(ordered, recipe, ks, seed=seed)
+    made = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
     hidings = [partial(_hiding, ordered, full.ks, recipe, j, seed) for j in range(n_splits)]
-    nulls = [partial(_on_null, ordered, recipe, ks, j, seed, ask_null) for j in range(n_nulls)]
+    nulls = [partial(_on_null, null, recipe, ks, seed, ask_null) for null in made]
     splits = [partial(resample, ordered, full, recipe, split=j, seed=seed) for j in range(n_splits)]
-    # The first runs alone, and the longest soon after, so that no process waits for another in the end.
-    results: list[Any] = engine.run_tasks([*hidings, *nulls, *splits], "evidence for k")
-    on_nulls = results[n_splits : n_splits + n_nulls]
+    # The longest first, so that no process waits for another in the end; but where the first, by
+    # itself, tells whether the rest is worth starting processes, one that is not so long.
+    tasks = [hidings[0], *nulls, *hidings[1:], *splits, partial(_silhouettes, full, seed)]
+    results: list[Any] = engine.run_tasks(tasks, "evidence for k", n_interactions=ordered.nnz)
+    on_nulls = results[1 : 1 + n_nulls]
+    on_hidings = [results[0], *results[1 + n_nulls : n_splits + n_nulls]]
+    on_splits = results[n_splits + n_nulls : -1]
     stacked = np.stack([measures for measures, _ in on_nulls])
-    resamples = [one for both in results[n_splits + n_nulls :] for one in both]
-    table = _measure(ordered, full, results[:n_splits], resamples, ks, seed)
+    resamples = [one for both in on_splits for one in both]
+    table = _measure(ordered, full, on_hidings, resamples, results[-1], ks)
     for i, measure in enumerate(MEASURES):
         table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
         table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
         table[f"{measure}_null_max"] = np.fmax.reduce(stacked[:, :, i])
     answers = tuple(answer for _, answer in on_nulls)
     return KEvidence(recipe, table, len(rows), len(rows) < X.shape[0], n_splits, n_nulls, answers)
-
-
-def null_of(X: sp.csr_array, j: int, *, seed: int) -> sp.csr_array:
-    """Return the j-th null of a matrix in rank order, the same for every stage of one seed."""
-    return swapped(X, ranks=ranks_by_position(X), rng=np.random.default_rng([seed, 6, j]))
 
 
 def verdict(evidence: KEvidence) -> KVerdict:
@@ -302,20 +302,28 @@ def _hiding(X: sp.csr_array, ks: Sequence[int], recipe: Recipe, number: int, see
     return _Hiding(bits, np.diff(parts.hidden.indptr))
 
 
+def _silhouettes(full: FittedRecipe, seed: int) -> list[float]:
+    """Return the mean silhouette for each k."""
+    widths = silhouettes(
+        full.scores,
+        [partition.labels for partition in full.partitions],
+        rng=np.random.default_rng([seed, 9]),
+    )
+    return [width.mean for width in widths]
+
+
 def _on_null(
-    X: sp.csr_array,
+    null: sp.csr_array,
     recipe: Recipe,
     ks: Sequence[int],
-    j: int,
     seed: int,
     ask: Callable[[sp.csr_array, FittedRecipe], Any] | None,
 ) -> tuple[np.ndarray, Any]:
-    """Return the measures of the j-th null, of shape (n_ks, n_measures), and what else is asked."""
-    null = null_of(X, j, seed=seed)
+    """Return the measures of a null, of shape (n_ks, n_measures), and what else is asked."""
     full = fit_recipe(null, recipe, ks, seed=seed)
     hidings = [_hiding(null, full.ks, recipe, 0, seed)]
     resamples = resample(null, full, recipe, split=0, seed=seed)
-    table = _measure(null, full, hidings, resamples, ks, seed)
+    table = _measure(null, full, hidings, resamples, _silhouettes(full, seed), ks)
     return np.asarray(table[list(MEASURES)]), ask(null, full) if ask is not None else None
 
 
@@ -324,8 +332,8 @@ def _measure(
     full: FittedRecipe,
     hidings: Sequence[_Hiding],
     resamples: Sequence[Resample],
+    silhouette: Sequence[float],
     ks: Sequence[int],
-    seed: int,
 ) -> pd.DataFrame:
     """Return the measures of one matrix, indexed by k."""
     n_ks = len(full.ks)
@@ -336,14 +344,9 @@ def _measure(
     transfer, transfer_se = _over_splits([r.transfer_ari for r in resamples])
     gains = np.array([mean_gain(row, n_hidden) for row in bits]).reshape(n_ks, 2)
     steps_up = np.array([_step_up(bits, gains[:, 0], i, n_hidden) for i in range(n_ks)])
-    widths = silhouettes(
-        full.scores,
-        [partition.labels for partition in full.partitions],
-        rng=np.random.default_rng([seed, 9]),
-    )
     columns = {
         "inertia_share": full.inertia_shares,
-        "silhouette": [width.mean for width in widths],
+        "silhouette": silhouette,
         "prediction_strength": strength,
         "prediction_strength_se": strength_se,
         "jaccard_min": [s.min() for s in similarities],

@@ -22,10 +22,14 @@ doi:10.4230/LIPIcs.ESA.2018.11.
 
 from __future__ import annotations
 
+import hashlib
+from functools import partial
+
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.numerics.ranks import Ranks
+from segcli.engine import Engine
+from segcli.numerics.ranks import Ranks, ranks_by_position
 
 N_ROUNDS = 30
 """Rounds of trades. On real data co-occurrences are as after 150 rounds from about ten, and the share
@@ -76,6 +80,45 @@ def swapped(
     null = null[_inverse(customers)]
     null.sort_indices()
     return null
+
+
+def nulls_of(X: sp.csr_array, n: int, *, seed: int, engine: Engine) -> list[sp.csr_array]:
+    """Return the first nulls of a matrix, the same for every stage of one seed.
+
+    Those of the last matrix are kept: `segcli run` asks for them in stage after stage.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), in rank order
+    n : how many
+    engine : makes them
+    """
+    key = _digest(X, seed)
+    kept = _MADE.get(key, [])
+    missing = range(len(kept), n)
+    if missing:
+        tasks = [partial(null_of, X, j, seed=seed) for j in missing]
+        kept = kept + engine.run_tasks(tasks, "data without segments", n_interactions=X.nnz)
+        _MADE.clear()
+        _MADE[key] = kept
+    return kept[:n]
+
+
+def null_of(X: sp.csr_array, j: int, *, seed: int) -> sp.csr_array:
+    """Return the j-th null of a matrix in rank order."""
+    return swapped(X, ranks=ranks_by_position(X), rng=np.random.default_rng([seed, 6, j]))
+
+
+_MADE: dict[bytes, list[sp.csr_array]] = {}
+
+
+def _digest(X: sp.csr_array, seed: int) -> bytes:
+    """Return what no other matrix or seed has."""
+    digest = hashlib.sha256(f"{X.shape} {seed}".encode())
+    for array in (X.indptr, X.indices, X.data):
+        digest.update(str(array.dtype).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
 
 
 def _trade(

@@ -139,7 +139,8 @@ def segment_stability(
     rows = sample_rows(ranks, sample_size, seed=seed)
     ordered, own = in_rank_order(X, ranks, rows), labels[rows]
     splits = [partial(_models, ordered, own, k, recipe, j, seed) for j in range(n_splits)]
-    found = list(chain(*engine.run_tasks(splits, "stability of the segments")))
+    by_split = engine.run_tasks(splits, "stability of the segments", n_interactions=ordered.nnz)
+    found = list(chain(*by_split))
     similarities = np.array([similarity for similarity, _ in found]).reshape(-1, k)
     models = tuple(model for _, model in found)
     return SegmentStability(nan_mean(similarities), models, ranks.item_order)

@@ -126,7 +126,9 @@ def profile_unseen(
     rounds = [
         partial(_segments_without, ordered, parts, j, recipe, k, seed) for j in range(n_rounds)
     ]
-    segmented = engine.run_tasks(rounds, "segments on unseen interactions")
+    segmented = engine.run_tasks(
+        rounds, "segments on unseen interactions", n_interactions=ordered.nnz
+    )
     for part, found_labels in enumerate(segmented):
         if found_labels is None:
             return None

@@ -37,8 +37,9 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import activity_share
-from segcli.numerics.evidence import LEAST_CUSTOMERS, LEAST_GAIN_ABOVE_NULL, LEVELS, null_of
+from segcli.numerics.evidence import LEAST_CUSTOMERS, LEAST_GAIN_ABOVE_NULL, LEVELS
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
+from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
@@ -166,7 +167,7 @@ def compare_weightings(
         )
         raise ChoiceError(msg)
     ordered = in_rank_order(X, ranks, rows)
-    nulls = [null_of(ordered, j, seed=seed) for j in range(n_nulls)]
+    nulls = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
     n_components = min(n_components, n_components_limit(*ordered.shape))
     skipped = _skipped(ordered, names)
     compared = [name for name in names if name not in skipped]
@@ -176,7 +177,7 @@ def compare_weightings(
     tasks += [
         partial(_try_to_measure, null, recipe, ks, seed, 1) for recipe in recipes for null in nulls
     ]
-    results = engine.run_tasks(tasks, "weightings")
+    results = engine.run_tasks(tasks, "weightings", n_interactions=ordered.nnz)
     found: dict[str, _Measured] = {}
     lines = {}
     for i, name in enumerate(compared):

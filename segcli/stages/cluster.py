@@ -28,8 +28,9 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import MOSTLY, activity_share
-from segcli.numerics.evidence import Level, evidence_level, null_of
+from segcli.numerics.evidence import Level, evidence_level
 from segcli.numerics.kmeans import KMeansFit, assign, fit_kmeans
+from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
@@ -283,8 +284,12 @@ def _trust(
     )
     rows = sample_rows(ranks, level.n_customers, seed=seed)
     ordered = in_rank_order(matrix, ranks, rows)
-    nulls = [partial(_null_share, ordered, recipe, fit.k, j, seed) for j in range(level.n_nulls)]
-    shares = engine.run_tasks(nulls, "activity without segments")
+    nulls = nulls_of(ordered, level.n_nulls, seed=seed, engine=engine)
+    shares = engine.run_tasks(
+        [partial(_share, null, recipe, fit.k, seed) for null in nulls],
+        "activity without segments",
+        n_interactions=ordered.nnz,
+    )
     return _Trust(
         stability=found.jaccard,
         membership=found.membership(engine.blocks(matrix), fit.labels),
@@ -298,9 +303,8 @@ def _trust(
     )
 
 
-def _null_share(X: sp.csr_array, recipe: Recipe, k: int, j: int, seed: int) -> float:
-    """Return the activity share of k segments of the j-th null; NaN if it has no k."""
-    null = null_of(X, j, seed=seed)
+def _share(null: sp.csr_array, recipe: Recipe, k: int, seed: int) -> float:
+    """Return the activity share of k segments of a null; NaN if it has no k."""
     partitions = fit_recipe(null, recipe, [k], seed=seed).partitions
     return activity_share(null, partitions[0].labels) if partitions else float("nan")
 

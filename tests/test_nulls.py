@@ -1,0 +1,93 @@
+"""The null keeps what activity and popularity say, and nothing else."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from segcli.engine import LocalEngine
+from segcli.numerics import nulls
+from segcli.numerics.nulls import null_of, nulls_of, swapped
+from segcli.numerics.ranks import Ranks, rank, ranks_by_position
+
+ENGINE = LocalEngine(1)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch):
+    monkeypatch.setattr(nulls, "_MADE", {})
+
+
+def co_occurrences(X):
+    have = (X.toarray() != 0).astype(int)
+    return have.T @ have
+
+
+def test_counts_of_rows_and_columns_and_each_customers_values_stay(ratings):
+    null = null_of(ratings, 0, seed=0)
+    assert null.shape == ratings.shape
+    assert np.array_equal(np.diff(null.indptr), np.diff(ratings.indptr))
+    assert np.array_equal(np.bincount(null.indices), np.bincount(ratings.indices))
+    assert null.has_canonical_format
+    for i in range(ratings.shape[0]):
+        assert sorted(null[[i]].data) == sorted(ratings[[i]].data)
+
+
+def test_who_has_what_is_drawn_anew():
+    """Two kinds of customers, who have nothing in common, come out mixed as chance mixes them."""
+    X = sp.csr_array(np.kron(np.eye(2), np.ones((40, 8))) * np.tile([1.0, 1, 1, 0], 4)[None, :])
+    null = null_of(X, 0, seed=0)
+    together, before = co_occurrences(null), co_occurrences(X)
+    assert before[0, 8] == 0
+    expected = 40 * 40 / 80  # of 40 customers with each of two items among 80
+    across = together[:8, 8:][before[:8, 8:] == 0]
+    assert across[across > 0].mean() == pytest.approx(expected, rel=0.2)
+
+
+def test_values_are_shuffled_within_the_customer_even_where_items_cannot_be():
+    X = sp.csr_array(np.arange(1.0, 41).reshape(2, 20))
+    null = swapped(X, ranks=ranks_by_position(X), rng=np.random.default_rng(0))
+    assert np.array_equal(np.sort(null.toarray(), axis=1), X.toarray())
+    assert not np.array_equal(null.toarray(), X.toarray())
+
+
+def test_permuted_and_renamed_data_give_the_null_permuted(ratings):
+    rng = np.random.default_rng(5)
+    rows, columns = (rng.permutation(n) for n in ratings.shape)
+    ranks = rank(ENGINE.blocks(ratings))
+    moved = Ranks(ranks.customers[rows], ranks.items[columns])
+    null = swapped(ratings, ranks=ranks, rng=np.random.default_rng(1))
+    same = swapped(
+        sp.csr_array(ratings[rows][:, columns]), ranks=moved, rng=np.random.default_rng(1)
+    )
+    assert np.array_equal(same.toarray(), null.toarray()[rows][:, columns])
+
+
+def test_nulls_of_one_matrix_and_seed_are_made_once(ratings, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        nulls, "null_of", lambda X, j, seed: made.append(j) or null_of(X, j, seed=seed)
+    )
+    first = nulls_of(ratings, 1, seed=0, engine=ENGINE)
+    three = nulls_of(ratings.copy(), 3, seed=0, engine=ENGINE)
+    assert three[0] is first[0]
+    assert nulls_of(ratings, 2, seed=0, engine=ENGINE)[1] is three[1]
+    assert made == [0, 1, 2]
+    for j, null in enumerate(three):
+        assert np.array_equal(null.toarray(), null_of(ratings, j, seed=0).toarray())
+
+
+@pytest.mark.parametrize(
+    "another",
+    [
+        lambda X, seed: (X, seed + 1),
+        lambda X, seed: (X * 2.0, seed),
+        lambda X, seed: (sp.csr_array(X[::-1]), seed),
+        lambda X, seed: (sp.csr_array(X[:, :-1]), seed),
+    ],
+    ids=["seed", "values", "order", "fewer items"],
+)
+def test_of_other_data_or_another_seed_they_are_made_anew(ratings, another):
+    nulls_of(ratings, 1, seed=0, engine=ENGINE)
+    X, seed = another(ratings, 0)
+    (null,) = nulls_of(X, 1, seed=seed, engine=ENGINE)
+    assert np.array_equal(null.toarray(), null_of(X, 0, seed=seed).toarray())
