@@ -131,37 +131,38 @@ def _trade(
     """
     n_customers, n_items = shape
     partners = rng.permutation(n_customers)
-    place = _inverse(partners)[rows]  # pair p sits at places 2p and 2p + 1
     column_bits = n_items.bit_length()
     random_bits = _KEY_BITS - column_bits - n_customers.bit_length()
-    column_mask = (1 << column_bits) - 1
 
-    pair, side = place >> 1, place & 1
-    keys = np.sort((((pair << column_bits) | columns) << 1) | side)
-    same = (keys[1:] >> 1) == (keys[:-1] >> 1)
+    # Pair p sits at places 2p and 2p + 1. A key is its pair, the column and the side, from above.
+    places = _inverse(partners)
+    keys = (((places >> 1) << (column_bits + 1)) | (places & 1))[rows]
+    keys |= columns << 1
+    keys.sort()
+    same = (keys[1:] ^ keys[:-1]) == 1
     shared = np.zeros(len(keys), dtype=bool)
     shared[1:] |= same
     shared[:-1] |= same
 
     kept, dealt = keys[shared], keys[~shared]
-    pair = dealt >> (column_bits + 1)
-    n_pairs = (n_customers + 1) // 2
-    n_dealt = np.bincount(pair, minlength=n_pairs)
-    n_first = np.bincount(pair[dealt & 1 == 0], minlength=n_pairs)
-    chance = rng.integers(1 << random_bits, size=len(dealt))
-    column = (dealt >> 1) & column_mask
-    hands = np.sort((((pair << random_bits) | chance) << column_bits) | column)
-    starts = np.cumsum(n_dealt) - n_dealt
-    # Sorted by pair as before, so `pair` still fits; within a pair the first n_first cards are dealt
-    # to its first customer.
-    side = np.arange(len(hands)) - starts[pair] >= n_first[pair]
-    places = np.concatenate([_place(kept, column_bits), 2 * pair + side])
-    columns = np.concatenate([(kept >> 1) & column_mask, hands & column_mask])
-    return partners[places], columns
+    n_dealt = np.bincount(_place(dealt, column_bits), minlength=n_customers)
+    hands = rng.integers(1 << random_bits, size=len(dealt))
+    hands <<= column_bits
+    hands |= (dealt >> (column_bits + 1)) << (random_bits + column_bits)
+    hands |= _column(dealt, column_bits)
+    hands.sort()
+    # Each place gets as many of its pair's cards as it gave.
+    rows = np.concatenate([partners[_place(kept, column_bits)], np.repeat(partners, n_dealt)])
+    columns = np.concatenate([_column(kept, column_bits), hands & ((1 << column_bits) - 1)])
+    return rows, columns
 
 
 def _place(keys: np.ndarray, column_bits: int) -> np.ndarray:
-    return 2 * (keys >> (column_bits + 1)) + (keys & 1)
+    return ((keys >> (column_bits + 1)) << 1) | (keys & 1)
+
+
+def _column(keys: np.ndarray, column_bits: int) -> np.ndarray:
+    return (keys >> 1) & ((1 << column_bits) - 1)
 
 
 def _shuffled_values(values: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
