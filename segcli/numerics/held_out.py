@@ -68,9 +68,9 @@ def hide(X: sp.csr_array, *, rng: np.random.Generator, share: float = SHARE_HIDD
     n_of = np.diff(X.indptr)
     rows = np.repeat(np.arange(X.shape[0]), n_of)
     # The interaction with the largest draw of each customer stays.
-    order = np.lexsort((draws, rows))
-    last = order[X.indptr[1:][n_of > 0] - 1]
-    is_hidden[last] = False
+    starts = X.indptr[:-1][n_of > 0]
+    largest = np.maximum.reduceat(draws, starts) if len(starts) else draws
+    is_hidden &= draws < np.repeat(largest, n_of[n_of > 0])
     return Hidden(_part(X, rows, ~is_hidden), _part(X, rows, is_hidden))
 
 

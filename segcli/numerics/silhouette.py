@@ -53,10 +53,10 @@ def silhouettes(
     rng : draws the sample
     sample_size : customers in it, at most
     """
-    from sklearn.metrics import pairwise_distances  # takes as long to import as a small run
+    from scipy.spatial.distance import cdist  # takes a while to load, and not all need it
 
     rows = np.sort(rng.permutation(len(scores))[:sample_size])
-    distances = pairwise_distances(scores[rows])
+    distances = cdist(scores[rows], scores[rows])
     found = []
     for labels in labellings:
         values, k = silhouette_values(distances, labels[rows]), int(labels.max()) + 1
