@@ -36,14 +36,17 @@ TOLERANCE = 1e-6
 DIRECT_SIZE = 1000
 """With no more customers, or items, than this, their Gram matrix is solved directly, which is faster."""
 
-_BLOCK = 16
+_WIDTH, _LARGE_WIDTH, _LARGE = 16, 8, 4_000_000
+"""Columns of a block, and from how many interactions on it is the narrower one. More passes over fewer
+columns reach as far with three quarters of the products, of which each is the faster the more of W stays
+in the cache; but a pass has other costs, which weigh more where there is little to pass over."""
 _OVERSAMPLING = 16
 _MAX_BASIS = 4
 _MAX_BASIS_IN_DOUBLE = 2
 _MAX_CONFIRMATIONS = 2
 _LEAST_GAP = 0.05
-_MAX_PASSES = 300
-_PATIENCE = 48
+_MAX_COLUMNS = 300 * 16
+_PATIENCE = 48 * 16
 _RANK_TOLERANCE = 1e-11
 _ROUNDING = 100 * float(np.finfo(float).eps)
 _TINY = float(np.finfo(float).tiny)
@@ -134,7 +137,7 @@ def n_columns_held(n_components: int) -> int:
     in single, and about those of the vectors to confirm with their image; beside it there are the
     start and the image of a block, and what the image is made of.
     """
-    return _MAX_BASIS_IN_DOUBLE * (n_components + _OVERSAMPLING) + _BLOCK + 6 * _BLOCK
+    return _MAX_BASIS_IN_DOUBLE * (n_components + _OVERSAMPLING) + 7 * _WIDTH
 
 
 def fit_pca(
@@ -166,7 +169,7 @@ def fit_pca(
         If all customers have the same row, so that there is no variance.
     """
     n_customers, n_items = weighted.shape
-    sums, squares = weighted.map_sum(_moments)
+    sums, squares, n_interactions = weighted.map_sum(_moments)
     mean = sums / n_customers
     scatter = squares - n_customers * mean**2
     total = float(scatter.sum())
@@ -179,7 +182,8 @@ def fit_pca(
         eigenvalues, vectors = direct(weighted, mean, n_components)
     else:
         rng = np.random.default_rng([seed, 1])
-        start = rng.standard_normal((n_items, min(_BLOCK, n_items)), np.float32)[item_ranks]
+        width = min(_LARGE_WIDTH if n_interactions >= _LARGE else _WIDTH, n_items)
+        start = rng.standard_normal((n_items, width), np.float32)[item_ranks]
         # About as large as the values, for single precision holds none beyond 1e38; a power of two,
         # which rounds nothing.
         unit = 2.0 ** np.round(np.log2(squares.sum() / n_customers / n_items) / 2)
@@ -214,7 +218,7 @@ def leading_eigenpairs(
     rounding: float = _ROUNDING,
     max_basis: int = _MAX_BASIS,
     precision: type[np.floating] = np.float64,
-    patience: int = _MAX_PASSES,
+    patience: int = _MAX_COLUMNS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest eigenvalues of a symmetric positive semi-definite operator, and vectors.
 
@@ -239,7 +243,7 @@ def leading_eigenpairs(
         The basis has at most so many vectors for each pair kept at a restart, and a block.
     precision : of the basis, what the operator takes, and the vectors returned
     patience : int
-        Give up when the largest error has not halved in so many passes: then rounding is in the way.
+        Give up when the largest error has not halved in so many columns: then rounding is in the way.
 
     Returns
     -------
@@ -257,7 +261,7 @@ def leading_eigenpairs(
     largest = 0.0
     previous = 0
     least_error, improved = np.inf, 0
-    for n_pass in range(1, _MAX_PASSES + 1):
+    for n_pass in range(1, _MAX_COLUMNS // width + 1):
         size = len(T) + following.shape[1]
         block = basis[:, len(T) : size]
         block[:] = following
@@ -292,7 +296,7 @@ def leading_eigenpairs(
             least_error, improved = error, n_pass
         if (done and m == n_pairs) or following.shape[1] == 0:
             return np.maximum(values[:returned], 0.0), _combined(known, vectors[:, :returned])
-        if n_pass - improved >= patience:
+        if (n_pass - improved) * width >= patience:
             break
         previous = size - block.shape[1]
         if size + following.shape[1] > max_columns:
@@ -343,7 +347,7 @@ def _iterated(
     """
 
     def product(W: np.ndarray) -> np.ndarray:
-        return _scatter_product(weighted, mean, W)
+        return _scatter_product(weighted, mean, W, start.shape[1])
 
     with suppress(ChoiceError):  # as it were to the user: it has not converged
         pairs = _confirmed_pairs(
@@ -373,7 +377,7 @@ def _single_precision_vectors(
     """
     single, single_mean = weighted.transform(_to_single_precision, unit), mean / unit
     _, vectors = leading_eigenpairs(
-        lambda W: _scatter_product(single, single_mean, W),
+        lambda W: _scatter_product(single, single_mean, W, start.shape[1]),
         start,
         n_pairs,
         tolerance=tolerance / 2,  # room for the rounding that double precision will show
@@ -521,15 +525,17 @@ def _row_products(rows: Matrix) -> np.ndarray:
     return np.asarray(sp.csr_array(rows @ rows.T).toarray())
 
 
-def _scatter_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
+def _scatter_product(
+    weighted: Blocks, mean: np.ndarray, W: np.ndarray, width: int = _WIDTH
+) -> np.ndarray:
     """Return the centred matrix's transpose, times itself, times W: passes over the rows.
 
-    A few columns at a time, so that they stay in the cache. In the precision of W, but for the sums
+    ``width`` columns at a time, so that they stay in the cache. In the precision of W, but for the sums
     over blocks, which are in double.
     """
     image = np.empty_like(W, order="F")
-    for first in range(0, W.shape[1], _BLOCK):
-        columns = slice(first, first + _BLOCK)
+    for first in range(0, W.shape[1], width):
+        columns = slice(first, first + width)
         part = np.ascontiguousarray(W[:, columns])
         product, sums = weighted.map_sum(_centred_gram, part, mean @ part)
         product -= np.outer(mean, sums)
@@ -537,14 +543,16 @@ def _scatter_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.nd
     return image
 
 
-def _moments(block: Block) -> tuple[np.ndarray, np.ndarray]:
+def _moments(block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each item's sum and sum of squares, and how many interactions there are."""
     X = block.matrix
     if isinstance(X, SparseMinusRankOne):
-        return X.column_sums(), X.column_squares()
+        return X.column_sums(), X.column_squares(), np.array(X.sparse.nnz)
     n_items = X.shape[1]
     # Without any entry, bincount forgets that its weights are floats.
     sums = np.bincount(X.indices, X.data, n_items).astype(np.float64)
-    return sums, np.bincount(X.indices, X.data**2, n_items).astype(np.float64)
+    squares = np.bincount(X.indices, X.data**2, n_items).astype(np.float64)
+    return sums, squares, np.array(X.nnz)
 
 
 def _centred_gram(
