@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from segcli import plots
@@ -185,6 +186,71 @@ def test_inertia_of_a_single_k_is_a_picture_too():
     assert plots.png(plots.inertia(inertia_table().head(1), 10, "raw")).startswith(PNG)
 
 
+MEASURES = (
+    "prediction_strength",
+    "transfer_ari",
+    "held_out_gain",
+    "jaccard_mean",
+    "jaccard_min",
+    "silhouette",
+    "activity_share",
+)
+
+
+def k_table(ks=(2, 3, 4)):
+    ks = np.array(ks)
+    table = {"k": ks}
+    for i, measure in enumerate(MEASURES):
+        table[measure] = 0.9 - 0.1 * i - 0.01 * ks
+        table[f"{measure}_null"] = 0.2 - 0.01 * ks
+    return table | {"transfer_ari_se": np.full(len(ks), 0.05)}
+
+
+def k_figure(table, supported=(2, 3), recommended=3):
+    return plots.k_evidence(
+        table,
+        thresholds={"transfer_ari": 0.65},
+        supported=supported,
+        recommended=recommended,
+        n_silhouette=1234,
+    )
+
+
+def test_the_evidence_for_k_stands_beside_the_nulls():
+    table = k_table()
+    figure = k_figure(table)
+    assert figure.get_suptitle().endswith("largest supported k: 3")
+    shown = [name for name in MEASURES if name != "jaccard_min"]
+    for ax, measure in zip(figure.axes, shown, strict=True):
+        assert curve(ax, "these data") == ([2, 3, 4], table[measure].tolist())
+        assert curve(ax, "null: no segments") == ([2, 3, 4], table[f"{measure}_null"].tolist())
+        bands = [patch.get_extents().transformed(ax.transData.inverted()) for patch in ax.patches]
+        assert [(band.x0, band.x1) for band in bands] == [
+            (pytest.approx(k - 0.5), pytest.approx(k + 0.5)) for k in (2, 3)
+        ]
+        assert whole_numbers(ax.get_xticks())
+    strength, transfer, _, stability, silhouette, _ = figure.axes
+    assert not strength.collections
+    (error,) = transfer.collections
+    assert error.get_datalim(transfer.transData).ymax == pytest.approx(0.78 + 0.05)
+    assert [line.get_ydata()[0] for line in transfer.lines if len(line.get_xdata()) == 2] == [0.65]
+    assert stability.lines[2].get_ydata().tolist() == table["jaccard_min"].tolist()
+    assert "1,234 customers" in silhouette.texts[0].get_text()
+    assert strength.get_ylim() == (0, 1)
+
+
+def test_evidence_that_is_undefined_or_supports_nothing_is_a_picture_too():
+    table = k_table()
+    for measure in ("transfer_ari", "transfer_ari_null", "transfer_ari_se", "silhouette"):
+        table[measure] = np.full(3, np.nan)
+    table["held_out_gain"] = np.array([-0.3, np.nan, -0.1])
+    figure = k_figure(table, (), None)
+    assert figure.get_suptitle().endswith("no supported k")
+    assert figure.axes[2].get_ylim()[0] == -0.3
+    assert figure.axes[1].get_ylim()[0] == 0
+    assert plots.png(figure).startswith(PNG)
+
+
 def test_segment_sizes_show_customers_beside_interactions():
     (ax,) = plots.segment_sizes(*SIZES).axes
     heights = [round(bar.get_height(), 6) for bar in ax.patches]
@@ -221,11 +287,23 @@ def test_a_confusion_matrix_is_drawn_rows_down_columns_across():
     assert left.yaxis_inverted()
 
 
-@pytest.mark.parametrize(("k", "numbers", "n_ticks"), [(12, 144, 12), (13, 0, 13), (31, 0, 7)])
+@pytest.mark.parametrize(("k", "numbers", "n_ticks"), [(12, 144, 12), (13, 0, 13), (31, 0, 7), (1500, 0, 30)])
 def test_large_confusion_matrices_leave_out_numbers_and_ticks(k, numbers, n_ticks):
     left, *_ = plots.confusion_matrix(evaluations(k)).axes
     assert len(left.texts) == numbers
     assert len(left.get_xticks()) == len(left.get_yticks()) == n_ticks
+
+
+@pytest.mark.parametrize("k", [2, 26, 1500])
+def test_nothing_runs_out_of_the_confusion_matrices_or_into_one_another(k):
+    """Their places are given, not measured."""
+    figure = plots.confusion_matrix(evaluations(k))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [ax.get_tightbbox(renderer) for ax in figure.axes]
+    assert all(box.x0 < box.x1 for box in boxes)
+    edges = [0, *(edge for box in boxes for edge in (box.x0, box.x1)), figure.bbox.x1]
+    assert edges == sorted(edges)
+    assert all(box.y0 > 0 and box.y1 < figure.bbox.y1 for box in boxes)
 
 
 def test_a_segment_without_customers_is_shaded_zero():

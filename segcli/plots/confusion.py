@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_CELLS_WITH_NUMBERS = 12
+_MOST_TICKS = 30
+_STEPS = (1, 5, 10, 50, 100, 500, 1000, 5000, 10000)
 
 # Inches: the side of a panel, and what is left, below, above, between and right of panels.
-_SIDE, _LEFT, _BOTTOM, _TOP, _BETWEEN, _RIGHT = 4.45, 0.75, 0.7, 0.45, 0.7, 1.25
+_SIDE, _LEFT, _BOTTOM, _TOP, _BETWEEN, _RIGHT = 4.45, 0.75, 0.7, 0.45, 0.4, 1.25
 
 
 def confusion_matrix(evaluations: Mapping[str, Agreement]) -> Figure:
@@ -38,7 +40,7 @@ def confusion_matrix(evaluations: Mapping[str, Agreement]) -> Figure:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         image = ax.imshow(shares, vmin=0, vmax=1, cmap="Blues")
         ax.grid(visible=False)
-        step = 1 if k <= 30 else 5
+        step = next(step for step in _STEPS if k <= _MOST_TICKS * step)
         ax.set_xticks(range(0, k, step))
         ax.set_yticks(range(0, k, step))
         ax.tick_params(labelsize=8 if k <= 15 else 6)
@@ -59,6 +61,8 @@ def confusion_matrix(evaluations: Mapping[str, Agreement]) -> Figure:
                         color="white" if dark else INK,
                     )
     axes[0].set_ylabel("segment")
+    for ax in axes[1:]:  # the rows are those of the first
+        ax.tick_params(labelleft=False)
     bar = figure.add_axes(
         ((width - 0.95) / width, (_BOTTOM + 0.4) / height, 0.18 / width, (_SIDE - 0.8) / height)
     )
