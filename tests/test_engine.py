@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 
 import numpy as np
@@ -164,6 +165,16 @@ class TestProcesses:
         assert os.getpid() not in both
         here = LocalEngine(1).run_tasks(tasks, "processes", n_interactions=local.MANY)
         assert here == [os.getpid()] * 2
+
+    def test_processes_that_there_are_take_shorter_tasks(self, monkeypatch):
+        monkeypatch.setattr(local, "LONG", 1000)
+        monkeypatch.setattr(local, "LONG_ONCE_STARTED", 0)
+        monkeypatch.setattr(local, "_have_started", threading.Event())
+        assert LocalEngine(2).run_tasks([os.getpid] * 3, "processes") == [os.getpid()] * 3
+        LocalEngine(2).run_tasks([os.getpid] * 2, "processes", n_interactions=local.MANY)
+        here, *there = LocalEngine(2).run_tasks([os.getpid] * 3, "processes")
+        assert here == os.getpid()
+        assert os.getpid() not in there
 
     def test_an_error_in_a_process_comes_through(self, monkeypatch):
         monkeypatch.setattr(local, "LONG", 0)

@@ -287,7 +287,9 @@ def test_a_confusion_matrix_is_drawn_rows_down_columns_across():
     assert left.yaxis_inverted()
 
 
-@pytest.mark.parametrize(("k", "numbers", "n_ticks"), [(12, 144, 12), (13, 0, 13), (31, 0, 7), (1500, 0, 30)])
+@pytest.mark.parametrize(
+    ("k", "numbers", "n_ticks"), [(12, 144, 12), (13, 0, 13), (31, 0, 7), (1500, 0, 30)]
+)
 def test_large_confusion_matrices_leave_out_numbers_and_ticks(k, numbers, n_ticks):
     left, *_ = plots.confusion_matrix(evaluations(k)).axes
     assert len(left.texts) == numbers

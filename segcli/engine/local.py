@@ -34,8 +34,9 @@ BLOCK_ENTRIES = 1 << 18
 ENTRIES_PER_COLUMN = 16
 """A block function may return an array per column: this many entries per column keep that cheap."""
 
-LONG = 4.0
-"""Seconds of tasks that are worth starting processes for, which takes one or two."""
+LONG, LONG_ONCE_STARTED = 4.0, 0.5
+"""Seconds of tasks that are worth starting processes for, which takes one or two; and that are worth
+sending to processes that there are already, from an earlier stage of `segcli run`."""
 
 MANY = 300_000
 """Interactions on which a task takes about a second or more: that is known before the first has run."""
@@ -80,12 +81,14 @@ class LocalEngine:
             begun = time.monotonic()
             yield from map(alone, tasks[:1])
             rest = tasks[1:]
-            if (time.monotonic() - begun) * len(rest) < LONG:
+            worth = min(LONG, LONG_ONCE_STARTED) if _have_started.is_set() else LONG
+            if (time.monotonic() - begun) * len(rest) < worth:
                 n_threads = 1
         n_processes = min(n_threads, len(rest))
         if n_processes <= 1:
             yield from map(alone, rest)
             return
+        _have_started.set()
         parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
         with warnings.catch_warnings():
             # joblib replaces a process that has grown, and warns as if that were a fault.
@@ -140,6 +143,8 @@ class LocalBlocks:
                 yield ahead.pop(0).result()
                 ahead.extend(pool.submit(call, *s) for s in islice(todo, 1))
 
+
+_have_started = threading.Event()
 
 ONE_THREAD = LocalEngine(n_threads=1)
 """All in this process, one thing after another."""
