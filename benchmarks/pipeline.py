@@ -21,10 +21,10 @@ segcli, three k           segcli without evidence, k = 10, 30, 50: what the next
 The programs take turns, and each process is whole, imports included. In the first table a figure is the
 median over the turns; a ratio is the median over the turns of a program's figure divided by segcli's of
 the same turn. CPU is user plus system time, workers included; memory is the peak of the largest
-process: where evidence is gathered in several at once, together they hold more. The second table asks
-how good the partitions are: inertia divided by segcli's at the same k, all k and seeds together (above
-1: worse than segcli), how often it rises from one k to the next, and the adjusted Rand index of the
-segments with the planted ones.
+process: segcli's has another beside it, which draws, and more where evidence is gathered in several at
+once. The second table asks how good the partitions are: inertia divided by segcli's at the same k, all k
+and seeds together (above 1: worse than segcli), how often it rises from one k to the next, and the
+adjusted Rand index of the segments with the planted ones.
 
 `--data FILE` takes real data: text whose first three columns are customer, item and value, with commas
 or tabs, with or without a header. Prints Markdown.

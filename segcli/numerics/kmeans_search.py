@@ -269,13 +269,14 @@ class _Totals:
         )
         return _Totals(self.rows, sums, sizes, counts)
 
-    def after(self, before: np.ndarray, labels: np.ndarray) -> _Totals:
-        """Return the totals after the labels have changed."""
+    def after(self, before: np.ndarray, labels: np.ndarray, candidates: np.ndarray) -> _Totals:
+        """Return the totals after the labels of rows, all among the candidates, have changed."""
         k = len(self.sums)
-        rows = np.flatnonzero(labels != before)
-        if len(rows) * _FEW > len(labels):
+        left, joined = before[candidates], labels[candidates]
+        changed = np.flatnonzero(left != joined)
+        if len(changed) * _FEW > len(labels):
             return _Totals.of(self.rows, labels, k)
-        left, joined = before[rows], labels[rows]
+        rows, left, joined = candidates[changed], left[changed], joined[changed]
         weights, positions = self.rows.weights[rows], np.arange(len(rows))
         moves = np.zeros((k, len(rows)))
         moves[joined, positions] = weights
@@ -392,7 +393,7 @@ class _Partition:
             return
         self._half_distances = self.rows.half_distances(self.centers)
         labels, self._nearest = _nearest_of(self._half_distances)
-        self._change_to(labels)
+        self._change_to(labels, self.rows.positions[:-1])
 
     def _relabel(self, moved: np.ndarray, half_distances: np.ndarray) -> None:
         """Label the rows anew where only the distances to some centers have changed, to these."""
@@ -401,18 +402,18 @@ class _Partition:
         has_moved[moved] = True
         # One of the moved centers is the nearest if it is nearer than the own was. Elsewhere the own
         # stays, unless it has moved away: then any may be.
-        nearer = least < self._nearest
-        left = has_moved[self.labels] & ~nearer
+        is_nearer = least < self._nearest
+        nearer = np.flatnonzero(is_nearer)
+        left = np.flatnonzero(has_moved[self.labels] > is_nearer)
         labels, nearest = self.labels.copy(), self._nearest.copy()
         labels[nearer], nearest[nearer] = moved[best[nearer]], least[nearer]
-        rows = np.flatnonzero(left)
-        if len(rows):
-            labels[rows], nearest[rows] = _nearest_of(self._half_distances[:, rows])
+        if len(left):
+            labels[left], nearest[left] = _nearest_of(self._half_distances.take(left, axis=1))
         self._nearest = nearest
-        self._change_to(labels)
+        self._change_to(labels, np.sort(np.concatenate([nearer, left])))
 
-    def _change_to(self, labels: np.ndarray) -> None:
-        self._totals = self._totals.after(self.labels, labels)
+    def _change_to(self, labels: np.ndarray, candidates: np.ndarray) -> None:
+        self._totals = self._totals.after(self.labels, labels, candidates)
         self.labels = labels
 
     def _farthest(self, n_needed: int) -> np.ndarray:
@@ -515,6 +516,8 @@ def _swaps(partition: _Partition, rng: np.random.Generator) -> list[tuple[int, i
 def _nearest_of(half_distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the position of each column's least entry, the first of several, and the entry."""
     n = half_distances.shape[1]
+    if len(half_distances) == 1:
+        return np.zeros(n, dtype=np.intp), half_distances[0].copy()
     least = half_distances.min(axis=0)
     found = np.flatnonzero(half_distances == least)
     if len(found) != n:  # ties
