@@ -176,6 +176,20 @@ class TestProcesses:
         assert here == os.getpid()
         assert os.getpid() not in there
 
+    def test_processes_do_not_hear_ctrl_c(self):
+        """They would each write a traceback; the one that they work for ends them."""
+        program = """
+import signal
+from functools import partial
+from segcli.engine import LocalEngine, local
+ask = partial(signal.getsignal, signal.SIGINT)
+there = LocalEngine(2).run_tasks([ask] * 2, "handlers", n_interactions=local.MANY)
+print(there == [signal.SIG_IGN] * 2, ask() is signal.default_int_handler)
+"""
+        command = [sys.executable, "-c", program]
+        ran = subprocess.run(command, capture_output=True, check=True, timeout=60, text=True)
+        assert ran.stdout.split() == ["True", "True"]
+
     def test_an_error_in_a_process_comes_through(self, monkeypatch):
         monkeypatch.setattr(local, "LONG", 0)
         tasks = [partial(talkative, 1), partial(talkative, 2), partial(refuse, 3)]

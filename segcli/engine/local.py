@@ -8,6 +8,7 @@ Tasks are many small steps that hold it, so they run in processes of their own.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import warnings
@@ -93,7 +94,9 @@ class LocalEngine:
         with warnings.catch_warnings():
             # joblib replaces a process that has grown, and warns as if that were a fault.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-            yield from parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
+            with _deaf_to_interrupts():
+                found = parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
+            yield from found
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,24 @@ def alone(task: Callable[[], Result]) -> Result:
     """Run a task as it would run in a process of its own: unheard, on one thread."""
     with progress.unheard(), single_threaded_blas():
         return task()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C within the block, and let processes that are started there ignore it for ever.
+
+    They end with the one that they work for, and would write tracebacks on the way. Blocking the
+    signal instead, so that none is lost here, does not do: loky unblocks it.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is None:  # a handler that cannot be set again
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _in_process(task: Callable[[], Result], parent: int) -> Result:
