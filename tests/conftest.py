@@ -25,7 +25,7 @@ def _one_blas_thread():
 def _draw_here():
     """Draw in the process of the tests, which has loaded matplotlib, and not in one more per command."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "_n_cores", lambda: 1)
+        patch.setattr(drawing, "n_cores", lambda: 1)
         yield
 
 

@@ -22,7 +22,7 @@ CURVE = {
 @pytest.fixture
 def helper(monkeypatch):
     """Let another process draw, on a machine with one core too."""
-    monkeypatch.setattr(drawing, "_n_cores", lambda: 2)
+    monkeypatch.setattr(drawing, "n_cores", lambda: 2)
     with plots.drawing_beside():
         yield drawing._helper.get()
 
@@ -49,7 +49,7 @@ def test_what_cannot_be_drawn_is_an_error_of_this_process(helper, capfd):
 
 
 def test_the_process_ends_with_the_block(monkeypatch):
-    monkeypatch.setattr(drawing, "_n_cores", lambda: 2)
+    monkeypatch.setattr(drawing, "n_cores", lambda: 2)
     with plots.drawing_beside():
         process = drawing._helper.get()._process
         with plots.drawing_beside():
@@ -61,7 +61,7 @@ def test_the_process_ends_with_the_block(monkeypatch):
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, None), (2, 1)])
 def test_one_core_is_not_shared_with_another_process(monkeypatch, cores, threads):
-    monkeypatch.setattr(drawing, "_n_cores", lambda: cores)
+    monkeypatch.setattr(drawing, "n_cores", lambda: cores)
     with plots.drawing_beside(n_threads=threads):
         assert drawing._helper.get() is None
         assert plots.draw(plots.segment_sizes, *SIZES).png().startswith(b"\x89PNG")
@@ -71,7 +71,7 @@ def test_nothing_is_left_running_when_the_command_is_killed():
     """The process reads from a pipe that closes with whoever asked."""
     program = (
         "import time; from segcli import plots; from segcli.plots import drawing;"
-        "drawing._n_cores = lambda: 2;"
+        "drawing.n_cores = lambda: 2;"
         "helper = drawing.Helper(); print(helper._process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as command:
@@ -85,7 +85,7 @@ def test_a_script_without_a_main_guard_may_draw_beside(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import numpy as np; from segcli import plots; from segcli.plots import drawing\n"
-        "print('once', flush=True); drawing._n_cores = lambda: 2\n"
+        "print('once', flush=True); drawing.n_cores = lambda: 2\n"
         "with plots.drawing_beside():\n"
         "    assert drawing._helper.get() is not None\n"
         "    plots.draw(plots.segment_sizes, np.ones(1), np.ones(1)).png()\n"
@@ -96,7 +96,7 @@ def test_a_script_without_a_main_guard_may_draw_beside(tmp_path):
 
 
 def test_modules_in_the_working_directory_are_not_taken_for_the_library(tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "_n_cores", lambda: 2)
+    monkeypatch.setattr(drawing, "n_cores", lambda: 2)
     (tmp_path / "pickle.py").write_text("raise RuntimeError")
     monkeypatch.chdir(tmp_path)
     with plots.drawing_beside():

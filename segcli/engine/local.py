@@ -25,6 +25,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from segcli import progress
+from segcli.cores import n_cores
 from segcli.engine.blocks import Arrays, Block, Blocks, Result
 from segcli.engine.rows import Matrix, row_range, stack
 from segcli.engine.sums import add_blocks
@@ -64,7 +65,7 @@ class LocalEngine:
 
     def blocks(self, matrix: Matrix) -> Blocks:
         """Return ``matrix`` as blocks of ``block_entries`` stored entries or somewhat more."""
-        return LocalBlocks(matrix, cut(matrix, self.block_entries), self.n_threads or _n_cores())
+        return LocalBlocks(matrix, cut(matrix, self.block_entries), self.n_threads or n_cores())
 
     def run_tasks(
         self, tasks: Sequence[Callable[[], Result]], what: str, *, n_interactions: int = 0
@@ -77,7 +78,7 @@ class LocalEngine:
         return results
 
     def _run(self, tasks: Sequence[Callable[[], Result]], n_interactions: int) -> Iterator[Result]:
-        n_threads, rest = self.n_threads or _n_cores(), tasks
+        n_threads, rest = self.n_threads or n_cores(), tasks
         if n_interactions < MANY or n_threads == 1:
             begun = time.monotonic()
             yield from map(alone, tasks[:1])
@@ -191,13 +192,6 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _n_cores() -> int:
-    """Return the cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cut(matrix: Matrix, block_entries: int) -> tuple[int, ...]:

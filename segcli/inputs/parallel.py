@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+
+from segcli.cores import n_cores
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -38,8 +39,7 @@ class Threads:
 @contextmanager
 def open_threads() -> Iterator[Threads]:
     """Open a thread for each processor that may be used, up to four."""
-    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n = min(n, _MOST)
+    n = min(n_cores(), _MOST)
     pool = ThreadPoolExecutor(n)
     try:
         yield Threads(n, pool)

@@ -6,7 +6,6 @@ second process does both on another core. What it draws is the same, bit for bit
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from segcli.cores import n_cores
 from segcli.plots.figure import new_figure, png
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def drawing_beside(*, n_threads: int | None = None) -> Iterator[None]:
     ----------
     n_threads : how many threads may work in all; every core if None
     """
-    if _helper.get() is not None or (n_threads or _n_cores()) < 2:
+    if _helper.get() is not None or (n_threads or n_cores()) < 2:
         yield
         return
     helper = Helper()
@@ -140,7 +140,3 @@ def serve() -> None:
             return
         pickle.dump(draw(), answers)
         answers.flush()
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
