@@ -18,6 +18,7 @@ from segcli.numerics.kmeans import (
     fit_kmeans,
     measure_inertias,
     refine,
+    refit,
 )
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.ranks import rank
@@ -404,19 +405,58 @@ def test_sought_on_a_sample_partitions_of_a_heavy_tail_are_as_good():
     assert sampled == pytest.approx(whole, rel=0.1)  # an even sample: up to twice as much
 
 
-def test_refine_for_a_curve_is_as_good(monkeypatch):
-    X, ranks = heavy_tailed(), np.arange(4_000)
-    blocks = LocalEngine(1).blocks(X)
-    start = fit_all(LocalEngine(1).blocks(X[:, :2]), [4, 9], customer_ranks=ranks, seed=0)
-    exact, rough = (
-        refine(blocks, start, customer_ranks=ranks, for_curve=which) for which in (False, True)
+# refit: into a space of more columns
+
+
+def refitted(X, n_columns, ks, **choices):
+    """The partitions of all columns that come of those of the first few, and the latter."""
+    ranks, blocks = np.arange(len(X)), LocalEngine(1).blocks(X)
+    leading = LocalEngine(1).blocks(np.ascontiguousarray(X[:, :n_columns]))
+    start = fit_all(leading, ks, customer_ranks=ranks, seed=0)
+    return refit(blocks, start, customer_ranks=ranks, seed=0, **choices), start
+
+
+def outliers_everywhere(n=900, n_columns=30):
+    """Customers near the origin, but for 20 in every column who lie far out in it alone."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, n_columns))
+    far = rng.permutation(n)[: 20 * n_columns].reshape(n_columns, 20)
+    X[far, np.arange(n_columns)[:, None]] += np.geomspace(80, 40, n_columns)[:, None]
+    return X
+
+
+def test_refit_finds_what_the_leading_columns_do_not_show():
+    X, ks = outliers_everywhere(), [2, 8, 20, 31]
+    found, start = refitted(X, 4, ks)
+    carried = refined(X, start, 300)
+    for k, one, other in zip(ks, found, carried, strict=True):
+        oracle = KMeans(k, n_init=10, random_state=0).fit(X)
+        assert one.inertia <= 1.01 * oracle.inertia_
+        assert one.inertia <= other.inertia * (1 + 1e-12)
+    assert found[-1].inertia < 0.5 * carried[-1].inertia
+
+
+def test_where_the_leading_columns_show_all_refit_only_refines(monkeypatch):
+    X, _ = blobs()
+    X = np.hstack([X, np.random.default_rng(1).standard_normal((len(X), 3))])
+    monkeypatch.setattr(kmeans, "search", None)
+    found, start = refitted(X, 4, [2, 4])
+    for one, other in zip(found, refined(X, start, 300), strict=True):
+        assert np.array_equal(one.centers, other.centers)
+        assert one.labels.tolist() == other.labels.tolist()
+
+
+def test_refit_for_a_curve_is_as_good():
+    X, ks = heavy_tailed(), [4, 9]
+    exact, few, rough = (
+        refitted(X, 2, ks, sample_size=size, for_curve=which)[0]
+        for size, which in ((4_000, False), (4_000, True), (500, True))
     )
-    assert [f.inertia for f in rough] == [f.inertia for f in exact]  # few customers
-    monkeypatch.setattr(kmeans, "SAMPLE_SIZE", 500)
-    rough = refine(blocks, start, customer_ranks=ranks, for_curve=True)
+    assert [f.inertia for f in few] == [f.inertia for f in exact]  # as many as are sought among
     for one, other in zip(exact, rough, strict=True):
-        assert other.inertia == pytest.approx(one.inertia, rel=0.01)
-        assert other.n_iterations <= one.n_iterations
+        assert other.inertia == pytest.approx(one.inertia, rel=0.05)
+        distances = assign(X, other.centers)[1]
+        assert other.inertia == pytest.approx((distances**2).sum(), rel=1e-12)
 
 
 def test_through_the_asked_k_alone_they_are_as_good(ratings):
@@ -503,9 +543,9 @@ def test_the_inertias_of_2015_on_ten_components(movielens_fits):
     assert np.all(ratios <= 1.01)
 
 
-def test_the_inertias_of_2015_on_the_full_matrix(movielens, ml100k):
+def test_the_inertias_of_2015_on_the_full_matrix(movielens, movielens_fits, ml100k):
     scores, ranks = movielens
-    held = fit_all(LocalEngine(2).blocks(scores), KS, customer_ranks=ranks, seed=0)
+    held = refit(LocalEngine(2).blocks(scores), movielens_fits, customer_ranks=ranks, seed=0)
     full = LocalEngine(2).blocks(ml100k)
     fits = refine(full, held, customer_ranks=ranks, max_iterations=FULL_ITERATIONS)
     ratios = np.array([found.inertia for found in fits]) / FULL

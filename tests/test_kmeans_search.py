@@ -8,7 +8,14 @@ from test_kmeans import blobs, heavy_tailed, inertia_of
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
 from segcli.numerics import kmeans_search
-from segcli.numerics.kmeans_search import Sample, draw, plusplus, search, search_every_k
+from segcli.numerics.kmeans_search import (
+    Sample,
+    draw,
+    is_overtaken,
+    plusplus,
+    search,
+    search_every_k,
+)
 
 
 def rows_of(X, weights=None):
@@ -217,6 +224,28 @@ def test_what_is_found_for_a_k_does_not_depend_on_which_come_after():
     sample = Sample(heavy_tailed(400), np.ones(400))
     few, many = (search(sample, range(1, last + 1), [5, 10], 3, 0) for last in (10, 25))
     assert all(np.array_equal(one, other) for one, other in zip(few, many, strict=True))
+
+
+def test_a_known_partition_is_where_the_search_ends_if_it_is_the_best():
+    X = heavy_tailed(400)
+    sample = Sample(X, np.ones(400))
+    known = search(sample, range(1, 31), [30], 10, 0)
+    with_it, without = (search(sample, [30], [30], 1, 7, known=k) for k in (known, ()))
+    ours, theirs, best = (
+        ((X[:, None] - centers) ** 2).sum(axis=2).min(axis=1).sum()
+        for (centers,) in (with_it, without, known)
+    )
+    assert ours <= best * (1 + 1e-9) < theirs
+
+
+def test_good_centers_are_not_overtaken_and_bad_ones_are():
+    X, truth = blobs()
+    sample = Sample(X, np.ones(len(X)))
+    good = np.stack([X[truth == label].mean(axis=0) for label in range(4)])
+    assert not is_overtaken(sample, good, 0)
+    two_in_one = np.vstack([X[truth == 0][:2], (good[1] + good[2]) / 2, good[3]])
+    assert is_overtaken(sample, two_in_one, 0)
+    assert not is_overtaken(sample, X.mean(axis=0, keepdims=True), 0)
 
 
 def test_the_path_may_leave_k_out():

@@ -23,7 +23,14 @@ from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.rows import Matrix, sum_groups
 from segcli.errors import ChoiceError
-from segcli.numerics.kmeans_search import MAX_ITERATIONS, TOLERANCE, draw, search, search_every_k
+from segcli.numerics.kmeans_search import (
+    MAX_ITERATIONS,
+    TOLERANCE,
+    draw,
+    is_overtaken,
+    search,
+    search_every_k,
+)
 from segcli.numerics.weighting import squared_norms
 
 N_STARTS = 10
@@ -160,27 +167,51 @@ def refine(
     *,
     customer_ranks: np.ndarray,
     max_iterations: int = MAX_ITERATIONS,
-    for_curve: bool = False,
 ) -> list[KMeansFit]:
     """Return the partitions of ``fits`` carried into the space of X and improved there.
 
-    Centers are the means, in X, of each partition's customers; then Lloyd's algorithm goes on. This
-    is how all components and the full matrix are clustered: the leading components hold nearly all
-    that separates segments, so a partition found there is a start that few steps improve.
+    Centers are the means, in X, of each partition's customers; then Lloyd's algorithm goes on.
 
     Parameters
     ----------
     X : blocks of shape (n_customers, n_columns), dense, sparse or sparse minus rank one
     fits : partitions of the same customers found in another space
     max_iterations : Lloyd steps in X; 0 only measures the inertia
-    for_curve : as of `fit_all`, with more than `SAMPLE_SIZE` customers; X is dense
     """
-    sums = _group_sums(X, fits)
-    runs = []
-    for fit, total in zip(fits, sums, strict=True):
-        runs.append(_Run(fit.k, total / fit.sizes[:, None]))
-    rough = for_curve and X.shape[0] > SAMPLE_SIZE
-    _settle(X, runs, "k-means in full", for_curve=rough, max_iterations=max_iterations)
+    runs = _carried(X, fits)
+    _lloyd(X, runs, "k-means in full", max_iterations=max_iterations)
+    return [_finish(X, run, customer_ranks) for run in runs]
+
+
+def refit(
+    X: Blocks,
+    fits: Sequence[KMeansFit],
+    *,
+    customer_ranks: np.ndarray,
+    seed: int,
+    sample_size: int = SAMPLE_SIZE,
+    for_curve: bool = False,
+) -> list[KMeansFit]:
+    """Return good partitions in the space of X, for each k, given those found in a part of its columns.
+
+    The leading components often hold nearly all that separates segments: then the partitions found
+    there, carried over, are starts that few steps improve. Of heavy tails and of customers with few
+    items they do not, and a single k-means++ start, for the largest k, shows it by overtaking. Then
+    partitions are sought here, in the race with those carried over.
+
+    Parameters
+    ----------
+    X : dense blocks of shape (n_customers, n_columns)
+    fits : partitions of the same customers, k rising
+    customer_ranks, seed, sample_size, for_curve : as of `fit_all`
+    """
+    runs = _carried(X, fits)
+    sample = draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
+    if is_overtaken(sample, runs[-1].centers, seed):
+        ks = [run.k for run in runs]
+        found = search(sample, ks, ks, N_STARTS, seed, known=[run.centers for run in runs])
+        runs = [_Run(len(centers), centers) for centers in found]
+    _settle(X, runs, "k-means in full", for_curve=for_curve and X.shape[0] > sample_size)
     return [_finish(X, run, customer_ranks) for run in runs]
 
 
@@ -234,27 +265,20 @@ def _check_ks(ks: Sequence[int], n_customers: int) -> None:
         raise ChoiceError(msg)
 
 
-def _settle(
-    X: Blocks,
-    runs: Sequence[_Run],
-    what: str,
-    *,
-    for_curve: bool,
-    max_iterations: int = MAX_ITERATIONS,
-) -> None:
+def _carried(X: Blocks, fits: Sequence[KMeansFit]) -> list[_Run]:
+    """Return runs that start from the means, in X, of each partition's customers."""
+    sums = _group_sums(X, fits)
+    return [_Run(fit.k, sum_ / fit.sizes[:, None]) for fit, sum_ in zip(fits, sums, strict=True)]
+
+
+def _settle(X: Blocks, runs: Sequence[_Run], what: str, *, for_curve: bool) -> None:
     """Take Lloyd steps on all customers; for a curve as `fit_all` says, and measure the inertia."""
     if not for_curve:
-        _lloyd(X, runs, what, max_iterations=max_iterations)
+        _lloyd(X, runs, what)
         return
     ordinary = 1e-12 < _mean_variance(X) < 1e12  # single precision holds no squares beyond 1e38
-    _lloyd(
-        X,
-        runs,
-        what,
-        max_iterations=max_iterations,
-        least_progress=_CURVE_PROGRESS,
-        precision=np.float32 if ordinary else np.float64,
-    )
+    precision = np.float32 if ordinary else np.float64
+    _lloyd(X, runs, what, least_progress=_CURVE_PROGRESS, precision=precision)
     _lloyd(X, runs, max_iterations=0)
 
 

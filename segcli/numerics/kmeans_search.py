@@ -102,7 +102,13 @@ def draw(X: Blocks, customer_ranks: np.ndarray, size: int, rng: np.random.Genera
 
 
 def search(
-    sample: Sample, path: Sequence[int], ks: Iterable[int], n_starts: int, seed: int
+    sample: Sample,
+    path: Sequence[int],
+    ks: Iterable[int],
+    n_starts: int,
+    seed: int,
+    *,
+    known: Sequence[np.ndarray] = (),
 ) -> list[np.ndarray]:
     """Return the centers of the best partition found for each of ``ks``.
 
@@ -111,6 +117,7 @@ def search(
     path : increasing numbers of segments to go through, ``ks`` among them
         Nothing found for a k depends on which k come after it.
     n_starts : k-means++ starts for the first k of the path, and for all small ones
+    known : ndarrays of shape (k, n_columns), centers of partitions that race too
 
     Returns
     -------
@@ -126,6 +133,7 @@ def search(
     rngs = [np.random.default_rng([seed, 3, start]) for start in range(n_starts)]
     starts = [plusplus(rows.rows, n_started, rng, weights=rows.weights) for rng in rngs]
     wanted = set(ks)
+    known_of = {len(centers): centers for centers in known}
     best: _Partition | None = None
     found = []
     for i, k in enumerate(path):
@@ -133,18 +141,27 @@ def search(
         rng = np.random.default_rng([seed, 12, k])
         racing = []
         if best is None or k <= _LARGEST_STARTED:
-            racing.append(
-                _best(_descended(_Partition.about(rows, s[:k]), _RACE_STEPS) for s in starts)
-            )
+            racing.append(_best(_raced(rows, start[:k]) for start in starts))
         if best is not None:
             grown = _best(_descended(one, _TRIAL_STEPS) for one in _grown(best, k, rng))
             racing.append(_descended(grown, _RACE_STEPS - _TRIAL_STEPS))
+        if k in known_of:
+            racing.append(_raced(rows, known_of[k] - rows.mean))
         best = _settled(_best(racing))
         if k > 1:
             best = _improved_by_swaps(best, rng)
         if k in wanted:
             found.append(best.centers + rows.mean)
     return found
+
+
+def is_overtaken(sample: Sample, centers: np.ndarray, seed: int) -> bool:
+    """Return whether a k-means++ start leads to a better partition in a few Lloyd steps."""
+    rows = _Rows(sample)
+    rng = np.random.default_rng([seed, 3, 0])
+    start = plusplus(rows.rows, len(centers), rng, weights=rows.weights)
+    fresh, given = (_raced(rows, each) for each in (start, centers - rows.mean))
+    return fresh.inertia < given.inertia * (1 - _LEAST_PROGRESS)
 
 
 def search_every_k(sample: Sample, ks: Sequence[int], n_starts: int, seed: int) -> list[np.ndarray]:
@@ -444,6 +461,10 @@ def _descended(partition: _Partition, n_steps: int) -> _Partition:
             break
         partition.step()
     return partition
+
+
+def _raced(rows: _Rows, centers: np.ndarray) -> _Partition:
+    return _descended(_Partition.about(rows, centers), _RACE_STEPS)
 
 
 def _settled(partition: _Partition) -> _Partition:

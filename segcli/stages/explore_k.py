@@ -33,7 +33,7 @@ from segcli.numerics.evidence import (
     gather_evidence,
     verdict,
 )
-from segcli.numerics.kmeans import KMeansFit, fit_all, measure_inertias, refine
+from segcli.numerics.kmeans import KMeansFit, fit_all, measure_inertias, refine, refit
 from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import rank
@@ -164,10 +164,11 @@ def run(
         fits_reduced = fit_all(
             on_reduced, ks, customer_ranks=ranks.customers, seed=seed, for_curve=True
         )
-        fits_held = refine(
+        fits_held = refit(
             engine.blocks(score(weighted, pca)),
             fits_reduced,
             customer_ranks=ranks.customers,
+            seed=seed,
             for_curve=True,
         )
         inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)
