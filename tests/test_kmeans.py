@@ -379,6 +379,19 @@ def test_refine_never_makes_a_partition_worse(ratings):
     assert np.all(np.diff(inertias) <= 1e-9)
 
 
+def test_refine_stops_when_a_step_hardly_pays():
+    X, ranks = heavy_tailed(), np.arange(4_000)
+    blocks = LocalEngine(1).blocks(X)
+    start = [partition(np.arange(4_000) % 9)]
+    inertias = [refined(X, start, steps)[0].inertia for steps in range(60)]
+    falls = 1 - np.array(inertias[1:]) / inertias[:-1]
+    (found,) = refine(blocks, start, customer_ranks=ranks, least_progress=0.01)
+    expected = np.flatnonzero(falls <= 0.01)[0] + 1  # that step is still taken
+    assert found.n_iterations == expected
+    assert found.inertia == inertias[expected]
+    assert found.converged
+
+
 @pytest.mark.parametrize("unit", [1, 1e25])
 def test_for_a_curve_steps_that_hardly_pay_are_not_taken(unit):
     X, ranks = unit * np.random.default_rng(0).standard_normal((4_000, 5)), np.arange(4_000)

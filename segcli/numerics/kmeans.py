@@ -37,9 +37,11 @@ N_STARTS = 10
 SAMPLE_SIZE = 5_000
 """Customers from which starts are drawn, and on which they compete when there are more."""
 
+CURVE_PROGRESS = 1e-4
+"""A share of the inertia that a curve does not show."""
+
 _NEGLIGIBLE = 1e-12
 _ROUNDING = 1e-14
-_CURVE_PROGRESS = 1e-4
 _SUMS_ENTRIES = 1 << 22  # 32 MB
 
 
@@ -167,6 +169,7 @@ def refine(
     *,
     customer_ranks: np.ndarray,
     max_iterations: int = MAX_ITERATIONS,
+    least_progress: float = 0.0,
 ) -> list[KMeansFit]:
     """Return the partitions of ``fits`` carried into the space of X and improved there.
 
@@ -177,9 +180,16 @@ def refine(
     X : blocks of shape (n_customers, n_columns), dense, sparse or sparse minus rank one
     fits : partitions of the same customers found in another space
     max_iterations : Lloyd steps in X; 0 only measures the inertia
+    least_progress : stop when a step lowers the inertia by no more than this share
     """
     runs = _carried(X, fits)
-    _lloyd(X, runs, "k-means in full", max_iterations=max_iterations)
+    _lloyd(
+        X,
+        runs,
+        "k-means in full",
+        max_iterations=max_iterations,
+        least_progress=least_progress,
+    )
     return [_finish(X, run, customer_ranks) for run in runs]
 
 
@@ -278,7 +288,7 @@ def _settle(X: Blocks, runs: Sequence[_Run], what: str, *, for_curve: bool) -> N
         return
     ordinary = 1e-12 < _mean_variance(X) < 1e12  # single precision holds no squares beyond 1e38
     precision = np.float32 if ordinary else np.float64
-    _lloyd(X, runs, what, least_progress=_CURVE_PROGRESS, precision=precision)
+    _lloyd(X, runs, what, least_progress=CURVE_PROGRESS, precision=precision)
     _lloyd(X, runs, max_iterations=0)
 
 

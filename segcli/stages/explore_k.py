@@ -33,7 +33,14 @@ from segcli.numerics.evidence import (
     gather_evidence,
     verdict,
 )
-from segcli.numerics.kmeans import KMeansFit, fit_all, measure_inertias, refine, refit
+from segcli.numerics.kmeans import (
+    CURVE_PROGRESS,
+    KMeansFit,
+    fit_all,
+    measure_inertias,
+    refine,
+    refit,
+)
 from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import rank
@@ -267,7 +274,13 @@ def _inertias_in_full(
     n_centers = sum(fit.k for fit in held)
     n_items = weighted.shape[1]
     if n_interactions * n_centers <= FULL_WORK and n_items * n_centers <= FULL_ROOM:
-        fits = refine(weighted, held, customer_ranks=customer_ranks, max_iterations=FULL_ITERATIONS)
+        fits = refine(
+            weighted,
+            held,
+            customer_ranks=customer_ranks,
+            max_iterations=FULL_ITERATIONS,
+            least_progress=CURVE_PROGRESS,
+        )
         inertias = np.array([fit.inertia for fit in fits])
     else:
         inertias = measure_inertias(weighted, held)
