@@ -190,7 +190,7 @@ def test_of_many_centers_a_swap_that_does_not_promise_to_pay_is_given_up(monkeyp
     best = kmeans_search._descended(partition(X, means), 300)
     elsewhere, here = (int(np.flatnonzero(truth == label)[0]) for label in (1, 0))
     for many in (False, True):
-        monkeypatch.setattr(kmeans_search, "_LARGEST_STARTED", 3 if many else 4)
+        monkeypatch.setattr(kmeans_search, "_FEW_CENTERS", 3 if many else 4)
         bad = kmeans_search._tried(best, 0, elsewhere)  # two centers in a blob, none in another
         assert (
             np.array_equal(bad.centers[0], best.rows.rows[elsewhere]) == many
@@ -217,6 +217,18 @@ def test_each_k_is_at_least_as_good_as_scikit_learns_best_of_ten():
     for k, centers in zip(ks, found, strict=True):
         ours = ((X[:, None] - centers) ** 2).sum(axis=2).min(axis=1).sum()
         theirs = KMeans(k, n_init=10, random_state=0).fit(X).inertia_
+        assert ours <= theirs * 1.01
+
+
+@pytest.mark.parametrize("chance", [1, 3])
+def test_so_it_is_of_a_very_heavy_tail(chance):
+    """Where a few customers are most of the inertia, what is grown from the k before gets stuck."""
+    rng = np.random.default_rng(chance)
+    X = rng.standard_normal((500, 6)) * rng.pareto(1.0, 500)[:, None]
+    theirs = KMeans(10, n_init=10, random_state=0).fit(X).inertia_
+    for seed in range(4):
+        (centers,) = search(Sample(X, np.ones(len(X))), range(1, 11), [10], 10, seed)
+        ours = ((X[:, None] - centers) ** 2).sum(axis=2).min(axis=1).sum()
         assert ours <= theirs * 1.01
 
 

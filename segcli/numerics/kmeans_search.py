@@ -41,7 +41,7 @@ TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
 
 _N_CANDIDATES = 5
-_LARGEST_STARTED = 8  # beyond, a partition grown from the k before beat every fresh start
+_LARGEST_STARTED = 16  # beyond, a partition grown from the k before beat nearly every fresh start
 _RACE_STEPS = 5
 _TRIAL_STEPS = 2
 _N_GROWN = 4
@@ -50,7 +50,7 @@ _N_SWAPS = 6
 _MAX_SWAPS = 12
 _LEAST_PROGRESS = 1e-5
 _FEW = 4  # a part of this many: sums of fewer rows are brought up to date, not added up anew
-_PROMISING = (0.01, 0.001)
+_FEW_CENTERS, _PROMISING = 8, (0.01, 0.001)
 """By what share a swap may raise the inertia before the first and the second Lloyd step: on four sets of
 real data nine in ten of the swaps that paid in the end were within. Of few centers one is so much that
 this says nothing: there all are tried to the end."""
@@ -505,7 +505,7 @@ def _improved_by_swaps(partition: _Partition, rng: np.random.Generator) -> _Part
 def _tried(partition: _Partition, segment: int, row: int) -> _Partition:
     """Return the partition with a center moved to a row, and Lloyd steps taken while that may pay."""
     swapped = partition.with_center_at(segment, row)
-    many = partition.k > _LARGEST_STARTED
+    many = partition.k > _FEW_CENTERS
     for promising in _PROMISING:
         if many and swapped.inertia > partition.inertia * (1 + promising):
             break
