@@ -141,10 +141,10 @@ def search(
         rng = np.random.default_rng([seed, 12, k])
         racing = []
         if best is None or k <= _LARGEST_STARTED:
-            racing.append(_best(_raced(rows, start[:k]) for start in starts))
+            fresh = (_Partition.about(rows, start[:k]) for start in starts)
+            racing.append(_winner(fresh, _RACE_STEPS if k <= _FEW_CENTERS else _TRIAL_STEPS))
         if best is not None:
-            grown = _best(_descended(one, _TRIAL_STEPS) for one in _grown(best, k, rng))
-            racing.append(_descended(grown, _RACE_STEPS - _TRIAL_STEPS))
+            racing.append(_winner(_grown(best, k, rng), _TRIAL_STEPS))
         if k in known_of:
             racing.append(_raced(rows, known_of[k] - rows.mean))
         best = _settled(_best(racing))
@@ -465,6 +465,12 @@ def _descended(partition: _Partition, n_steps: int) -> _Partition:
 
 def _raced(rows: _Rows, centers: np.ndarray) -> _Partition:
     return _descended(_Partition.about(rows, centers), _RACE_STEPS)
+
+
+def _winner(partitions: Iterable[_Partition], n_trial_steps: int) -> _Partition:
+    """Return the partition that is best after a few Lloyd steps, which then takes all of a race."""
+    best = _best(_descended(one, n_trial_steps) for one in partitions)
+    return _descended(best, _RACE_STEPS - n_trial_steps)
 
 
 def _settled(partition: _Partition) -> _Partition:
