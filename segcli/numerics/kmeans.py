@@ -207,7 +207,8 @@ def refit(
     The leading components often hold nearly all that separates segments: then the partitions found
     there, carried over, are starts that few steps improve. Of heavy tails and of customers with few
     items they do not, and a single k-means++ start, for the largest k, shows it by overtaking. Then
-    partitions are sought here, in the race with those carried over.
+    partitions are sought here, in the race with those carried over; what is found for a k then depends
+    on which others are asked for.
 
     Parameters
     ----------
