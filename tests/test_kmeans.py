@@ -559,7 +559,7 @@ def test_the_inertias_of_2015_on_ten_components(movielens_fits):
 
 @pytest.mark.parametrize("file", ["ml-100k/u.data", "lastfm-2k/user_artists.dat"])
 def test_explore_k_on_the_full_matrix_is_as_good_as_the_best_of_ten(tmp_path, file):
-    """Of stars ten components show nearly all; of plays they do not show whose lie far out."""
+    """Of stars ten components show nearly all; of plays they do not show who lies far out."""
     data = ML100K.parents[1] / file
     if not data.exists():
         pytest.skip(f"the real data are not at {data}")
