@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -291,21 +293,56 @@ def test_a_confusion_matrix_is_drawn_rows_down_columns_across():
     ("k", "numbers", "n_ticks"), [(12, 144, 12), (13, 0, 13), (31, 0, 7), (1500, 0, 30)]
 )
 def test_large_confusion_matrices_leave_out_numbers_and_ticks(k, numbers, n_ticks):
-    left, *_ = plots.confusion_matrix(evaluations(k)).axes
+    left, right, _ = plots.confusion_matrix(evaluations(k)).axes
     assert len(left.texts) == numbers
     assert len(left.get_xticks()) == len(left.get_yticks()) == n_ticks
+    assert not len(right.get_yticks())
 
 
-@pytest.mark.parametrize("k", [2, 26, 1500])
-def test_nothing_runs_out_of_the_confusion_matrices_or_into_one_another(k):
-    """Their places are given, not measured."""
-    figure = plots.confusion_matrix(evaluations(k))
+def tiny_shares():
+    return variance_table(12).assign(
+        sample_ratio=1e-6,
+        null_mean=2e-7,
+        null_limit=1e-6,
+        prediction_error=1,
+        null_prediction_error=1,
+    )
+
+
+CROWDED = FIGURES | {
+    "explained_variance of tiny shares": lambda: plots.explained_variance(
+        tiny_shares(), "tfidf", suggestions=SUGGESTIONS
+    ),
+    "k_evidence": lambda: k_figure(k_table(range(2, 51))),
+    "k_evidence of small gains": lambda: k_figure(
+        k_table() | {"held_out_gain": np.array([-0.00025, 0.00045, 0.0003])}
+    ),
+    "segment_sizes of 60": lambda: plots.segment_sizes(np.full(60, 1 / 60), np.full(60, 1 / 60)),
+    **{
+        f"confusion_matrix of {k}": partial(lambda k: plots.confusion_matrix(evaluations(k)), k)
+        for k in (2, 26, 1500)
+    },
+}
+
+
+@pytest.mark.parametrize("draw", CROWDED.values(), ids=CROWDED)
+def test_nothing_runs_out_of_a_picture_or_into_another_panel(draw):
+    """What is written around axes gets margins that are given, not measured."""
+    figure = draw()
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [ax.get_tightbbox(renderer) for ax in figure.axes]
-    assert all(box.x0 < box.x1 for box in boxes)
-    edges = [0, *(edge for box in boxes for edge in (box.x0, box.x1)), figure.bbox.x1]
-    assert edges == sorted(edges)
-    assert all(box.y0 > 0 and box.y1 < figure.bbox.y1 for box in boxes)
+    boxes += [text.get_window_extent(renderer) for text in figure.texts]
+    for box in boxes:
+        assert 0 < box.x0 < box.x1 < figure.bbox.x1
+        assert 0 < box.y0 < box.y1 < figure.bbox.y1
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+@pytest.mark.parametrize(("k", "n_ticks"), [(50, 50), (51, 11), (600, 12)])
+def test_of_many_segments_some_are_labelled(k, n_ticks):
+    figure = plots.segment_sizes(np.full(k, 1 / k), np.full(k, 1 / k))
+    assert figure.get_figwidth() == 20
+    assert len(figure.axes[0].get_xticks()) == n_ticks
 
 
 def test_a_segment_without_customers_is_shaded_zero():

@@ -11,6 +11,7 @@ from segcli.plots.figure import (
     GREY,
     INK,
     LIGHT,
+    Margins,
     log_percent_axis,
     new_figure,
     percent_axis,
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
+
+
+_MARGINS = Margins(top=0.75)
 
 
 def explained_variance(
@@ -40,11 +44,11 @@ def explained_variance(
     suggestions : number of components by ``parallel_analysis`` and ``bi_cross_validation``
     """
     if suggestions:
-        figure, (left, middle, right) = new_figure(14, 4.4, 3)
+        figure, (left, middle, right) = new_figure(14, 4.4, 3, margins=_MARGINS)
         _shares_beside_null(left, table, suggestions["parallel_analysis"])
         _held_out_errors(right, table, suggestions["bi_cross_validation"])
     else:
-        figure, (left, middle) = new_figure(10, 4.2, 2)
+        figure, (left, middle) = new_figure(10, 4.2, 2, margins=_MARGINS)
         _curve(left, table["component"], table["explained_variance_ratio"])
         percent_axis(left)
     _running_shares(middle, table)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from segcli.plots.figure import BLUE, INK, ORANGE, new_figure, percent_axis, whole_number_axis
+from segcli.plots.figure import (
+    BLUE,
+    INK,
+    ORANGE,
+    Margins,
+    new_figure,
+    percent_axis,
+    whole_number_axis,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +27,7 @@ def inertia(table: Mapping[str, np.ndarray], n_components: int, weighting: str) 
     ----------
     table : ndarrays k, inertia_reduced_share, inertia_full_share
     """
-    figure, (ax,) = new_figure(7.5, 4.4)
+    figure, (ax,) = new_figure(7.5, 4.4, margins=Margins(left=0.9))
     curves = [
         ("inertia_full_share", "full matrix", ORANGE),
         ("inertia_reduced_share", f"{n_components} components", BLUE),

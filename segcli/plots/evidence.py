@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segcli.plots.figure import BLUE, GREEN, GREY, INK, new_figure, whole_number_axis
+from segcli.plots.figure import BLUE, GREEN, GREY, INK, Margins, new_figure, whole_number_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +27,9 @@ _PANELS = (
 )
 
 
+_MARGINS = Margins(top=1.0, rows=1.05, columns=0.6)
+
+
 def k_evidence(
     table: Mapping[str, np.ndarray],
     *,
@@ -44,7 +47,7 @@ def k_evidence(
     thresholds : what a measure must reach, drawn as a dashed line
     n_silhouette : customers that the silhouette compares with one another
     """
-    figure, axes = new_figure(12, 6.6, 3, 2)
+    figure, axes = new_figure(12, 6.6, 3, 2, margins=_MARGINS)
     for ax, (measure, title, question) in zip(axes, _PANELS, strict=True):
         for k in supported:
             ax.axvspan(k - 0.5, k + 0.5, color=GREEN, alpha=0.15, lw=0)

@@ -6,6 +6,8 @@ matplotlib is loaded when something is drawn, not before: it takes long, and ano
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +23,20 @@ INK = "#2b2f36"
 
 DOTS_PER_INCH = 110
 
+_STEPS = tuple(digit * 10**power for power in range(10) for digit in (1, 5))
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What is left around and between axes for what is written there, in inches."""
+
+    left: float = 0.7
+    right: float = 0.15
+    bottom: float = 0.55
+    top: float = 0.4
+    columns: float = 0.7
+    rows: float = 1.0
+
 
 def new_figure(
     width: float,
@@ -28,21 +44,27 @@ def new_figure(
     n_columns: int = 1,
     n_rows: int = 1,
     *,
-    placed: dict[str, float] | None = None,
+    margins: Margins = Margins(),
 ) -> tuple[Figure, list[Axes]]:
     """Return an empty figure, size in inches, and its axes row by row, from left to right.
 
-    Where the axes stand follows from what is written around them, unless ``placed`` says it in the words
-    of matplotlib's GridSpec: to measure many labels takes longer than to draw them.
+    The margins are given, not found out: to measure all that is written takes longer than to draw it.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(
-        figsize=(width, height),
-        dpi=DOTS_PER_INCH,
-        layout=None if placed else "constrained",
-        facecolor="white",
-    )
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+    placed = {
+        "left": margins.left / width,
+        "right": 1 - margins.right / width,
+        "bottom": margins.bottom / height,
+        "top": 1 - margins.top / height,
+        "wspace": margins.columns
+        * n_columns
+        / (width - margins.left - margins.right - (n_columns - 1) * margins.columns),
+        "hspace": margins.rows
+        * n_rows
+        / (height - margins.bottom - margins.top - (n_rows - 1) * margins.rows),
+    }
     grid = figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw=placed)
     axes = [ax for row in grid for ax in row]
     for ax in axes:
@@ -85,6 +107,11 @@ def whole_number_axis(ax: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def labelled_segments(k: int, most: int) -> Sequence[int]:
+    """Return which of k segments to label on an axis: at most so many, at round numbers."""
+    return range(0, k, next(step for step in _STEPS if k <= most * step))
 
 
 def png(figure: Figure) -> bytes:
