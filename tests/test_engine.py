@@ -153,28 +153,27 @@ class TestEveryEngine:
 class TestProcesses:
     def test_long_tasks_run_in_processes_with_the_same_bits(self, ratings, monkeypatch):
         monkeypatch.setattr(local, "LONG", 0)
+        monkeypatch.setattr(local, "_have_started", threading.Event())
+        here, *there = LocalEngine(2).run_tasks([os.getpid] * 3, "processes")
+        assert here == os.getpid()
+        assert os.getpid() not in there
         tasks = [partial(leading_share, ratings.toarray(), n) for n in (5, 1, 3)]
         assert LocalEngine(2).run_tasks(tasks, "shares") == [task() for task in tasks]
-        here, *there = LocalEngine(2).run_tasks([os.getpid] * 3, "processes")
-        assert here == os.getpid()
-        assert os.getpid() not in there
 
-    def test_tasks_on_many_interactions_start_in_processes_at_once(self):
+    def test_tasks_that_are_surely_long_start_in_processes_at_once(self):
         tasks = [os.getpid] * 2
-        both = LocalEngine(2).run_tasks(tasks, "processes", n_interactions=local.MANY)
+        both = LocalEngine(2).run_tasks(tasks, "processes", seconds=local.SURELY_LONG)
         assert os.getpid() not in both
-        here = LocalEngine(1).run_tasks(tasks, "processes", n_interactions=local.MANY)
+        here = LocalEngine(1).run_tasks(tasks, "processes", seconds=local.SURELY_LONG)
         assert here == [os.getpid()] * 2
 
-    def test_processes_that_there_are_take_shorter_tasks(self, monkeypatch):
+    def test_processes_that_there_are_take_any_tasks(self, monkeypatch):
         monkeypatch.setattr(local, "LONG", 1000)
-        monkeypatch.setattr(local, "LONG_ONCE_STARTED", 0)
         monkeypatch.setattr(local, "_have_started", threading.Event())
         assert LocalEngine(2).run_tasks([os.getpid] * 3, "processes") == [os.getpid()] * 3
-        LocalEngine(2).run_tasks([os.getpid] * 2, "processes", n_interactions=local.MANY)
-        here, *there = LocalEngine(2).run_tasks([os.getpid] * 3, "processes")
-        assert here == os.getpid()
-        assert os.getpid() not in there
+        LocalEngine(2).run_tasks([os.getpid] * 2, "processes", seconds=local.SURELY_LONG)
+        assert os.getpid() not in LocalEngine(2).run_tasks([os.getpid] * 3, "processes")
+        assert LocalEngine(1).run_tasks([os.getpid] * 3, "processes") == [os.getpid()] * 3
 
     def test_processes_do_not_hear_ctrl_c(self):
         """They would each write a traceback; the one that they work for ends them."""
@@ -183,7 +182,7 @@ import signal
 from functools import partial
 from segcli.engine import LocalEngine, local
 ask = partial(signal.getsignal, signal.SIGINT)
-there = LocalEngine(2).run_tasks([ask] * 2, "handlers", n_interactions=local.MANY)
+there = LocalEngine(2).run_tasks([ask] * 2, "handlers", seconds=local.SURELY_LONG)
 print(there == [signal.SIG_IGN] * 2, ask() is signal.default_int_handler)
 """
         command = [sys.executable, "-c", program]

@@ -69,7 +69,7 @@ class Engine(Protocol):
         """Return ``matrix`` as blocks whose bounds depend on its content alone."""
 
     def run_tasks(
-        self, tasks: Sequence[Callable[[], Result]], what: str, *, n_interactions: int = 0
+        self, tasks: Sequence[Callable[[], Result]], what: str, *, seconds: float = 0
     ) -> list[Result]:
         """Return what each task returns, in order; tell progress of ``what`` as they end.
 
@@ -77,5 +77,5 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        n_interactions : how many a task works on, if that says how long it takes
+        seconds : about how long a task takes, as far as that is known
         """

@@ -36,12 +36,11 @@ BLOCK_ENTRIES = 1 << 18
 ENTRIES_PER_COLUMN = 16
 """A block function may return an array per column: this many entries per column keep that cheap."""
 
-LONG, LONG_ONCE_STARTED = 4.0, 0.5
-"""Seconds of tasks that are worth starting processes for, which takes one or two; and that are worth
-sending to processes that there are already, from an earlier stage of `segcli run`."""
+LONG = 4.0
+"""Seconds of tasks that are worth starting processes for, which takes one or two."""
 
-MANY = 300_000
-"""Interactions on which a task takes about a second or more: that is known before the first has run."""
+SURELY_LONG = 1.0
+"""Seconds that a task is expected to take from where on the first is not tried alone before."""
 
 
 @contextmanager
@@ -68,23 +67,23 @@ class LocalEngine:
         return LocalBlocks(matrix, cut(matrix, self.block_entries), self.n_threads or n_cores())
 
     def run_tasks(
-        self, tasks: Sequence[Callable[[], Result]], what: str, *, n_interactions: int = 0
+        self, tasks: Sequence[Callable[[], Result]], what: str, *, seconds: float = 0
     ) -> list[Result]:
         """Return what each task returns, in order: long ones in processes, else one after another."""
         results: list[Result] = []
-        for result in self._run(tasks, n_interactions):
+        for result in self._run(tasks, seconds):
             results.append(result)
             progress.report(what, len(results), len(tasks))
         return results
 
-    def _run(self, tasks: Sequence[Callable[[], Result]], n_interactions: int) -> Iterator[Result]:
+    def _run(self, tasks: Sequence[Callable[[], Result]], seconds: float) -> Iterator[Result]:
         n_threads, rest = self.n_threads or n_cores(), tasks
-        if n_interactions < MANY or n_threads == 1:
+        # In `segcli run` an earlier stage may have started processes: those wait for more.
+        if n_threads > 1 and seconds < SURELY_LONG and not _have_started.is_set():
             begun = time.monotonic()
             yield from map(alone, tasks[:1])
             rest = tasks[1:]
-            worth = min(LONG, LONG_ONCE_STARTED) if _have_started.is_set() else LONG
-            if (time.monotonic() - begun) * len(rest) < worth:
+            if (time.monotonic() - begun) * len(rest) < LONG:
                 n_threads = 1
         n_processes = min(n_threads, len(rest))
         if n_processes <= 1:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from segcli import progress
 from segcli.engine.blocks import Blocks, Result
-from segcli.engine.local import BLOCK_ENTRIES, LONG, MANY, LocalEngine, alone, cut
+from segcli.engine.local import BLOCK_ENTRIES, LONG, SURELY_LONG, LocalEngine, alone, cut
 from segcli.engine.places import is_mapped, lay_out, n_entries
 from segcli.engine.rows import Matrix
 from segcli.engine.scratch import FOLDER, Scratch, Writer, loads
@@ -147,7 +147,7 @@ class SparkEngine:
         return SparkBlocks(place, cut(matrix, self.block_entries), self)
 
     def run_tasks(
-        self, tasks: Sequence[Callable[[], Result]], what: str, *, n_interactions: int = 0
+        self, tasks: Sequence[Callable[[], Result]], what: str, *, seconds: float = 0
     ) -> list[Result]:
         """Return what each task returns, in order: long ones on the cluster, else here."""
 
@@ -155,7 +155,7 @@ class SparkEngine:
             progress.report(what, n, len(tasks))
 
         results, rest = [], tasks
-        if n_interactions < MANY:
+        if seconds < SURELY_LONG:
             begun = time.monotonic()
             results = [_counted(task, tell, n + 1) for n, task in enumerate(tasks[:1])]
             rest = tasks[1:]

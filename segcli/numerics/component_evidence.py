@@ -33,6 +33,7 @@ from segcli import progress
 from segcli.engine import ONE_THREAD, Blocks, Engine
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.errors import ChoiceError
+from segcli.numerics import durations
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import leading_eigenpairs, n_components_limit
@@ -222,7 +223,7 @@ def gather_component_evidence(
         partial(_on_null, sample, weighting, j, len(ratios), seed, kept=j == n_nulls - 1)
         for j in range(n_nulls)
     ]
-    made = engine.run_tasks(tasks, "components of the null", n_interactions=sample.nnz)
+    made = engine.run_tasks(tasks, "components of the null", seconds=durations.of_passes(sample))
     for j, (found, _) in enumerate(made):
         null_ratios[j, : len(found)] = found
     null_prediction, prediction = bi_cross_validate_all(
@@ -389,7 +390,9 @@ def bi_cross_validate_all(
         for weighted in matrices
         for fold in range(n_folds)
     ]
-    results = engine.run_tasks(folds, "bi-cross-validation", n_interactions=matrices[0].sparse.nnz)
+    results = engine.run_tasks(
+        folds, "bi-cross-validation", seconds=durations.of_passes(matrices[0].sparse)
+    )
     return [
         _over_folds(results[i * n_folds : (i + 1) * n_folds], n_components)
         for i in range(len(matrices))

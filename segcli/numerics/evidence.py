@@ -44,6 +44,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
+from segcli.numerics import durations
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import choose_level
@@ -233,7 +234,9 @@ def gather_evidence(
     # The longest first, so that no process waits for another in the end; but where the first, by
     # itself, tells whether the rest is worth starting processes, one that is not so long.
     tasks = [hidings[0], *nulls, *hidings[1:], *splits, partial(_silhouettes, full, seed)]
-    results: list[Any] = engine.run_tasks(tasks, "evidence for k", n_interactions=ordered.nnz)
+    results: list[Any] = engine.run_tasks(
+        tasks, "evidence for k", seconds=durations.of_fit(ordered, ks)
+    )
     on_nulls = results[1 : 1 + n_nulls]
     on_hidings = [results[0], *results[1 + n_nulls : n_splits + n_nulls]]
     on_splits = results[n_splits + n_nulls : -1]

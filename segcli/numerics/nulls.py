@@ -29,6 +29,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import Engine
+from segcli.numerics import durations
 from segcli.numerics.ranks import Ranks, ranks_by_position
 
 N_ROUNDS = 30
@@ -98,7 +99,9 @@ def nulls_of(X: sp.csr_array, n: int, *, seed: int, engine: Engine) -> list[sp.c
     missing = range(len(kept), n)
     if missing:
         tasks = [partial(null_of, X, j, seed=seed) for j in missing]
-        kept = kept + engine.run_tasks(tasks, "data without segments", n_interactions=X.nnz)
+        kept = kept + engine.run_tasks(
+            tasks, "data without segments", seconds=durations.of_passes(X)
+        )
         _MADE.clear()
         _MADE[key] = kept
     return kept[:n]

@@ -24,6 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Block, Blocks, Engine, LocalEngine
+from segcli.numerics import durations
 from segcli.numerics.kmeans import assign
 from segcli.numerics.naive_bayes import fit_naive_bayes
 from segcli.numerics.pca import PCA
@@ -139,7 +140,9 @@ def segment_stability(
     rows = sample_rows(ranks, sample_size, seed=seed)
     ordered, own = in_rank_order(X, ranks, rows), labels[rows]
     splits = [partial(_models, ordered, own, k, recipe, j, seed) for j in range(n_splits)]
-    by_split = engine.run_tasks(splits, "stability of the segments", n_interactions=ordered.nnz)
+    by_split = engine.run_tasks(
+        splits, "stability of the segments", seconds=durations.of_fit(ordered, [k])
+    )
     found = list(chain(*by_split))
     similarities = np.array([similarity for similarity, _ in found]).reshape(-1, k)
     models = tuple(model for _, model in found)

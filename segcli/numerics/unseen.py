@@ -28,6 +28,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
+from segcli.numerics import durations
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.stability import matched
@@ -127,7 +128,7 @@ def profile_unseen(
         partial(_segments_without, ordered, parts, j, recipe, k, seed) for j in range(n_rounds)
     ]
     segmented = engine.run_tasks(
-        rounds, "segments on unseen interactions", n_interactions=ordered.nnz
+        rounds, "segments on unseen interactions", seconds=durations.of_fit(ordered, [k])
     )
     for part, found_labels in enumerate(segmented):
         if found_labels is None:

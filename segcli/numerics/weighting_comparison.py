@@ -36,6 +36,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
+from segcli.numerics import durations
 from segcli.numerics.activity import activity_share
 from segcli.numerics.evidence import LEAST_CUSTOMERS, LEAST_GAIN_ABOVE_NULL, LEVELS
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
@@ -177,7 +178,7 @@ def compare_weightings(
     tasks += [
         partial(_try_to_measure, null, recipe, ks, seed, 1) for recipe in recipes for null in nulls
     ]
-    results = engine.run_tasks(tasks, "weightings", n_interactions=ordered.nnz)
+    results = engine.run_tasks(tasks, "weightings", seconds=durations.of_fit(ordered, ks))
     found: dict[str, _Measured] = {}
     lines = {}
     for i, name in enumerate(compared):

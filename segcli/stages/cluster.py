@@ -27,6 +27,7 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
+from segcli.numerics import durations
 from segcli.numerics.activity import MOSTLY, activity_share
 from segcli.numerics.evidence import Level, evidence_level
 from segcli.numerics.kmeans import KMeansFit, assign, fit_kmeans
@@ -288,7 +289,7 @@ def _trust(
     shares = engine.run_tasks(
         [partial(_share, null, recipe, fit.k, seed) for null in nulls],
         "activity without segments",
-        n_interactions=ordered.nnz,
+        seconds=durations.of_passes(ordered),
     )
     return _Trust(
         stability=found.jaccard,
