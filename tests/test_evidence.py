@@ -1,5 +1,7 @@
 """The evidence for k, and the verdict: the rule case by case, and data with and without segments."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -183,6 +185,14 @@ def test_too_few_customers_bear_no_evidence():
 def test_negative_values_bear_no_evidence():
     X = sp.csr_array(-np.eye(30))
     assert "negative values" in evidence_level(None, X, [2])[1]
+
+
+def test_processes_that_gather_load_no_pandas():
+    """It takes half a second and 40 MB of each."""
+    modules = ("evidence", "component_evidence", "unseen", "activity", "judgement")
+    loads = "; ".join(f"import segcli.numerics.{name}" for name in modules)
+    program = f"import sys; {loads}; sys.exit('pandas' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_levels():

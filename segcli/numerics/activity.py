@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.numerics.agreement import variance_explained
+from segcli.numerics.recipe import Recipe, fit_recipe
 
 MOSTLY = 0.5
 """From this share on, segments say more about how much customers do than about what."""
@@ -35,3 +36,14 @@ def activity_share(X: sp.csr_array, labels: np.ndarray) -> float:
     labels : ndarray of shape (n_customers,), values from 0 up
     """
     return variance_explained(log_activity(X), labels)
+
+
+def activity_share_of_recipe(X: sp.csr_array, recipe: Recipe, k: int, *, seed: int) -> float:
+    """Return the activity share of the k segments that a recipe makes; NaN if it cannot make k.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted, in rank order
+    """
+    partitions = fit_recipe(X, recipe, [k], seed=seed).partitions
+    return activity_share(X, partitions[0].labels) if partitions else float("nan")

@@ -36,10 +36,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
@@ -53,6 +52,9 @@ from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.silhouette import silhouettes
 from segcli.numerics.stability import Resample, nan_mean, resample
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEAST_STABILITY = 0.75
 LEAST_TRANSFER = 0.65
@@ -218,6 +220,8 @@ def gather_evidence(
     ChoiceError
         If there are fewer than 20 customers, or negative values.
     """
+    import pandas as pd  # noqa: PLC0415 (only here: processes that gather need not load it)
+
     rows = sample_rows(ranks, sample_size, seed=seed)
     if len(rows) < LEAST_CUSTOMERS:
         msg = (
@@ -242,7 +246,8 @@ def gather_evidence(
     on_splits = results[n_splits + n_nulls : -1]
     stacked = np.stack([measures for measures, _ in on_nulls])
     resamples = [one for both in on_splits for one in both]
-    table = _measure(ordered, full, on_hidings, resamples, results[-1], ks)
+    columns = _measure(ordered, full, on_hidings, resamples, results[-1], ks)
+    table = pd.DataFrame(columns, index=pd.Index(ks, name="k"))
     for i, measure in enumerate(MEASURES):
         table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
         table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
@@ -326,8 +331,9 @@ def _on_null(
     full = fit_recipe(null, recipe, ks, seed=seed)
     hidings = [_hiding(null, full.ks, recipe, 0, seed)]
     resamples = resample(null, full, recipe, split=0, seed=seed)
-    table = _measure(null, full, hidings, resamples, _silhouettes(full, seed), ks)
-    return np.asarray(table[list(MEASURES)]), ask(null, full) if ask is not None else None
+    columns = _measure(null, full, hidings, resamples, _silhouettes(full, seed), ks)
+    measures = np.stack([columns[measure] for measure in MEASURES], axis=1)
+    return measures, ask(null, full) if ask is not None else None
 
 
 def _measure(
@@ -337,8 +343,8 @@ def _measure(
     resamples: Sequence[Resample],
     silhouette: Sequence[float],
     ks: Sequence[int],
-) -> pd.DataFrame:
-    """Return the measures of one matrix, indexed by k."""
+) -> dict[str, np.ndarray]:
+    """Return the measures of one matrix, and their errors, as ndarrays of shape (n_ks,)."""
     n_ks = len(full.ks)
     bits = np.sum([hiding.bits for hiding in hidings], axis=0)
     n_hidden = np.sum([hiding.n_hidden for hiding in hidings], axis=0)
@@ -362,8 +368,8 @@ def _measure(
         "held_out_step_se": steps_up.reshape(n_ks, 2)[:, 1],
         "activity_share": [activity_share(X, fit.labels) for fit in full.partitions],
     }
-    table = pd.DataFrame(columns, index=pd.Index(full.ks, name="k"), dtype=np.float64)
-    return table.reindex(pd.Index(ks, name="k"))
+    beyond = np.full(len(ks) - n_ks, np.nan)  # the largest k may ask for too many segments
+    return {name: np.append(column, beyond) for name, column in columns.items()}
 
 
 def _over_splits(values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

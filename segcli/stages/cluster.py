@@ -28,13 +28,13 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
-from segcli.numerics.activity import MOSTLY, activity_share
+from segcli.numerics.activity import MOSTLY, activity_share, activity_share_of_recipe
 from segcli.numerics.evidence import Level, evidence_level
 from segcli.numerics.kmeans import KMeansFit, assign, fit_kmeans
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe, in_rank_order, sample_rows
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, nan_mean, segment_stability
 from segcli.numerics.weighting import weigh
@@ -287,7 +287,7 @@ def _trust(
     ordered = in_rank_order(matrix, ranks, rows)
     nulls = nulls_of(ordered, level.n_nulls, seed=seed, engine=engine)
     shares = engine.run_tasks(
-        [partial(_share, null, recipe, fit.k, seed) for null in nulls],
+        [partial(activity_share_of_recipe, null, recipe, fit.k, seed=seed) for null in nulls],
         "activity without segments",
         seconds=durations.of_passes(ordered),
     )
@@ -302,12 +302,6 @@ def _trust(
             "n_nulls": level.n_nulls,
         },
     )
-
-
-def _share(null: sp.csr_array, recipe: Recipe, k: int, seed: int) -> float:
-    """Return the activity share of k segments of a null; NaN if it has no k."""
-    partitions = fit_recipe(null, recipe, [k], seed=seed).partitions
-    return activity_share(null, partitions[0].labels) if partitions else float("nan")
 
 
 def segments_table(
