@@ -477,12 +477,33 @@ def test_through_the_asked_k_alone_they_are_as_good(ratings):
     X, ranks = scores_of(ratings)
     ks = [2, 5, 9, 14]
     both = [
-        fit_all(LocalEngine(1).blocks(X), ks, customer_ranks=ranks, seed=0, through_every_k=every)
+        fit_all(LocalEngine(1).blocks(X), ks, customer_ranks=ranks, seed=0, along_fixed_path=every)
         for every in (True, False)
     ]
     inertias = np.array([[found.inertia for found in fits] for fits in both])
     assert np.all(np.diff(inertias) <= 0)
     assert inertias[1] == pytest.approx(inertias[0], rel=0.05)  # local optima
+
+
+@pytest.mark.parametrize(
+    "form", [np.asarray, sp.csr_array, residuals], ids=["dense", "sparse", "residuals"]
+)
+def test_distances_to_many_centers_are_taken_a_few_rows_at_a_time(
+    engine, ratings, form, monkeypatch
+):
+    X = form(ratings.toarray()) if form is np.asarray else form(ratings)
+    ranks = np.arange(X.shape[0])
+    start = fit_all(engine.blocks(ratings.toarray()), [2, 5], customer_ranks=ranks, seed=0)
+
+    def refined():
+        return refine(engine.blocks(X), start, customer_ranks=ranks)
+
+    whole = refined()
+    monkeypatch.setattr(kmeans, "_DISTANCES_AT_ONCE", 35)  # seven rows
+    for one, other in zip(whole, refined(), strict=True):
+        assert one.labels.tolist() == other.labels.tolist()
+        assert one.inertia == pytest.approx(other.inertia, rel=1e-12)
+        assert np.allclose(one.centers, other.centers, atol=1e-12)
 
 
 @pytest.mark.parametrize("room", [1, 1 << 22], ids=["one by one", "all at once"])

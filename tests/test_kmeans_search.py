@@ -1,5 +1,7 @@
 """The search among few customers: its samples, its Lloyd steps, and what it tries."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
@@ -11,10 +13,11 @@ from segcli.numerics import kmeans_search
 from segcli.numerics.kmeans_search import (
     Sample,
     draw,
+    fixed_path,
     is_overtaken,
     plusplus,
     search,
-    search_every_k,
+    search_fixed_path,
 )
 
 
@@ -238,6 +241,32 @@ def test_what_is_found_for_a_k_does_not_depend_on_which_come_after():
     assert all(np.array_equal(one, other) for one, other in zip(few, many, strict=True))
 
 
+def test_what_is_not_on_the_path_is_grown_from_it_and_bears_nothing():
+    sample, path = Sample(heavy_tailed(400), np.ones(400)), [1, 2, 3, 6, 12]
+    alone = [search(sample, path, [k], 3, 0)[0] for k in (4, 5, 12)]
+    together = search(sample, path, [12, 5, 4], 3, 0)
+    assert [len(centers) for centers in together] == [4, 5, 12]
+    assert all(np.array_equal(*both) for both in zip(alone, together, strict=True))
+
+
+def test_the_fixed_path_goes_through_every_small_k_and_some_large():
+    assert fixed_path(1) == [1]
+    assert fixed_path(64) == list(range(1, 65))
+    assert fixed_path(71) == [*range(1, 65), 68]
+    path = fixed_path(1_000)
+    assert len(path) < 120
+    assert all(0 < b - a <= a / 16 for a, b in pairwise(path[63:]))
+
+
+def test_large_k_beside_the_path_are_as_good_as_scikit_learns():
+    X = heavy_tailed(1_000)
+    sample = Sample(X, np.ones(1_000))
+    for k, centers in zip((93, 120), search_fixed_path(sample, (93, 120), 10, 0), strict=True):
+        assert k not in fixed_path(k)
+        ours = ((X[:, None] - centers) ** 2).sum(axis=2).min(axis=1).sum()
+        assert ours <= KMeans(k, n_init=3, random_state=0).fit(X).inertia_
+
+
 def test_a_known_partition_is_where_the_search_ends_if_it_is_the_best():
     X = heavy_tailed(400)
     sample = Sample(X, np.ones(400))
@@ -273,8 +302,8 @@ def test_what_was_found_for_these_rows_is_not_sought_again(monkeypatch):
     monkeypatch.setattr(kmeans_search, "search", lambda *args: sought.append(args) or search(*args))
     X = heavy_tailed(200)
     sample = Sample(X, np.ones(200))
-    curve = search_every_k(sample, [2, 4, 6], 3, 0)
-    same, between = search_every_k(Sample(X.copy(), np.ones(200)), [4, 5], 3, 0)
+    curve = search_fixed_path(sample, [2, 4, 6], 3, 0)
+    same, between = search_fixed_path(Sample(X.copy(), np.ones(200)), [4, 5], 3, 0)
     assert np.array_equal(same, curve[1])
     assert len(sought) == 1
     assert np.array_equal(between, *search(sample, range(1, 6), [5], 3, 0))
@@ -286,7 +315,7 @@ def test_what_was_found_for_these_rows_is_not_sought_again(monkeypatch):
         (Sample(X[:, ::-1], np.ones(200)), [4], 3, 0),
     ]
     for n, (those, ks, n_starts, seed) in enumerate(asked_anew, start=2):
-        (found,) = search_every_k(those, ks, n_starts, seed)
+        (found,) = search_fixed_path(those, ks, n_starts, seed)
         (alone,) = search(those, range(1, max(ks) + 1), ks, n_starts, seed)
         assert np.array_equal(found, alone)
         assert len(sought) == n

@@ -21,7 +21,7 @@ import numpy as np
 from segcli import progress
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import Matrix, sum_groups
+from segcli.engine.rows import Matrix, row_range, sum_groups
 from segcli.errors import ChoiceError
 from segcli.numerics.kmeans_search import (
     MAX_ITERATIONS,
@@ -29,7 +29,7 @@ from segcli.numerics.kmeans_search import (
     draw,
     is_overtaken,
     search,
-    search_every_k,
+    search_fixed_path,
 )
 from segcli.numerics.weighting import squared_norms
 
@@ -43,6 +43,7 @@ CURVE_PROGRESS = 1e-4
 _NEGLIGIBLE = 1e-12
 _ROUNDING = 1e-14
 _SUMS_ENTRIES = 1 << 22  # 32 MB
+_DISTANCES_AT_ONCE = 1 << 23  # 64 MB; more are needed at once for hundreds of segments only
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def fit_all(
     seed: int,
     n_starts: int = N_STARTS,
     sample_size: int = SAMPLE_SIZE,
-    through_every_k: bool = True,
+    along_fixed_path: bool = True,
     for_curve: bool = False,
 ) -> list[KMeansFit]:
     """Return, for each k, the best partition that was found. Inertia never rises with k.
@@ -135,9 +136,9 @@ def fit_all(
     sample_size : int
         With more customers than this, partitions are sought on a sample of this size, and what is
         found for each k goes on to all.
-    through_every_k : bool
-        Seek through every k up to the largest, so that a k's partition does not depend on which
-        others are asked for. False is faster where a few large k are.
+    along_fixed_path : bool
+        Seek through every k up to the largest (of those beyond 64, some), so that a k's partition does
+        not depend on which others are asked for. False is faster where a few large k are.
     for_curve : bool
         With more customers than the sample, take the steps on all in single precision, and stop when
         one lowers the inertia by no more than a ten-thousandth: a curve does not show what is left.
@@ -151,8 +152,8 @@ def fit_all(
     n_customers = X.shape[0]
     _check_ks(ks, n_customers)
     sample = draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
-    if through_every_k:
-        found = search_every_k(sample, ks, n_starts, seed)
+    if along_fixed_path:
+        found = search_fixed_path(sample, ks, n_starts, seed)
     else:
         found = search(sample, ks, ks, n_starts, seed)
     best = [_Run(len(centers), centers) for centers in found]
@@ -266,7 +267,8 @@ def assign(X: Matrix, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     distances : ndarray of shape (n,), Euclidean
     """
     halves = np.einsum("ij,ij->i", centers, centers) / 2
-    labels = np.asarray(halves - X @ centers.T).argmin(axis=1)
+    parts = [np.asarray(halves - rows @ centers.T).argmin(axis=1) for rows in _cut(X, len(centers))]
+    labels = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return labels, np.sqrt(_squared_distances(X, centers, labels))
 
 
@@ -412,7 +414,26 @@ def _assign_and_sum(
     precision: type[np.floating],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for all runs, the sums and counts of the rows nearest each center, and inertias."""
-    X = block.matrix
+    total, *others = (
+        _assign_and_sum_rows(rows, centers, ks, precision) for rows in _cut(block.matrix, max(ks))
+    )
+    for part in others:
+        for sums, more in zip(total, part, strict=True):
+            sums += more
+    return total
+
+
+def _cut(X: Matrix, n_centers: int) -> list[Matrix]:
+    """Return rows in pieces whose distances to so many centers take no more than a stated room."""
+    n, step = X.shape[0], max(_DISTANCES_AT_ONCE // n_centers, 1)
+    if n <= step:
+        return [X]
+    return [row_range(X, start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def _assign_and_sum_rows(
+    X: Matrix, centers: np.ndarray, ks: Sequence[int], precision: type[np.floating]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = X.shape[0]
     norms = squared_norms(X)
     half_distances = _half_distances(X, centers, precision)

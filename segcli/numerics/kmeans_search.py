@@ -42,6 +42,7 @@ TOLERANCE = 1e-6
 
 _N_CANDIDATES = 5
 _LARGEST_STARTED = 16  # beyond, a partition grown from the k before beat nearly every fresh start
+_LAST_OF_EVERY_K = 64  # beyond, to go through every k would take ever longer for hardly better ones
 _RACE_STEPS = 5
 _TRIAL_STEPS = 2
 _N_GROWN = 4
@@ -116,14 +117,15 @@ def search(
 
     Parameters
     ----------
-    path : increasing numbers of segments to go through, ``ks`` among them
-        Nothing found for a k depends on which k come after it.
+    path : increasing numbers of segments to go through, the first no larger than any of ``ks``
+        A k is grown from the last of the path before it. What is found for it depends on nothing
+        else: not on what comes after, nor on what of ``ks`` is not on the path.
     n_starts : k-means++ starts for the first k of the path, and for all small ones
     known : ndarrays of shape (k, n_columns), centers of partitions that race too
 
     Returns
     -------
-    list of ndarray of shape (k, n_columns), in the order of the path
+    list of ndarray of shape (k, n_columns), k rising
 
     Raises
     ------
@@ -131,15 +133,16 @@ def search(
         If there are fewer distinct rows than k.
     """
     rows = _Rows(sample)
-    n_started = min(max(path), max(path[0], _LARGEST_STARTED))
+    wanted, on_path = set(ks), set(path)
+    visited = sorted(wanted | on_path)
+    n_started = min(visited[-1], max(visited[0], _LARGEST_STARTED))
     rngs = [np.random.default_rng([seed, 3, start]) for start in range(n_starts)]
     starts = [plusplus(rows.rows, n_started, rng, weights=rows.weights) for rng in rngs]
-    wanted = set(ks)
     known_of = {len(centers): centers for centers in known}
     best: _Partition | None = None
     found = []
-    for i, k in enumerate(path):
-        progress.report("k-means", i, len(path))
+    for i, k in enumerate(visited):
+        progress.report("k-means", i, len(visited))
         rng = np.random.default_rng([seed, 12, k])
         racing = []
         if best is None or k <= _LARGEST_STARTED:
@@ -149,11 +152,13 @@ def search(
             racing.append(_winner(_grown(best, k, rng), _TRIAL_STEPS))
         if k in known_of:
             racing.append(_raced(rows, known_of[k] - rows.mean))
-        best = _settled(_best(racing))
+        partition = _settled(_best(racing))
         if k > 1:
-            best = _improved_by_swaps(best, rng)
+            partition = _improved_by_swaps(partition, rng)
         if k in wanted:
-            found.append(best.centers + rows.mean)
+            found.append(partition.centers + rows.mean)
+        if k in on_path:
+            best = partition
     return found
 
 
@@ -166,21 +171,33 @@ def is_overtaken(sample: Sample, centers: np.ndarray, seed: int) -> bool:
     return fresh.inertia < given.inertia * (1 - _LEAST_PROGRESS)
 
 
-def search_every_k(sample: Sample, ks: Sequence[int], n_starts: int, seed: int) -> list[np.ndarray]:
-    """Return what `search` finds for ``ks`` when it goes through every k from 1 on.
+def search_fixed_path(
+    sample: Sample, ks: Sequence[int], n_starts: int, seed: int
+) -> list[np.ndarray]:
+    """Return what `search` finds for ``ks`` along `fixed_path`.
 
     What was found last is kept, for every k on the way: `segcli run` asks twice, in explore-k and in
     cluster, and a k's centers do not depend on which others are asked for.
     """
     key = (sample.digest(), n_starts, seed)
     if not set(ks) <= _FOUND.get(key, {}).keys():
-        path = range(1, max(ks) + 1)
-        found = search(sample, path, path, n_starts, seed)
+        path = fixed_path(max(ks))
+        visited = sorted({*path, *ks})
+        found = search(sample, path, visited, n_starts, seed)
         for centers in found:
             centers.setflags(write=False)
         _FOUND.clear()
-        _FOUND[key] = dict(zip(path, found, strict=True))
+        _FOUND[key] = dict(zip(visited, found, strict=True))
     return [_FOUND[key][k] for k in ks]
+
+
+def fixed_path(largest: int) -> list[int]:
+    """Return every k to 64, from where on each is a sixteenth larger than the one before."""
+    path, k = [], 1
+    while k <= largest:
+        path.append(k)
+        k += 1 if k < _LAST_OF_EVERY_K else k // 16
+    return path
 
 
 _FOUND: dict[tuple[bytes, int, int], dict[int, np.ndarray]] = {}

@@ -154,7 +154,7 @@ def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> Fitte
         customer_ranks=np.arange(X.shape[0]),
         seed=seed,
         n_starts=recipe.n_starts,
-        through_every_k=False,
+        along_fixed_path=False,
     )
     return FittedRecipe(pca, tuple(partitions), scores)
 
