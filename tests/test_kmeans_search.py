@@ -1,4 +1,4 @@
-"""The search among few customers: its samples, its Lloyd steps, and what it tries."""
+"""The search among few customers: its samples, and what it tries."""
 
 from itertools import pairwise
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from test_kmeans import blobs, heavy_tailed, inertia_of
+from test_partition import partition
 
 from segcli.engine import LocalEngine
-from segcli.errors import ChoiceError
 from segcli.numerics import kmeans_search
 from segcli.numerics.kmeans_search import (
     Sample,
@@ -19,23 +19,6 @@ from segcli.numerics.kmeans_search import (
     search,
     search_fixed_path,
 )
-
-
-def rows_of(X, weights=None):
-    return kmeans_search._Rows(Sample(X, np.ones(len(X)) if weights is None else weights))
-
-
-def partition(X, centers, weights=None):
-    rows = rows_of(X, weights)
-    return kmeans_search._Partition.about(rows, np.asarray(centers) - rows.mean)
-
-
-def assert_same(one, other):
-    """Whatever was kept while centers moved is what is found by looking at everything."""
-    assert one.labels.tolist() == other.labels.tolist()
-    assert np.allclose(one.squared_distances(), other.squared_distances(), rtol=1e-12, atol=1e-12)
-    assert one.inertia == pytest.approx(other.inertia, rel=1e-12)
-
 
 # a sample
 
@@ -93,74 +76,6 @@ def test_plusplus_of_rows_all_alike_ends():
     assert plusplus(np.ones((3, 2)), 3, np.random.default_rng(0)).tolist() == [[1, 1]] * 3
 
 
-# Lloyd's steps
-
-
-@pytest.mark.parametrize("k", [2, 7, 20])
-def test_steps_are_lloyds(k):
-    X = heavy_tailed(500)
-    found = partition(X, X[:k])
-    for _ in range(300):
-        means = np.stack([X[found.labels == label].mean(axis=0) for label in range(k)])
-        found.step()
-        if found.converged:
-            break
-        assert_same(found, partition(X, means))
-        assert found.inertia == pytest.approx(inertia_of(X, found.labels), rel=1e-12)
-    assert found.converged
-    oracle = KMeans(k, init=X[:k], n_init=1, tol=0, algorithm="lloyd").fit(X)
-    assert found.labels.tolist() == oracle.labels_.tolist()
-    assert found.inertia == pytest.approx(oracle.inertia_, rel=1e-12)
-
-
-def test_a_weight_counts_like_so_many_equal_customers():
-    X = heavy_tailed(300)
-    weights = np.random.default_rng(7).integers(1, 4, 300)
-    weighted = partition(X, X[:5], weights.astype(float))
-    plain = partition(np.repeat(X, weights, axis=0), X[:5])
-    for one in (weighted, plain):
-        kmeans_search._descended(one, 300)
-        assert one.converged
-    assert weighted.inertia == pytest.approx(plain.inertia, rel=1e-12)
-    assert np.repeat(weighted.labels, weights).tolist() == plain.labels.tolist()
-
-
-def test_where_a_center_is_moved_or_added_the_others_stay():
-    X = heavy_tailed(300)
-    start = partition(X, X[:6])
-    centers = X[:6].copy()
-    centers[2] = X[50]
-    assert_same(start.with_center_at(2, 50), partition(X, centers))
-    more = start.with_more_centers([50, 60])
-    assert_same(more, partition(X, np.vstack([X[:6], X[[50, 60]]])))
-    assert_same(start, partition(X, X[:6]))  # as it was
-
-
-def test_the_second_nearest_center():
-    X = heavy_tailed(100)
-    found = partition(X, X[:4])
-    squares = np.sort(((X[:, None] - X[:4]) ** 2).sum(axis=2), axis=1)
-    for _ in range(2):  # asking changes nothing
-        assert np.allclose(found.squared_distances(), squares[:, 0])
-        assert np.allclose(found.squared_distances_to_second(), squares[:, 1])
-
-
-def test_a_center_without_rows_goes_to_the_farthest():
-    X = np.array([[0.0], [1], [2], [10]])
-    found = partition(X, [[1.0], [500]])
-    found.step()
-    assert found.labels.tolist() == [0, 0, 0, 1]
-
-
-def test_of_rows_that_are_equal_no_two_are_given_to_empty_segments():
-    X = np.repeat([[0.0], [1], [8]], 5, axis=0)
-    found = kmeans_search._descended(partition(X, [[0.0], [500], [600]]), 300)
-    assert found.inertia == 0
-    assert len(np.unique(found.labels)) == 3
-    with pytest.raises(ChoiceError, match=r"4 segments .* only 3 distinct customers"):
-        kmeans_search._descended(partition(X, [[0.0], [500], [600], [700]]), 300)
-
-
 # swaps, and partitions grown from the k before
 
 
@@ -181,7 +96,7 @@ def test_a_swap_is_known_to_be_worth_what_it_is(monkeypatch):
 def test_swaps_find_what_lloyds_steps_cannot():
     X, truth = blobs()
     two_in_one = np.vstack([X[truth == 0][:2], X[truth == 1][:1], X[truth > 1].mean(axis=0)[None]])
-    stuck = kmeans_search._descended(partition(X, two_in_one), 300)
+    stuck = partition(X, two_in_one).descend(300)
     assert stuck.inertia > 10 * inertia_of(X, truth)
     found = kmeans_search._improved_by_swaps(stuck, np.random.default_rng(0))
     assert found.inertia == pytest.approx(inertia_of(X, truth), rel=1e-9)
@@ -190,7 +105,7 @@ def test_swaps_find_what_lloyds_steps_cannot():
 def test_of_many_centers_a_swap_that_does_not_promise_to_pay_is_given_up(monkeypatch):
     X, truth = blobs()
     means = np.stack([X[truth == label].mean(axis=0) for label in range(4)])
-    best = kmeans_search._descended(partition(X, means), 300)
+    best = partition(X, means).descend(300)
     elsewhere, here = (int(np.flatnonzero(truth == label)[0]) for label in (1, 0))
     for many in (False, True):
         monkeypatch.setattr(kmeans_search, "_FEW_CENTERS", 3 if many else 4)
@@ -206,7 +121,7 @@ def test_a_partition_grown_by_several_centers_has_them_where_they_are_missing():
     X, truth = blobs()
     start = partition(X, X[truth == 0][:1])
     for grown in kmeans_search._grown(start, 4, np.random.default_rng(0)):
-        kmeans_search._descended(grown, 300)
+        grown.descend(300)
         assert grown.inertia == pytest.approx(inertia_of(X, truth), rel=1e-9)
 
 

@@ -25,12 +25,12 @@ from segcli.engine.rows import Matrix, row_range, sum_groups
 from segcli.errors import ChoiceError
 from segcli.numerics.kmeans_search import (
     MAX_ITERATIONS,
-    TOLERANCE,
     draw,
     is_overtaken,
     search,
     search_fixed_path,
 )
+from segcli.numerics.partition import TOLERANCE
 from segcli.numerics.weighting import squared_norms
 
 N_STARTS = 10
