@@ -128,18 +128,30 @@ def in_order(X):
 def test_both_halves_lead_to_planted_segments_again(planted):
     X = in_order(planted[0])
     full = fit_recipe(X, RECIPE, [4], seed=0)
-    for one in resample(X, full, RECIPE, split=0, seed=0):
+    for one in resample(X, RECIPE, [4], split=0, seed=0):
         assert one.transfer_ari[0] > 0.95
         assert one.prediction_strength[0] > 0.9
-        assert one.jaccard[0].min() > 0.95
+        assert one.jaccard(full)[0].min() > 0.95
 
 
 def test_without_segments_nothing_carries_over():
     X = in_order(unplanted(DESIGN, 3))
     full = fit_recipe(X, RECIPE, [4], seed=0)
-    for one in resample(X, full, RECIPE, split=0, seed=0):
+    for one in resample(X, RECIPE, [4], split=0, seed=0):
         assert one.transfer_ari[0] < 0.2
-        assert one.jaccard[0].mean() < 0.6
+        assert one.jaccard(full)[0].mean() < 0.6
+
+
+def test_a_half_that_cannot_have_so_many_segments_says_nothing_of_them():
+    X = in_order(sp.csr_array(np.random.default_rng(0).poisson(1.0, (24, 10)) + 0.0))
+    full = fit_recipe(X, RECIPE, [2, 20], seed=0)
+    assert full.ks == (2, 20)
+    for one in resample(X, RECIPE, [2, 20], split=0, seed=0):
+        two, twenty = one.jaccard(full)
+        assert np.isfinite(two).all()
+        assert len(twenty) == 20
+        assert np.isnan(twenty).all()
+        assert np.isnan([one.transfer_ari[1], one.prediction_strength[1]]).all()
 
 
 def stability_of(X, labels, k):

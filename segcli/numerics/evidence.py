@@ -230,23 +230,23 @@ def gather_evidence(
         )
         raise ChoiceError(msg)
     ordered = in_rank_order(X, ranks, rows)
-    full = fit_recipe(ordered, recipe, ks, seed=seed)
     made = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
-    hidings = [partial(_hiding, ordered, full.ks, recipe, j, seed) for j in range(n_splits)]
+    hidings = [partial(_hiding, ordered, recipe, ks, j, seed) for j in range(n_splits)]
     nulls = [partial(_on_null, null, recipe, ks, seed, ask_null) for null in made]
-    splits = [partial(resample, ordered, full, recipe, split=j, seed=seed) for j in range(n_splits)]
+    splits = [partial(resample, ordered, recipe, ks, split=j, seed=seed) for j in range(n_splits)]
     # The longest first, so that no process waits for another in the end; but where the first, by
     # itself, tells whether the rest is worth starting processes, one that is not so long.
-    tasks = [hidings[0], *nulls, *hidings[1:], *splits, partial(_silhouettes, full, seed)]
+    tasks = [hidings[0], *nulls, *hidings[1:], *splits, partial(_on_all, ordered, recipe, ks, seed)]
     results: list[Any] = engine.run_tasks(
         tasks, "evidence for k", seconds=durations.of_fit(ordered, ks)
     )
     on_nulls = results[1 : 1 + n_nulls]
     on_hidings = [results[0], *results[1 + n_nulls : n_splits + n_nulls]]
     on_splits = results[n_splits + n_nulls : -1]
+    full, silhouette = results[-1]
     stacked = np.stack([measures for measures, _ in on_nulls])
     resamples = [one for both in on_splits for one in both]
-    columns = _measure(ordered, full, on_hidings, resamples, results[-1], ks)
+    columns = _measure(ordered, full, silhouette, on_hidings, resamples, ks)
     table = pd.DataFrame(columns, index=pd.Index(ks, name="k"))
     for i, measure in enumerate(MEASURES):
         table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
@@ -301,7 +301,7 @@ class _Hiding:
     n_hidden: np.ndarray
 
 
-def _hiding(X: sp.csr_array, ks: Sequence[int], recipe: Recipe, number: int, seed: int) -> _Hiding:
+def _hiding(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], number: int, seed: int) -> _Hiding:
     parts = hide(X, rng=np.random.default_rng([seed, 7, number]))
     seen = fit_recipe(parts.seen, recipe, ks, seed=seed)
     bits = np.full((len(ks), X.shape[0]), np.nan)
@@ -310,14 +310,17 @@ def _hiding(X: sp.csr_array, ks: Sequence[int], recipe: Recipe, number: int, see
     return _Hiding(bits, np.diff(parts.hidden.indptr))
 
 
-def _silhouettes(full: FittedRecipe, seed: int) -> list[float]:
-    """Return the mean silhouette for each k."""
+def _on_all(
+    X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int
+) -> tuple[FittedRecipe, list[float]]:
+    """Return the recipe fitted to all customers, and the mean silhouette for each k that they bear."""
+    full = fit_recipe(X, recipe, ks, seed=seed)
     widths = silhouettes(
         full.scores,
         [partition.labels for partition in full.partitions],
         rng=np.random.default_rng([seed, 9]),
     )
-    return [width.mean for width in widths]
+    return full, [width.mean for width in widths]
 
 
 def _on_null(
@@ -328,10 +331,10 @@ def _on_null(
     ask: Callable[[sp.csr_array, FittedRecipe], Any] | None,
 ) -> tuple[np.ndarray, Any]:
     """Return the measures of a null, of shape (n_ks, n_measures), and what else is asked."""
-    full = fit_recipe(null, recipe, ks, seed=seed)
-    hidings = [_hiding(null, full.ks, recipe, 0, seed)]
-    resamples = resample(null, full, recipe, split=0, seed=seed)
-    columns = _measure(null, full, hidings, resamples, _silhouettes(full, seed), ks)
+    full, silhouette = _on_all(null, recipe, ks, seed)
+    hidings = [_hiding(null, recipe, ks, 0, seed)]
+    resamples = resample(null, recipe, ks, split=0, seed=seed)
+    columns = _measure(null, full, silhouette, hidings, resamples, ks)
     measures = np.stack([columns[measure] for measure in MEASURES], axis=1)
     return measures, ask(null, full) if ask is not None else None
 
@@ -339,18 +342,19 @@ def _on_null(
 def _measure(
     X: sp.csr_array,
     full: FittedRecipe,
+    silhouette: Sequence[float],
     hidings: Sequence[_Hiding],
     resamples: Sequence[Resample],
-    silhouette: Sequence[float],
     ks: Sequence[int],
 ) -> dict[str, np.ndarray]:
     """Return the measures of one matrix, and their errors, as ndarrays of shape (n_ks,)."""
     n_ks = len(full.ks)
-    bits = np.sum([hiding.bits for hiding in hidings], axis=0)
+    bits = np.sum([hiding.bits for hiding in hidings], axis=0)[:n_ks]
     n_hidden = np.sum([hiding.n_hidden for hiding in hidings], axis=0)
-    similarities = [nan_mean(np.stack([r.jaccard[i] for r in resamples])) for i in range(n_ks)]
-    strength, strength_se = _over_splits([r.prediction_strength for r in resamples])
-    transfer, transfer_se = _over_splits([r.transfer_ari for r in resamples])
+    by_k = zip(*(r.jaccard(full) for r in resamples), strict=True)
+    similarities = [nan_mean(np.stack(of_k)) for of_k in by_k]
+    strength, strength_se = _over_splits([r.prediction_strength[:n_ks] for r in resamples])
+    transfer, transfer_se = _over_splits([r.transfer_ari[:n_ks] for r in resamples])
     gains = np.array([mean_gain(row, n_hidden) for row in bits]).reshape(n_ks, 2)
     steps_up = np.array([_step_up(bits, gains[:, 0], i, n_hidden) for i in range(n_ks)])
     columns = {

@@ -16,6 +16,7 @@ doi:10.1016/j.csda.2006.11.025.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -43,16 +44,33 @@ class Resample:
 
     Attributes
     ----------
-    split : number of the split; its two directions share it
+    rows : ndarray of shape (n_half,), the half's customers
+    labels : tuple of ndarrays of shape (n_half,), the half's own segments for each k that it bears
     transfer_ari : ndarray of shape (n_ks,), see `transfer_ari`; NaN for a k that could not be fitted
     prediction_strength : ndarray of shape (n_ks,), see `prediction_strength`
-    jaccard : tuple of ndarrays of shape (k,), see `jaccard`
     """
 
-    split: int
+    rows: np.ndarray
+    labels: tuple[np.ndarray, ...]
     transfer_ari: np.ndarray
     prediction_strength: np.ndarray
-    jaccard: tuple[np.ndarray, ...]
+
+    def jaccard(self, full: FittedRecipe) -> list[np.ndarray]:
+        """Return how well each segment of all customers is found again in the half: see `jaccard`.
+
+        Parameters
+        ----------
+        full : the recipe fitted to all customers, for the same k or the first of them
+
+        Returns
+        -------
+        list of ndarrays of shape (k,), one per k of ``full``; NaN where the half has no such k
+        """
+        similarities = [
+            jaccard(partition.labels[self.rows], own, partition.k)
+            for partition, own in zip(full.partitions, self.labels, strict=False)
+        ]
+        return similarities + [np.full(k, np.nan) for k in full.ks[len(similarities) :]]
 
 
 @dataclass(frozen=True)
@@ -156,23 +174,22 @@ def halves(n_customers: int, split: int, *, seed: int) -> tuple[np.ndarray, np.n
 
 
 def resample(
-    X: sp.csr_array, full: FittedRecipe, recipe: Recipe, *, split: int, seed: int
+    X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, split: int, seed: int
 ) -> list[Resample]:
-    """Return what both directions of one split say of the segmentation of all customers.
+    """Return what both directions of one split say of each k.
 
     Parameters
     ----------
     X : csr_array of shape (n_customers, n_items), unweighted, non-negative, in rank order
-    full : the recipe fitted to all of X
-    recipe : the same recipe
+    recipe : how customers are segmented
+    ks : increasing numbers of segments
     split : number of the split
     """
     rows = halves(X.shape[0], split, seed=seed)
     parts = [X[half] for half in rows]
-    fits = [fit_recipe(part, recipe, full.ks, seed=seed) for part in parts]
+    fits = [fit_recipe(part, recipe, ks, seed=seed) for part in parts]
     return [
-        _judge(split, full, (parts[a], fits[a]), (parts[1 - a], fits[1 - a]), rows[a])
-        for a in (0, 1)
+        _judge(rows[a], (parts[a], fits[a]), (parts[1 - a], fits[1 - a]), len(ks)) for a in (0, 1)
     ]
 
 
@@ -335,24 +352,22 @@ def _models(
 
 
 def _judge(
-    split: int,
-    full: FittedRecipe,
+    rows_a: np.ndarray,
     a: tuple[sp.csr_array, FittedRecipe],
     b: tuple[sp.csr_array, FittedRecipe],
-    rows_a: np.ndarray,
+    n_ks: int,
 ) -> Resample:
-    """Let half A's segments judge half B's, and compare them with those of all customers."""
-    n_ks = len(full.ks)
+    """Let half A's segments judge half B's."""
     transfer, strength = np.full(n_ks, np.nan), np.full(n_ks, np.nan)
-    similarities = [np.full(k, np.nan) for k in full.ks]
     (X_a, fit_a), (X_b, fit_b) = a, b
-    labels_b = fit_a.label(X_b)
-    for i in range(min(len(fit_a.ks), len(fit_b.ks))):  # a smaller half may lack the largest k
-        own_a, own_b = fit_a.partitions[i].labels, fit_b.partitions[i].labels
-        transfer[i] = transfer_ari(X_a, own_a, X_b, own_b)
-        strength[i] = prediction_strength(own_b, labels_b[i])
-        similarities[i] = jaccard(full.partitions[i].labels[rows_a], own_a, full.ks[i])
-    return Resample(split, transfer, strength, tuple(similarities))
+    labels_a, labels_b = (
+        tuple(partition.labels for partition in fit.partitions) for fit in (fit_a, fit_b)
+    )
+    predicted = fit_a.label(X_b)
+    for i in range(min(len(labels_a), len(labels_b))):  # a smaller half may lack the largest k
+        transfer[i] = transfer_ari(X_a, labels_a[i], X_b, labels_b[i])
+        strength[i] = prediction_strength(labels_b[i], predicted[i])
+    return Resample(rows_a, labels_a, transfer, strength)
 
 
 def _hits(

@@ -27,7 +27,7 @@ Friedman, Olshen & Stone (1984), "Classification and Regression Trees", section 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -277,7 +277,7 @@ def _measure(
     full = fit_recipe(X, recipe, ks, seed=seed)
     activity = np.full(len(ks), np.nan)
     activity[: len(full.ks)] = [activity_share(X, fit.labels) for fit in full.partitions]
-    few = replace(full, partitions=tuple(p for p in full.partitions if p.k <= LARGEST_FEW))
+    few = [k for k in full.ks if k <= LARGEST_FEW]
     is_counts = not (X.data < 0).any()
     n, n_ks = X.shape[0], len(ks)
     bits, n_hidden = np.zeros((n_ks, n)), np.zeros(n)
@@ -289,9 +289,9 @@ def _measure(
             bits[i] += bits_gained(parts, partition.labels, partition.k)
         bits[len(seen.partitions) :] = np.nan
         n_hidden += np.diff(parts.hidden.indptr)
-        if is_counts and few.partitions:  # naive Bayes takes no negative values
-            both = [r.transfer_ari for r in resample(X, few, recipe, split=split, seed=seed)]
-            transfer[split, : len(few.ks)] = nan_mean(np.stack(both))
+        if is_counts and few:  # naive Bayes takes no negative values
+            both = [r.transfer_ari for r in resample(X, recipe, few, split=split, seed=seed)]
+            transfer[split, : len(few)] = nan_mean(np.stack(both))
     return _Measured(
         bits=bits,
         n_hidden=n_hidden,
