@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -61,6 +62,19 @@ def refuse(n):
 
 def dense(matrix):
     return matrix.toarray() if sp.issparse(matrix) else matrix
+
+
+def wait_for(path):
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def begin_and_wait(begun, go_on):
+    begun.touch()
+    wait_for(go_on)
+    return "done"
 
 
 class TestEveryEngine:
@@ -149,6 +163,17 @@ class TestEveryEngine:
     def test_no_tasks(self, engine):
         assert engine.run_tasks([], "nothing") == []
 
+    def test_what_is_to_be_done_meanwhile_is_done_once(self, engine):
+        done = []
+        assert engine.run_tasks([abs] * 0, "nothing", meanwhile=lambda: done.append(0)) == []
+        tasks = [partial(talkative, n) for n in range(3)]
+        assert engine.run_tasks(tasks, "talks", meanwhile=lambda: done.append(1)) == [0, 1, 2]
+        assert done == [0, 1]
+
+    def test_an_error_in_what_is_done_meanwhile_comes_through(self, engine):
+        with pytest.raises(ChoiceError, match="7 is too large"):
+            engine.run_tasks([partial(talkative, 1)] * 2, "talks", meanwhile=partial(refuse, 7))
+
 
 class TestProcesses:
     def test_long_tasks_run_in_processes_with_the_same_bits(self, ratings, monkeypatch):
@@ -174,6 +199,25 @@ class TestProcesses:
         LocalEngine(2).run_tasks([os.getpid] * 2, "processes", seconds=local.SURELY_LONG)
         assert os.getpid() not in LocalEngine(2).run_tasks([os.getpid] * 3, "processes")
         assert LocalEngine(1).run_tasks([os.getpid] * 3, "processes") == [os.getpid()] * 3
+
+    def test_meanwhile_is_while_processes_are_at_work(self, tmp_path):
+        """Each task waits for the other side: neither comes first."""
+        begun, go_on = tmp_path / "begun", tmp_path / "go on"
+
+        def meanwhile():
+            wait_for(begun)
+            go_on.touch()
+
+        def fail():
+            wait_for(begun)
+            refuse(7)
+
+        tasks = [partial(begin_and_wait, begun, go_on)] * 2
+        run = partial(LocalEngine(2).run_tasks, tasks, "waiting", seconds=local.SURELY_LONG)
+        with pytest.raises(ChoiceError, match="7 is too large"):
+            run(meanwhile=fail)  # those that wait are not waited for
+        begun.unlink()
+        assert run(meanwhile=meanwhile) == ["done"] * 2
 
     def test_processes_do_not_hear_ctrl_c(self):
         """They would each write a traceback; the one that they work for ends them."""

@@ -69,7 +69,12 @@ class Engine(Protocol):
         """Return ``matrix`` as blocks whose bounds depend on its content alone."""
 
     def run_tasks(
-        self, tasks: Sequence[Callable[[], Result]], what: str, *, seconds: float = 0
+        self,
+        tasks: Sequence[Callable[[], Result]],
+        what: str,
+        *,
+        seconds: float = 0,
+        meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
         """Return what each task returns, in order; tell progress of ``what`` as they end.
 
@@ -78,4 +83,5 @@ class Engine(Protocol):
         Parameters
         ----------
         seconds : about how long a task takes, as far as that is known
+        meanwhile : what this process is to do once; while others are at work, if there are any
         """

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice, pairwise
@@ -67,16 +67,26 @@ class LocalEngine:
         return LocalBlocks(matrix, cut(matrix, self.block_entries), self.n_threads or n_cores())
 
     def run_tasks(
-        self, tasks: Sequence[Callable[[], Result]], what: str, *, seconds: float = 0
+        self,
+        tasks: Sequence[Callable[[], Result]],
+        what: str,
+        *,
+        seconds: float = 0,
+        meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
         """Return what each task returns, in order: long ones in processes, else one after another."""
         results: list[Result] = []
-        for result in self._run(tasks, seconds):
+        for result in self._run(tasks, seconds, meanwhile):
             results.append(result)
             progress.report(what, len(results), len(tasks))
         return results
 
-    def _run(self, tasks: Sequence[Callable[[], Result]], seconds: float) -> Iterator[Result]:
+    def _run(
+        self,
+        tasks: Sequence[Callable[[], Result]],
+        seconds: float,
+        meanwhile: Callable[[], object] | None,
+    ) -> Iterator[Result]:
         n_threads, rest = self.n_threads or n_cores(), tasks
         # In `segcli run` an earlier stage may have started processes: those wait for more.
         if n_threads > 1 and seconds < SURELY_LONG and not _have_started.is_set():
@@ -87,16 +97,23 @@ class LocalEngine:
                 n_threads = 1
         n_processes = min(n_threads, len(rest))
         if n_processes <= 1:
+            if meanwhile is not None:
+                meanwhile()
             yield from map(alone, rest)
             return
         _have_started.set()
         parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
         with warnings.catch_warnings():
-            # joblib replaces a process that has grown, and warns as if that were a fault.
+            # joblib replaces a process that has grown, and warns as if that were a fault; and of what is
+            # left undone after an error.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            warnings.filterwarnings("ignore", "[0-9]+ tasks (which were still|have been successfully)", UserWarning)
             with _deaf_to_interrupts():
                 found = parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
-            yield from found
+            with closing(found):
+                if meanwhile is not None:
+                    meanwhile()
+                yield from found
 
 
 @dataclass(frozen=True)

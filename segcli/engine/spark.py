@@ -147,9 +147,19 @@ class SparkEngine:
         return SparkBlocks(place, cut(matrix, self.block_entries), self)
 
     def run_tasks(
-        self, tasks: Sequence[Callable[[], Result]], what: str, *, seconds: float = 0
+        self,
+        tasks: Sequence[Callable[[], Result]],
+        what: str,
+        *,
+        seconds: float = 0,
+        meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
-        """Return what each task returns, in order: long ones on the cluster, else here."""
+        """Return what each task returns, in order: long ones on the cluster, else here.
+
+        What is to be done ``meanwhile`` comes first: most of it may be work for the cluster too.
+        """
+        if meanwhile is not None:
+            meanwhile()
 
         def tell(n: int) -> None:
             progress.report(what, n, len(tasks))

@@ -200,6 +200,7 @@ def gather_evidence(
     sample_size: int = LEVELS["full"].n_customers,
     engine: Engine = ONE_THREAD,
     ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> KEvidence:
     """Return the evidence for each k, on the data and on nulls.
 
@@ -214,6 +215,7 @@ def gather_evidence(
     sample_size : customers to work on, at most
     engine : runs splits and nulls
     ask_null : asks something more of a null, in rank order, and the recipe fitted to it
+    meanwhile : what this process is to do once; while others gather, if there are any
 
     Raises
     ------
@@ -238,7 +240,7 @@ def gather_evidence(
     # itself, tells whether the rest is worth starting processes, one that is not so long.
     tasks = [hidings[0], *nulls, *hidings[1:], *splits, partial(_on_all, ordered, recipe, ks, seed)]
     results: list[Any] = engine.run_tasks(
-        tasks, "evidence for k", seconds=durations.of_fit(ordered, ks)
+        tasks, "evidence for k", seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile
     )
     on_nulls = results[1 : 1 + n_nulls]
     on_hidings = [results[0], *results[1 + n_nulls : n_splits + n_nulls]]

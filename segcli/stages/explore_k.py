@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from segcli.numerics.kmeans import (
 )
 from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import PCA, score
-from segcli.numerics.ranks import rank
+from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
@@ -161,28 +162,15 @@ def run(
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL)
-        reduced = pca.first(n_components)
+        pca.first(n_components)  # its error first, if it holds fewer
         ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0])
         ranks = rank(X)
         weighted = weigh(X, pca.weighting)
-        # Not the first columns of all scores: products of another width may round otherwise, and
-        # cluster shall meet the very same customers.
-        on_reduced = engine.blocks(score(weighted, reduced))
-        fits_reduced = fit_all(
-            on_reduced, ks, customer_ranks=ranks.customers, seed=seed, for_curve=True
+        curve = cache(
+            partial(_curve, weighted, pca, n_components, ks, matrix.nnz, ranks, seed, engine)
         )
-        fits_held = refit(
-            engine.blocks(score(weighted, pca)),
-            fits_reduced,
-            customer_ranks=ranks.customers,
-            seed=seed,
-            for_curve=True,
-        )
-        inertia_full = _inertias_in_full(weighted, fits_held, matrix.nnz, ranks.customers)
-        table = k_scores_table(reduced, fits_reduced, inertia_full)
-        curves = plots.draw(plots.inertia, plots.columns(table), n_components, pca.weighting.name)
         level, no_evidence = evidence_level(evidence, matrix, ks)
-        document = None
+        gathered = document = None
         if level is not None:
             gathered = gather_evidence(
                 matrix,
@@ -194,7 +182,10 @@ def run(
                 n_nulls=level.n_nulls,
                 sample_size=level.n_customers,
                 engine=engine,
+                meanwhile=curve,
             )
+        fits_reduced, table, picture = curve()
+        if gathered is not None:
             found = verdict(gathered)
             document = verdict_document(gathered, found)
             table = table.merge(
@@ -216,7 +207,7 @@ def run(
             )
             stage.save(K_EVIDENCE_PLOT, plot.png())
         stage.save(K_SCORES, table)
-        stage.save(INERTIA_PLOT, curves.png())
+        stage.save(INERTIA_PLOT, picture.png())
         return KExploration(
             n_components=n_components,
             weighting=pca.weighting.name,
@@ -226,6 +217,40 @@ def run(
             no_evidence=no_evidence,
             wrote=tuple(stage.writes),
         )
+
+
+def _curve(
+    weighted: Blocks,
+    pca: PCA,
+    n_components: int,
+    ks: Sequence[int],
+    n_interactions: int,
+    ranks: Ranks,
+    seed: int,
+    engine: Engine,
+) -> tuple[list[KMeansFit], pd.DataFrame, plots.Drawing]:
+    """Return the partitions on the first components, the inertia for each k, and its picture."""
+    reduced = pca.first(n_components)
+    # Not the first columns of all scores: products of another width may round otherwise, and
+    # cluster shall meet the very same customers.
+    fits_reduced = fit_all(
+        engine.blocks(score(weighted, reduced)),
+        ks,
+        customer_ranks=ranks.customers,
+        seed=seed,
+        for_curve=True,
+    )
+    fits_held = refit(
+        engine.blocks(score(weighted, pca)),
+        fits_reduced,
+        customer_ranks=ranks.customers,
+        seed=seed,
+        for_curve=True,
+    )
+    inertia_full = _inertias_in_full(weighted, fits_held, n_interactions, ranks.customers)
+    table = k_scores_table(reduced, fits_reduced, inertia_full)
+    columns = plots.columns(table)
+    return fits_reduced, table, plots.draw(plots.inertia, columns, n_components, pca.weighting.name)
 
 
 def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:
