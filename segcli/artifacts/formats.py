@@ -154,9 +154,7 @@ class Table:
 
     def write(self, path: Path, value: pd.DataFrame) -> None:
         # A reader takes a bare carriage return for the end of a row, yet csv does not quote it.
-        returns = any(
-            value[name].str.contains("\r", regex=False).any() for name in self.text if len(value)
-        )
+        returns = any("\r" in "".join(map(str, value[name])) for name in self.text)
         quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
         value.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 

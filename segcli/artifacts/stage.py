@@ -91,6 +91,7 @@ class Stage:
         pending.mkdir(exist_ok=True)
         path = pending / artifact.name
         artifact.format.write(path, value)
+        _to_disk(path)  # here and not all at the end: what is large may be saved by a thread
         self.writes[artifact.name] = manifest.digest(path)
 
     def note_input(self, role: str, path: Path) -> None:
@@ -309,11 +310,15 @@ def _commit(run_dir: Path, records: manifest.Manifest) -> None:
     pending = run_dir / _PENDING
     pending.mkdir(exist_ok=True)
     manifest.write(pending / manifest.NAME, records, catalogue.STAGES)
-    for path in pending.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    _to_disk(pending / manifest.NAME)
     pending.rename(run_dir / _COMMIT)
     recover(run_dir)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file is on the disk: from a commit on, it is the truth."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def recover(run_dir: Path) -> None:

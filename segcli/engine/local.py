@@ -107,7 +107,9 @@ class LocalEngine:
             # joblib replaces a process that has grown, and warns as if that were a fault; and of what is
             # left undone after an error.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-            warnings.filterwarnings("ignore", "[0-9]+ tasks (which were still|have been successfully)", UserWarning)
+            warnings.filterwarnings(
+                "ignore", "[0-9]+ tasks (which were still|have been successfully)", UserWarning
+            )
             with _deaf_to_interrupts():
                 found = parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
             with closing(found):
