@@ -34,9 +34,10 @@ from segcli.engine import ONE_THREAD, Blocks, Engine
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
+from segcli.numerics.eigenpairs import leading_eigenpairs
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
-from segcli.numerics.pca import leading_eigenpairs, n_components_limit
+from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, ranks_by_position, shuffled
 from segcli.numerics.weighting import fit_weighting, squared_norms
 

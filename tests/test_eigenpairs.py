@@ -1,0 +1,106 @@
+"""Eigenpairs of operators whose eigenvalues are known."""
+
+import numpy as np
+import pytest
+
+from segcli.numerics.eigenpairs import confirmed_eigenpairs, leading_eigenpairs
+
+
+def operator_with(eigenvalues, seed=0):
+    n = len(eigenvalues)
+    basis, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
+    matrix = (basis * eigenvalues) @ basis.T
+    return (matrix + matrix.T) / 2
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "n_pairs", "width"),
+    [
+        pytest.param([5, 5, 5, 3, 3, *np.linspace(1, 0, 55)], 5, 8, id="repeated"),
+        pytest.param([2.0] * 40, 4, 6, id="all equal"),
+        pytest.param(
+            [4.0] * 12 + [1.0] * 48, 6, 8, id="repeated more often than the start is wide"
+        ),
+        pytest.param(np.linspace(1, 0.9, 50), 12, 12, id="close together, basis fills the space"),
+        pytest.param(1 - np.arange(400) * 1e-3, 5, 8, id="close together, with restarts"),
+        pytest.param([7, 1e-3, 1e-6, *np.zeros(30)], 3, 6, id="far apart"),
+        pytest.param([3, 2, *np.zeros(30)], 4, 6, id="fewer than asked for"),
+        pytest.param(np.zeros(20), 3, 5, id="all zero"),
+        pytest.param([2.0], 1, 1, id="one"),
+    ],
+)
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_leading_eigenpairs(eigenvalues, n_pairs, width, scale):
+    matrix = operator_with(np.asarray(eigenvalues, dtype=float) * scale)
+    start = np.random.default_rng(1).standard_normal((len(matrix), width))
+    values, vectors = leading_eigenpairs(lambda W: matrix @ W, start, n_pairs)
+    expected = np.asarray(eigenvalues)[:n_pairs] * scale
+    assert len(values) == vectors.shape[1]
+    assert np.allclose(values, expected[: len(values)], rtol=1e-6, atol=1e-12 * scale)
+    assert np.all(expected[len(values) :] == 0)
+    assert np.all(np.diff(values) <= 0)
+    assert np.allclose(vectors.T @ vectors, np.eye(len(values)), atol=1e-10)
+    residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
+    assert np.all(residuals <= 1e-3 * values + 1e-12 * scale)
+
+
+def test_eigenvalues_are_off_by_about_the_tolerance_at_most():
+    """A flat end, as noise has it, where the residual gives an estimate and no bound."""
+    matrix = operator_with(np.concatenate([[9.0, 5, 2], np.linspace(1, 0.5, 597)]))
+    start = np.random.default_rng(2).standard_normal((600, 16))
+    passes = {}
+    for tolerance in (1e-3, 1e-5, 1e-8):
+        seen = []
+
+        def operator(W, seen=seen):
+            seen.append(W.shape[1])
+            return matrix @ W
+
+        values, _ = leading_eigenpairs(operator, start, 12, tolerance=tolerance)
+        expected = np.linalg.eigvalsh(matrix)[::-1][:12]
+        assert np.all(np.abs(values - expected) <= 2 * tolerance * expected)
+        passes[tolerance] = len(seen)
+    assert passes[1e-3] < passes[1e-5] < passes[1e-8]
+
+
+def test_a_basis_in_single_precision_is_as_good_as_that_allows():
+    """With restarts: it stays orthonormal, and the values are right by the square of its rounding."""
+    matrix = operator_with(1 - np.arange(400) * 1e-3)
+    start = np.random.default_rng(1).standard_normal((400, 8))
+    taken = set()
+
+    def operator(W):
+        taken.add(W.dtype)
+        return matrix.astype(np.float32) @ W
+
+    eps = float(np.finfo(np.float32).eps)
+    values, vectors = leading_eigenpairs(
+        operator, start, 5, rounding=4 * eps, max_basis=2, precision=np.float32
+    )
+    assert taken == {vectors.dtype} == {np.dtype(np.float32)}
+    assert np.allclose(values, 1 - np.arange(5) * 1e-3, rtol=2e-6)
+    assert np.allclose(vectors.T @ vectors, np.eye(5), atol=50 * eps)
+
+
+def test_more_pairs_can_be_had_to_start_again_from():
+    matrix = operator_with(np.linspace(1, 0, 300))
+    start = np.random.default_rng(2).standard_normal((300, 10))
+    values, vectors = leading_eigenpairs(lambda W: matrix @ W, start, 4, n_more=5)
+    assert vectors.shape == (300, 9)
+    again, _ = leading_eigenpairs(lambda W: matrix @ W, vectors, 4)
+    assert np.allclose(again, values[:4], rtol=1e-7)
+
+
+def test_pairs_near_the_span_of_vectors_are_confirmed_and_others_are_not():
+    matrix = operator_with(np.concatenate([[9.0, 5, 2, 1.5], np.linspace(1, 0.5, 96)]))
+    expected, right = (found[..., ::-1] for found in np.linalg.eigh(matrix))
+    noise = np.random.default_rng(3).standard_normal((100, 6))
+
+    def confirmed(vectors, n_pairs=3):
+        return confirmed_eigenpairs(lambda W: matrix @ W, vectors, n_pairs, 1e-6)
+
+    values, vectors = confirmed((right[:, :6] + 1e-5 * noise).astype(np.float32))
+    assert np.allclose(values, expected[:3], rtol=1e-7)
+    assert np.allclose(np.abs((vectors * right[:, :3]).sum(axis=0)), 1, atol=1e-7)
+    assert confirmed(noise) is None
+    assert confirmed(right[:, :2]) is None
