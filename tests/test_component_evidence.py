@@ -1,17 +1,15 @@
-"""How many components: parallel analysis and bi-cross-validation against their definitions."""
+"""How many components: parallel analysis against its definition, and the recommendation."""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from planted import DESIGNS, plant, unplanted
+from test_deflated import dense, weighted
 
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
 from segcli.numerics.component_evidence import (
     LEVELS,
-    BiCrossValidation,
-    Deflated,
-    bi_cross_validate,
     component_evidence_level,
     count_leading,
     explained_variance_ratios,
@@ -19,14 +17,11 @@ from segcli.numerics.component_evidence import (
     null_limit,
     recommend,
 )
-from segcli.numerics.ranks import Ranks, rank, shuffled
+from segcli.numerics.deflated import Deflated
+from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import NAMES, fit_weighting, weigh
 
 ONE_THREAD = LocalEngine(1)
-
-
-def in_position(n, m):
-    return Ranks(np.arange(n), np.arange(m))
 
 
 def gather(X, weighting="tfidf", *, engine=ONE_THREAD, n_components=10, **options):
@@ -35,47 +30,6 @@ def gather(X, weighting="tfidf", *, engine=ONE_THREAD, n_components=10, **option
     return gather_component_evidence(
         blocks, weighting, engine=engine, ranks=rank(blocks), n_components=n_components, **options
     )
-
-
-def weighted(X, name):
-    return fit_weighting(ONE_THREAD.blocks(X), name).apply(X)
-
-
-def dense(matrix):
-    return matrix.toarray()
-
-
-# A sparse matrix minus one of low rank
-
-
-@pytest.fixture
-def deflated():
-    rng = np.random.default_rng(1)
-    sparse = sp.random_array((9, 6), density=0.4, rng=rng, format="csr")
-    return Deflated(sparse, rng.standard_normal((9, 2)), rng.standard_normal((6, 2)))
-
-
-def as_dense(matrix):
-    return matrix.sparse.toarray() - matrix.left @ matrix.right.T
-
-
-def test_deflated_is_what_its_dense_form_is(deflated):
-    M = as_dense(deflated)
-    W = np.random.default_rng(2).standard_normal((6, 3))
-    rows, columns = np.array([5, 0, 7]), np.array([4, 1])
-    assert deflated.shape == M.shape
-    assert np.allclose(deflated @ W, M @ W)
-    assert np.allclose(deflated.T @ M[:, :2], M.T @ M[:, :2])
-    assert np.allclose(as_dense(deflated.block(rows, columns)), M[np.ix_(rows, columns)])
-    assert np.allclose(deflated.column_means(), M.mean(axis=0))
-    assert np.allclose(as_dense(deflated.centred(M.mean(axis=0))), M - M.mean(axis=0))
-    assert np.isclose(deflated.squared_norm(), (M**2).sum())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_weighted_matrix_has_this_form(ratings, name):
-    matrix = weighted(ratings, name)
-    assert np.allclose(as_dense(Deflated.of(matrix)), dense(matrix))
 
 
 # Shares of explained variance
@@ -104,96 +58,6 @@ def test_where_nothing_varies_there_are_none():
     assert len(explained_variance_ratios(Deflated.of(same), 3, seed=0)) == 0
     with pytest.raises(ChoiceError, match="nothing to segment"):
         gather(same, "raw")
-
-
-# Bi-cross-validation
-
-
-def by_the_book(M, ranks, n_components, n_folds, seed):
-    """Owen & Perry (2009), equation 3.1, dense: A is predicted by B pinv(D_p) C."""
-    totals, errors = [], []
-    for fold in range(n_folds):
-        rng = np.random.default_rng([seed, 31, 3, fold])
-        customers, items = shuffled(ranks.customers, rng), shuffled(ranks.items, rng)
-        out_rows, in_rows = np.split(customers, [len(customers) // 2])
-        out_columns, in_columns = np.split(items, [len(items) // 2])
-        centred = M - M[in_rows].mean(axis=0)
-        A, B = centred[np.ix_(out_rows, out_columns)], centred[np.ix_(out_rows, in_columns)]
-        C, D = centred[np.ix_(in_rows, out_columns)], centred[np.ix_(in_rows, in_columns)]
-        U, s, Vt = np.linalg.svd(D, full_matrices=False)
-        totals.append((A**2).sum())
-        errors.append(
-            [
-                ((A - B @ np.linalg.pinv(U[:, :p] * s[:p] @ Vt[:p], rcond=1e-9) @ C) ** 2).sum()
-                for p in range(n_components + 1)
-            ]
-        )
-    by_fold = np.array(errors) / np.array(totals)[:, None]
-    return np.sum(errors, axis=0) / np.sum(totals), by_fold
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_bi_cross_validation_is_equation_3_1(ratings, name):
-    matrix = weighted(ratings, name)
-    ranks = rank(ONE_THREAD.blocks(ratings))
-    found = bi_cross_validate(Deflated.of(matrix), ranks=ranks, n_components=7, n_folds=3, seed=4)
-    errors, by_fold = by_the_book(dense(matrix), ranks, 7, 3, 4)
-    assert np.allclose(found.errors, errors, rtol=1e-3)
-    assert np.allclose(found.by_fold, by_fold, rtol=1e-3)
-    assert found.errors[0] == 1
-
-
-def test_components_that_a_block_does_not_have_change_nothing(ratings):
-    matrix = weighted(ratings, "raw")
-    ranks = in_position(*ratings.shape)
-    found = bi_cross_validate(Deflated.of(matrix), ranks=ranks, n_components=13, n_folds=2, seed=0)
-    errors, _ = by_the_book(dense(matrix), ranks, 13, 2, 0)  # a block has ten items
-    assert found.errors.shape == (14,)
-    assert np.allclose(found.errors, errors, rtol=1e-3)
-    assert np.ptp(found.errors[10:]) == 0
-
-
-@pytest.mark.parametrize("r", [1, 3, 5])
-def test_data_of_rank_r_are_predicted_whole_by_r_components(r):
-    rng = np.random.default_rng(r)
-    M = rng.standard_normal((80, r)) @ rng.standard_normal((r, 60)) + rng.standard_normal(60)
-    found = bi_cross_validate(
-        Deflated.of(sp.csr_array(M)), ranks=in_position(80, 60), n_components=8, n_folds=3, seed=0
-    )
-    assert found.errors[r - 1] > 1e-3
-    assert np.all(np.abs(found.errors[r:]) < 1e-8)
-    noisy = sp.csr_array(M + 0.5 * rng.standard_normal(M.shape))
-    found = bi_cross_validate(
-        Deflated.of(noisy), ranks=in_position(80, 60), n_components=8, n_folds=3, seed=0
-    )
-    assert found.n_components == r
-
-
-def test_the_fewest_components_within_one_standard_error_of_the_least():
-    """Least at p = 3. From p = 2 up by .01, .02 and .03 in three folds: .02 with an error of .0058."""
-    flat = np.array([[1, 0.7, 0.51, 0.5], [1, 0.7, 0.52, 0.5], [1, 0.7, 0.53, 0.5]])
-    assert BiCrossValidation(flat.mean(axis=0), flat).n_components == 3
-    # Up by -.01, 0 and .03: .0067 with an error of .012.
-    flat[:, 2] = [0.49, 0.5, 0.53]
-    assert BiCrossValidation(flat.mean(axis=0), flat).n_components == 2
-    assert BiCrossValidation(flat[2], flat[2:]).n_components == 3  # one fold has no error
-    assert BiCrossValidation(np.array([1, 1.1]), np.array([[1, 1.1]])).n_components == 0
-
-
-def test_noise_is_predicted_by_nothing():
-    noise = sp.csr_array(np.random.default_rng(0).standard_normal((100, 50)))
-    found = bi_cross_validate(
-        Deflated.of(noise), ranks=in_position(100, 50), n_components=8, n_folds=4, seed=0
-    )
-    assert found.n_components == 0
-    assert np.all(np.diff(found.errors) > 0)
-
-
-def test_where_nothing_varies_nothing_is_predicted():
-    same = Deflated.of(sp.csr_array(np.tile([1.0, 0, 2, 5], (8, 1))))
-    found = bi_cross_validate(same, ranks=in_position(8, 4), n_components=2, n_folds=2, seed=0)
-    assert found.errors.tolist() == [1, 1, 1]
-    assert found.n_components == 0
 
 
 # Parallel analysis

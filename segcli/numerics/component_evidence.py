@@ -14,27 +14,22 @@ Horn (1965), "A rationale and test for the number of factors in factor analysis"
 179-185, doi:10.1007/BF02289447.
 Buja & Eyuboglu (1992), "Remarks on parallel analysis", Multivar. Behav. Res. 27, 509-540,
 doi:10.1207/s15327906mbr2704_2.
-Owen & Perry (2009), "Bi-cross-validation of the SVD and the nonnegative matrix factorization", Ann.
-Appl. Stat. 3, 564-594, doi:10.1214/08-AOAS227.
-Breiman, Friedman, Olshen & Stone (1984), "Classification and Regression Trees", section 3.4.3 (the
-one-standard-error rule).
+Bi-cross-validation: see `segcli.numerics.bi_cross_validation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
-from segcli import progress
 from segcli.engine import ONE_THREAD, Blocks, Engine
-from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
-from segcli.numerics.eigenpairs import leading_eigenpairs
+from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate_all
+from segcli.numerics.deflated import Deflated, leading_singular
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import n_components_limit
@@ -46,10 +41,7 @@ LEAST_COMPONENTS = 2
 LEAST_CUSTOMERS = 20
 LEAST_ITEMS = 4
 
-_TOLERANCE = 1e-4
-_OVERSAMPLING = 10
-_NEGLIGIBLE = 1e-11  # of the largest eigenvalue: rounding
-_PURPOSE = 31  # keys this module's random streams
+_PURPOSE = 31  # keys this module's random streams, and with a 3 that of bi-cross-validation
 
 
 @dataclass(frozen=True)
@@ -82,34 +74,6 @@ def component_evidence_level(
             f"evidence needs at least {LEAST_CUSTOMERS} customers and {LEAST_ITEMS} items"
         )
     return choose_level(asked, LEVELS, trouble)
-
-
-@dataclass(frozen=True)
-class BiCrossValidation:
-    """Errors of predicting held-out blocks from p components.
-
-    Attributes
-    ----------
-    errors : ndarray of shape (n_components + 1,), for p = 0, 1, ...
-        Squared error as a share of that of the item means, over all folds: 1 at p = 0, less is better,
-        above 1 the components mislead. Components that a block does not have change nothing.
-    by_fold : ndarray of shape (n_folds, n_components + 1), the same of each fold
-    """
-
-    errors: np.ndarray
-    by_fold: np.ndarray
-
-    @property
-    def n_components(self) -> int:
-        """The smallest p within one standard error of the least error; 0 where none predict anything.
-
-        The standard error is that of the difference, over folds. The curve is flat about its least: the
-        p there is a matter of chance, and on planted segments too large by one or two.
-        """
-        above = self.by_fold - self.by_fold[:, [np.argmin(self.errors)]]
-        n_folds = len(above)
-        spread = above.std(axis=0, ddof=1) if n_folds > 1 else np.zeros(above.shape[1])
-        return int(np.argmax(above.mean(axis=0) <= spread / np.sqrt(n_folds)))
 
 
 @dataclass(frozen=True)
@@ -324,159 +288,8 @@ def explained_variance_ratios(weighted: Deflated, n_components: int, *, seed: in
     if total <= 1e-12 * float(squared_norms(weighted.sparse).sum()):
         return np.empty(0)
     rng = np.random.default_rng([seed, _PURPOSE, 2])
-    _, s, _ = _leading_singular(centred, n_components, rng)
+    _, s, _ = leading_singular(centred, n_components, rng)
     return np.asarray(s**2 / total)
-
-
-def bi_cross_validate(
-    weighted: Deflated,
-    *,
-    ranks: Ranks,
-    n_components: int,
-    n_folds: int,
-    seed: int,
-    engine: Engine = ONE_THREAD,
-) -> BiCrossValidation:
-    """Return the errors of predicting a quarter of the matrix from the other three, by components.
-
-    In each fold half of the customers and half of the items, drawn by rank, are held out. With
-
-        [A  B]   A: held-out customers × held-out items
-        [C  D]   D: the others × the others
-
-    centred by the item means of the lower half, A is predicted by ``B pinv(D_p) C``, where ``D_p`` is
-    D cut to its first p components. Halves err towards few components and are the steadiest; smaller
-    blocks ask for more components, and each draw for another number.
-
-    Parameters
-    ----------
-    weighted : the weighted matrix, of shape (n_customers, n_items)
-    ranks : of its customers and items
-    n_components : the largest p
-    n_folds : at least 1
-    engine : runs the folds
-
-    References
-    ----------
-    Owen & Perry (2009), Ann. Appl. Stat. 3, 564-594, doi:10.1214/08-AOAS227, equation 3.1.
-    """
-    return bi_cross_validate_all(
-        [weighted],
-        ranks=ranks,
-        n_components=n_components,
-        n_folds=n_folds,
-        seed=seed,
-        engine=engine,
-    )[0]
-
-
-def bi_cross_validate_all(
-    matrices: Sequence[Deflated],
-    *,
-    ranks: Ranks,
-    n_components: int,
-    n_folds: int,
-    seed: int,
-    engine: Engine = ONE_THREAD,
-) -> list[BiCrossValidation]:
-    """Return what `bi_cross_validate` says of each of some matrices of one shape, on the same folds."""
-    folds = [
-        partial(
-            _fold_errors,
-            weighted,
-            ranks,
-            n_components,
-            np.random.default_rng([seed, _PURPOSE, 3, fold]),
-        )
-        for weighted in matrices
-        for fold in range(n_folds)
-    ]
-    results = engine.run_tasks(
-        folds, "bi-cross-validation", seconds=durations.of_passes(matrices[0].sparse)
-    )
-    return [
-        _over_folds(results[i * n_folds : (i + 1) * n_folds], n_components)
-        for i in range(len(matrices))
-    ]
-
-
-def _over_folds(
-    results: Sequence[tuple[float, np.ndarray]], n_components: int
-) -> BiCrossValidation:
-    """Return the errors of all folds together, from each fold's squared norm and squared errors."""
-    totals = np.zeros(len(results))
-    errors = np.zeros((len(results), n_components + 1))
-    for fold, (total, found) in enumerate(results):
-        totals[fold] = total
-        errors[fold, : len(found)] = found
-        errors[fold, len(found) :] = found[-1]
-    if totals.sum() <= 0:  # nothing varies in any held-out block: nothing to predict
-        return BiCrossValidation(np.ones(n_components + 1), np.ones(errors.shape))
-    by_fold = errors / np.where(totals > 0, totals, np.inf)[:, None]
-    return BiCrossValidation(errors.sum(axis=0) / totals.sum(), by_fold)
-
-
-@dataclass(frozen=True)
-class Deflated:
-    """A sparse matrix minus one of low rank, ``sparse - left @ right.T``, never made dense.
-
-    Attributes
-    ----------
-    sparse : csr_array of shape (n, m)
-    left : ndarray of shape (n, r)
-    right : ndarray of shape (m, r)
-    """
-
-    sparse: sp.csr_array
-    left: np.ndarray
-    right: np.ndarray
-
-    @classmethod
-    def of(cls, matrix: sp.csr_array | SparseMinusRankOne) -> Deflated:
-        """Return the same matrix in this form."""
-        if isinstance(matrix, SparseMinusRankOne):
-            return cls(matrix.sparse, matrix.row_factors[:, None], matrix.column_factors[:, None])
-        n, m = matrix.shape
-        return cls(matrix, np.empty((n, 0)), np.empty((m, 0)))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, m)."""
-        n, m = self.sparse.shape
-        return n, m
-
-    @property
-    def T(self) -> Deflated:  # noqa: N802 (as numpy's)
-        """The transpose."""
-        return Deflated(sp.csr_array(self.sparse.T), self.right, self.left)
-
-    def __matmul__(self, W: np.ndarray) -> np.ndarray:
-        """Return the product with a dense matrix of shape (m, b)."""
-        return np.asarray(self.sparse @ W - self.left @ (self.right.T @ W))
-
-    def block(self, rows: np.ndarray, columns: np.ndarray) -> Deflated:
-        """Return the rows and columns at the given positions, in the order given."""
-        sparse = sp.csr_array(self.sparse[rows][:, columns])
-        sparse.sort_indices()
-        return Deflated(sparse, self.left[rows], self.right[columns])
-
-    def column_means(self) -> np.ndarray:
-        """Return the mean of each column, of shape (m,)."""
-        sums = np.asarray(self.sparse.sum(axis=0)) - self.right @ self.left.sum(axis=0)
-        return np.asarray(sums / self.shape[0])
-
-    def centred(self, means: np.ndarray) -> Deflated:
-        """Return the matrix with ``means`` taken from its columns."""
-        ones = np.ones((self.shape[0], 1))
-        return Deflated(
-            self.sparse, np.hstack([self.left, ones]), np.column_stack([self.right, means])
-        )
-
-    def squared_norm(self) -> float:
-        """Return the sum of all squared entries."""
-        cross = np.sum(self.left * (self.sparse @ self.right))
-        low_rank = np.sum((self.left.T @ self.left) * (self.right.T @ self.right))
-        return float(squared_norms(self.sparse).sum() - 2 * cross + low_rank)
 
 
 def _sample(X: Blocks, ranks: Ranks, size: int, rng: np.random.Generator) -> sp.csr_array:
@@ -505,54 +318,6 @@ def _on_null(
     null = _weighted(swapped(sample, ranks=ranks_by_position(sample), rng=rng), weighting)
     ratios = explained_variance_ratios(null, n_components, seed=seed)
     return ratios, null if kept else None
-
-
-def _fold_errors(
-    weighted: Deflated, ranks: Ranks, n_components: int, rng: np.random.Generator
-) -> tuple[float, np.ndarray]:
-    """Return the held-out block's squared norm, and its squared error for p = 0, 1, ...
-
-    With ``D_p = U S V'`` the prediction is ``F G`` for ``F = B V / S`` and ``G = U' C``, so all errors
-    come from products as small as p × p.
-    """
-    customers, items = shuffled(ranks.customers, rng), shuffled(ranks.items, rng)
-    out_rows, in_rows = np.split(customers, [len(customers) // 2])
-    out_columns, in_columns = np.split(items, [len(items) // 2])
-    C, D = weighted.block(in_rows, out_columns), weighted.block(in_rows, in_columns)
-    out_means, in_means = C.column_means(), D.column_means()
-    A = weighted.block(out_rows, out_columns).centred(out_means)
-    B = weighted.block(out_rows, in_columns).centred(in_means)
-    C, D = C.centred(out_means), D.centred(in_means)
-    limit = min(n_components, n_components_limit(*D.shape))
-    U, s, V = _leading_singular(D, limit, rng)
-    F, G = (B @ V) / s, (C.T @ U).T
-    total = A.squared_norm()
-    explained = np.cumsum(np.sum(F * (A @ G.T), axis=0))
-    products = (F.T @ F) * (G @ G.T)
-    predicted = np.diag(np.cumsum(np.cumsum(products, axis=0), axis=1))
-    return total, np.concatenate([[total], total - 2 * explained + predicted])
-
-
-def _leading_singular(
-    M: Deflated, n: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return U, s and V of the leading singular triplets, those of no size left out.
-
-    Works on the smaller side, so that many items cost no more than the customers in the sample.
-    """
-    if M.shape[0] < M.shape[1]:
-        V, s, U = _leading_singular(M.T, n, rng)
-        return U, s, V
-    transposed = M.T
-    start = rng.standard_normal((M.shape[1], min(n + _OVERSAMPLING, M.shape[1])))
-    n = min(n, start.shape[1])
-    with progress.unheard():
-        squares, V = leading_eigenpairs(
-            lambda W: transposed @ (M @ W), start, n, tolerance=_TOLERANCE
-        )
-    kept = squares > _NEGLIGIBLE * max(squares.max(initial=0.0), np.finfo(float).tiny)
-    s, V = np.sqrt(squares[kept]), V[:, kept]
-    return (M @ V) / s, s, V
 
 
 def _all(n: int) -> str:
