@@ -414,10 +414,11 @@ def _assign_and_sum(
     precision: type[np.floating],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for all runs, the sums and counts of the rows nearest each center, and inertias."""
-    total, *others = (
+    parts = (
         _assign_and_sum_rows(rows, centers, ks, precision) for rows in _cut(block.matrix, max(ks))
     )
-    for part in others:
+    total = next(parts)
+    for part in parts:
         for sums, more in zip(total, part, strict=True):
             sums += more
     return total

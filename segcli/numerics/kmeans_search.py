@@ -3,7 +3,7 @@
 For small k, greedy k-means++ starts race, and so does, for every k, the partition of the k before with
 a center added; after a few Lloyd steps the best goes on. It is then improved by swaps: a center moves
 to where it gains more than its going costs, which is the way out of a local optimum that Lloyd's steps
-do not have.
+do not have. Of k beyond 64 most are skipped, and several centers are added at once.
 
 References
 ----------
