@@ -308,7 +308,8 @@ def _swaps(partition: Partition, rng: np.random.Generator) -> list[tuple[int, in
     kept = np.minimum(nearest[:, None], to_new)
     more = np.minimum(second[:, None], to_new)
     more -= kept
-    lost = X.members(partition.labels, partition.k) @ more
+    more *= X.weights[:, None]
+    lost = X.sums_of(partition.labels, partition.k, more)
     inertias = X.weights @ kept + lost
     goes = inertias.argmin(axis=0)
     order = np.argsort(inertias.min(axis=0), kind="stable")[:_N_SWAPS]

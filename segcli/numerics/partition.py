@@ -2,12 +2,14 @@
 
 Most steps of the search move few centers. A partition therefore keeps the distances of all rows to all
 centers, and a step computes those that changed and looks again at the rows that they concern: the
-labels are Lloyd's, for a fraction of the work.
+labels are Lloyd's, for a fraction of the work. What is left are many small steps, in which calling
+numpy takes as long as what it does: they are written so as to call it seldom.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,35 +30,48 @@ class Rows:
     ----------
     weights : ndarray of shape (n,), how much each counts
     mean : ndarray of shape (n_columns,)
-    rows, columns : ndarrays of shape (n, n_columns) and (n_columns, n), less the mean
+    rows : ndarray of shape (n, n_columns), less the mean
     norms : ndarray of shape (n,), squared lengths
     inertia : float, about the mean
     threshold : float, the largest squared move of a center that is none
-    positions : ndarray of shape (n + 1,), 0, 1, …, n
+    positions : ndarray of shape (n,), 0, 1, …
     """
 
     def __init__(self, rows: np.ndarray, weights: np.ndarray) -> None:
         self.weights = weights
         self.mean = weights @ rows / weights.sum()
         self.rows = np.ascontiguousarray(rows - self.mean)
-        self.columns = np.ascontiguousarray(self.rows.T)
         self.norms = squared_norms(self.rows)
         self.inertia = float(self.weights @ self.norms)
         n, n_columns = self.rows.shape
         self.threshold = TOLERANCE**2 * self.inertia / self.weights.sum() / n_columns
-        self.positions = np.arange(n + 1)
+        self.positions = np.arange(n)
+        self._columns = np.vstack([self.rows.T, np.ones(n)])
+        #: What a row adds to the totals of its segment: itself and its weight, by weight, and one.
+        self.summands = np.column_stack([weights[:, None] * self.rows, weights, np.ones(n)])
+        self._ends = np.arange(n + 1)
+        self._ones = np.ones(n)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def half_distances(self, centers: np.ndarray) -> np.ndarray:
         """Return half the squared distances, less half the row's squared length, (n_centers, n)."""
-        halves = squared_norms(centers)[:, None] / 2
-        return np.asarray(halves - centers @ self.columns)
+        k, n_columns = centers.shape
+        factors = np.empty((k, n_columns + 1))
+        np.negative(centers, out=factors[:, :-1])
+        np.divide(np.vecdot(centers, centers), 2, out=factors[:, -1])
+        return np.asarray(factors @ self._columns)
 
-    def members(self, labels: np.ndarray, k: int) -> sp.csc_array:
-        """Return each row's weight in the row of its segment, of shape (k, n)."""
-        return sp.csc_array((self.weights, labels, self.positions), shape=(k, len(labels)))
+    def sums_of(self, labels: np.ndarray, k: int, values: np.ndarray) -> np.ndarray:
+        """Return what the values of each segment's rows add up to, of shape (k, n_values).
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, n_values)
+        """
+        members = sp.csc_array((self._ones, labels, self._ends), shape=(k, len(labels)))
+        return np.asarray(members @ values)
 
 
 class _Totals:
@@ -66,49 +81,54 @@ class _Totals:
     ----------
     sums : ndarray of shape (k, n_columns)
     sizes : ndarray of shape (k,), the sum of the rows' weights
-    inertia : float, about the segments' means
+    counts : ndarray of shape (k,), how many rows
     """
 
-    def __init__(self, rows: Rows, sums: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> None:
+    def __init__(self, rows: Rows, totals: np.ndarray) -> None:
         self.rows = rows
-        self.sums = sums
-        self.sizes = sizes
-        self._counts = counts
-        about_means = squared_norms(sums) / np.where(counts > 0, sizes, 1)
-        self.inertia = max(rows.inertia - float(about_means.sum()), 0.0)
+        self._totals = totals
+        self.sums = totals[:, :-2]
+        self.sizes = totals[:, -2]
+        self.counts = totals[:, -1]
 
     @classmethod
     def of(cls, rows: Rows, labels: np.ndarray, k: int) -> _Totals:
         """Return the totals by these labels."""
-        sums = rows.members(labels, k) @ rows.rows
-        sizes = np.bincount(labels, rows.weights, k)
-        return cls(rows, sums, sizes, np.bincount(labels, minlength=k))
+        return cls(rows, rows.sums_of(labels, k, rows.summands))
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """Each segment's mean, of shape (k, n_columns); 0 where it has no rows."""
+        sizes = self.sizes if self.counts.min() > 0 else np.where(self.counts > 0, self.sizes, 1)
+        return np.asarray(self.sums / sizes[:, None])
+
+    @cached_property
+    def inertia(self) -> float:
+        """The inertia about the segments' means."""
+        return max(self.rows.inertia - float(np.vdot(self.sums, self.means)), 0.0)
 
     def with_segments(self, n_more: int) -> _Totals:
         """Return the totals with empty segments besides."""
-        sums = np.vstack([self.sums, np.zeros((n_more, self.sums.shape[1]))])
-        sizes, counts = (
-            np.append(x, np.zeros_like(x, shape=n_more)) for x in (self.sizes, self._counts)
-        )
-        return _Totals(self.rows, sums, sizes, counts)
+        more = np.zeros((n_more, self._totals.shape[1]))
+        return _Totals(self.rows, np.vstack([self._totals, more]))
 
     def after(self, before: np.ndarray, labels: np.ndarray, candidates: np.ndarray) -> _Totals:
         """Return the totals after the labels of rows, all among the candidates, have changed."""
-        k = len(self.sums)
-        left, joined = before[candidates], labels[candidates]
-        changed = np.flatnonzero(left != joined)
-        if len(changed) * _FEW > len(labels):
+        k = len(self._totals)
+        changed = candidates[before[candidates] != labels[candidates]]
+        n = len(changed)
+        if n * _FEW > len(labels):
             return _Totals.of(self.rows, labels, k)
-        rows, left, joined = candidates[changed], left[changed], joined[changed]
-        weights, positions = self.rows.weights[rows], np.arange(len(rows))
-        moves = np.zeros((k, len(rows)))
-        moves[joined, positions] = weights
-        moves[left, positions] = -weights
-        sums = self.sums + moves @ self.rows.rows[rows]
-        sizes = self.sizes + moves.sum(axis=1)
-        counts = self._counts + np.bincount(joined, minlength=k) - np.bincount(left, minlength=k)
-        sums[counts == 0], sizes[counts == 0] = 0, 0  # rounding left something
-        return _Totals(self.rows, sums, sizes, counts)
+        positions = self.rows.positions[:n]
+        moves = np.zeros((k, n))
+        moves[labels[changed], positions] = 1
+        moves[before[changed], positions] = -1
+        totals = moves @ self.rows.summands[changed]
+        totals += self._totals
+        counts = totals[:, -1]
+        if counts.min() == 0:
+            totals[counts == 0] = 0  # rounding left something
+        return _Totals(self.rows, totals)
 
 
 class Partition:
@@ -189,7 +209,7 @@ class Partition:
 
     def squared_distances_to_second(self) -> np.ndarray:
         """Return each row's squared distance to its second nearest center, of shape (n,)."""
-        own = self.labels, np.arange(len(self.rows))
+        own = self.labels, self.rows.positions
         self._half_distances[own] = np.inf
         second = self._half_distances.min(axis=0)
         self._half_distances[own] = self._nearest
@@ -197,17 +217,18 @@ class Partition:
 
     def step(self) -> None:
         """Move the centers to the means of their rows and label the rows anew; or be converged."""
-        sums, sizes = self._totals.sums, self._totals.sizes
-        means = sums / np.where(sizes > 0, sizes, 1)[:, None]
-        empty = np.flatnonzero(sizes == 0)
-        if len(empty):
-            means[empty] = self._farthest(len(empty))
-        squares = squared_norms(means - self.centers)
+        means = self._totals.means
+        if self._totals.counts.min() == 0:
+            empty = self._totals.counts == 0
+            means = means.copy()
+            means[empty] = self._farthest(int(np.count_nonzero(empty)))
+        moves = means - self.centers
+        squares = np.vecdot(moves, moves)
         if squares.max() <= self.rows.threshold:
             self.converged = True
             return
         self.centers = means
-        self._moved(np.flatnonzero(squares))
+        self._moved(squares.nonzero()[0])
 
     def descend(self, n_steps: int) -> Partition:
         """Take steps, at most so many, until they change nothing; return the partition itself."""
@@ -226,7 +247,7 @@ class Partition:
             return
         self._half_distances = self.rows.half_distances(self.centers)
         labels, self._nearest = _nearest_of(self._half_distances)
-        self._change_to(labels, self.rows.positions[:-1])
+        self._change_to(labels, self.rows.positions)
 
     def _relabel(self, moved: np.ndarray, half_distances: np.ndarray) -> None:
         """Label the rows anew where only the distances to some centers have changed, to these."""
@@ -236,14 +257,17 @@ class Partition:
         # One of the moved centers is the nearest if it is nearer than the own was. Elsewhere the own
         # stays, unless it has moved away: then any may be.
         is_nearer = least < self._nearest
-        nearer = np.flatnonzero(is_nearer)
-        left = np.flatnonzero(has_moved[self.labels] > is_nearer)
+        nearer = is_nearer.nonzero()[0]
+        left = (has_moved[self.labels] > is_nearer).nonzero()[0]
         labels, nearest = self.labels.copy(), self._nearest.copy()
         labels[nearer], nearest[nearer] = moved[best[nearer]], least[nearer]
+        concerned = nearer
         if len(left):
             labels[left], nearest[left] = _nearest_of(self._half_distances.take(left, axis=1))
+            concerned = np.concatenate([nearer, left])
+            concerned.sort()
         self._nearest = nearest
-        self._change_to(labels, np.sort(np.concatenate([nearer, left])))
+        self._change_to(labels, concerned)
 
     def _change_to(self, labels: np.ndarray, candidates: np.ndarray) -> None:
         self._totals = self._totals.after(self.labels, labels, candidates)
@@ -271,8 +295,11 @@ def _nearest_of(half_distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = half_distances.shape[1]
     if len(half_distances) == 1:
         return np.zeros(n, dtype=np.intp), half_distances[0].copy()
+    if len(half_distances) == 2:
+        is_second = half_distances[1] < half_distances[0]
+        return is_second.astype(np.intp), np.minimum(half_distances[0], half_distances[1])
     least = half_distances.min(axis=0)
-    found = np.flatnonzero(half_distances == least)
+    found = (half_distances == least).ravel().nonzero()[0]
     if len(found) != n:  # ties
         return half_distances.argmin(axis=0), least
     # In a fifth of the time that argmin takes along the first axis.
