@@ -67,10 +67,13 @@ class SegmentSums:
         if left_out is not None:
             items = items - self.items[left_out]
             customers = customers - self.customers[left_out]
-        smoothed = items + SMOOTHING
         with np.errstate(divide="ignore"):
             log_priors = np.log(customers / customers.sum())
-        log_likelihoods = np.log(smoothed) - np.log(smoothed.sum(axis=1, keepdims=True))
+        totals = items.sum(axis=1, keepdims=True) + SMOOTHING * items.shape[1]
+        log_likelihoods = np.full(items.shape, np.log(SMOOTHING))
+        there = items != 0  # of many items a segment lacks most: those logarithms are all the same
+        log_likelihoods[there] = np.log(items[there] + SMOOTHING)
+        log_likelihoods -= np.log(totals)
         return NaiveBayes(log_priors, log_likelihoods)
 
 
