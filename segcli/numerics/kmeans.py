@@ -100,7 +100,7 @@ def fit_kmeans(
 ) -> KMeansFit:
     """Return the best partition into k segments that was found.
 
-    See `fit_all`: the result is the same as among the partitions for other k.
+    See `fit_all`: the result is the same as among the partitions for other k, but for its exception.
     """
     return fit_all(
         X,
@@ -138,7 +138,8 @@ def fit_all(
         found for each k goes on to all.
     along_fixed_path : bool
         Seek through every k up to the largest (of those beyond 64, some), so that a k's partition does
-        not depend on which others are asked for. False is faster where a few large k are.
+        not depend on which others are asked for, unless it were worse than one of fewer segments that
+        is: then it is made of that. False is faster where a few large k are.
     for_curve : bool
         With more customers than the sample, take the steps on all in single precision, and stop when
         one lowers the inertia by no more than a ten-thousandth: a curve does not show what is left.

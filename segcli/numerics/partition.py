@@ -35,6 +35,8 @@ class Rows:
     inertia : float, about the mean
     threshold : float, the largest squared move of a center that is none
     positions : ndarray of shape (n,), 0, 1, …
+    summands : ndarray of shape (n, n_columns + 2)
+        What a row adds to the totals of its segment: itself and its weight, both by weight, and one.
     """
 
     def __init__(self, rows: np.ndarray, weights: np.ndarray) -> None:
@@ -47,7 +49,6 @@ class Rows:
         self.threshold = TOLERANCE**2 * self.inertia / self.weights.sum() / n_columns
         self.positions = np.arange(n)
         self._columns = np.vstack([self.rows.T, np.ones(n)])
-        #: What a row adds to the totals of its segment: itself and its weight, by weight, and one.
         self.summands = np.column_stack([weights[:, None] * self.rows, weights, np.ones(n)])
         self._ends = np.arange(n + 1)
         self._ones = np.ones(n)
