@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +92,10 @@ class Stage:
         pending.mkdir(exist_ok=True)
         path = pending / artifact.name
         artifact.format.write(path, value)
-        _to_disk(path)  # here and not all at the end: what is large may be saved by a thread
-        self.writes[artifact.name] = manifest.digest(path)
+        with ThreadPoolExecutor(1) as beside:  # the disk leaves the processor with nothing to do
+            digest = beside.submit(manifest.digest, path)
+            _to_disk(path)  # here and not all at the end: what is large may be saved by a thread
+            self.writes[artifact.name] = digest.result()
 
     def note_input(self, role: str, path: Path) -> None:
         """Note the digest of a file of the user's that this stage reads."""
