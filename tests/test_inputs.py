@@ -24,6 +24,7 @@ from segcli.inputs.rejects import Rejects
 from segcli.inputs.streams import PIECE
 from segcli.inputs.triplets import Form, read_triplets
 from segcli.inputs.values import REASONS, read_times, read_values
+from segcli.inputs.vocabulary import Vocabulary
 
 ROWS = [("bo", "x", "3"), ("al", "y", "1"), ("bo", "y", "2.5"), ("al", "x", "4"), ("cy", "z", "5")]
 
@@ -212,6 +213,27 @@ def test_many_keys_are_found():
         keys.add(words_of(pa.array(texts[start : start + 3000])), codes)
     assert keys.find(words_of(pa.array(texts))).tolist() == list(range(20_000))
     assert (keys.find(words_of(pa.array(["no", "0 "]))) == NONE).all()
+
+
+@pytest.mark.parametrize("before", range(7))
+def test_a_leading_zero_is_seen_wherever_it_stands(tmp_path, monkeypatch, before):
+    monkeypatch.setattr("segcli.inputs.tables._CHECKED", 7)
+    rows = [("1", "2" * (1 + before), "1"), ("07", "3", "1")]
+    assert read(written(tmp_path / "f.csv", rows))[0].customers.to_pylist() == ["07", "1"]
+
+
+@settings(deadline=None)
+@given(
+    runs=st.lists(st.tuples(st.sampled_from(["", "b", "c" * 9, "d", "e" * 200]), st.integers(1, 9)))
+)
+def test_ids_in_runs_have_a_code_each(runs):
+    texts = [text for text, n in runs for _ in range(n)]
+    vocabulary = Vocabulary()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segcli.inputs.vocabulary._AT_ONCE", 7)
+        codes = vocabulary.encode(pa.array(texts, pa.string()))
+    ids = ["" if code == NONE else vocabulary.texts()[code].as_py() for code in codes]
+    assert ids == texts
 
 
 # quotes

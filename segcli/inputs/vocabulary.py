@@ -112,7 +112,27 @@ class Vocabulary:
     ) -> np.ndarray:
         codes = np.empty(len(ids), dtype=np.int32)
         for start in range(0, len(ids), _AT_ONCE):
-            codes[start : start + _AT_ONCE] = keys.find(words_of(ids.slice(start, _AT_ONCE)))
+            piece = ids.slice(start, _AT_ONCE)
+            words = words_of(piece)
+            firsts = _first_of_runs(words)
+            n = len(piece)
+            if len(firsts) > n // 2:
+                found = self._find_or_learn(piece, words, keys, words_of)
+            else:  # as in a file in the order of its customers
+                words = [word[firsts] for word in words]
+                found = self._find_or_learn(piece.take(pa.array(firsts)), words, keys, words_of)
+                found = np.repeat(found, np.diff(firsts, append=n))
+            codes[start : start + n] = found
+        return codes
+
+    def _find_or_learn(
+        self,
+        ids: pa.Array,
+        words: list[np.ndarray],
+        keys: Keys,
+        words_of: Callable[[pa.Array], list[np.ndarray]],
+    ) -> np.ndarray:
+        codes = keys.find(words)
         missing = codes == NONE
         if missing.any():
             encoded = ids.filter(pa.array(missing)).dictionary_encode()
@@ -133,6 +153,15 @@ class Vocabulary:
         self._n += len(texts)
         self._parts.append(texts)
         return codes
+
+
+def _first_of_runs(words: list[np.ndarray]) -> np.ndarray:
+    """Return where a key is another than the one before."""
+    is_first = np.ones(len(words[0]), dtype=bool)
+    np.not_equal(words[0][1:], words[0][:-1], out=is_first[1:])
+    for word in words[1:]:
+        is_first[1:] |= word[1:] != word[:-1]
+    return np.flatnonzero(is_first)
 
 
 def tidy_ids(ids: pa.Array) -> pa.Array:
