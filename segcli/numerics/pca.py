@@ -2,12 +2,15 @@
 
 The covariance of items acts on a block of vectors W as ``X'(XW) - n mu (mu'W)``: one pass over the
 rows, no centred matrix, no items × items matrix. Most passes (`segcli.numerics.eigenpairs`) are in
-single precision, basis and all; the last, in double, is the one believed. Where the customers or the
-items are few, their small Gram matrix is solved directly.
+single precision, basis and all; the last, in double, is the one believed. Where there are many more
+items than customers, the customers' products with one another, which have the same eigenvalues, stand
+for the covariance, as vectors are so much shorter. Where the customers or the items are few, their small
+Gram matrix is solved directly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -35,9 +38,15 @@ _WIDTH, _LARGE_WIDTH, _LARGE = 16, 8, 4_000_000
 """Columns of a block, and from how many interactions on it is the narrower one. More passes over fewer
 columns reach as far with three quarters of the products, of which each is the faster the more of W stays
 in the cache; but a pass has other costs, which weigh more where there is little to pass over."""
+_MANY_MORE_ITEMS = 4
+"""So many times more items than customers: shorter vectors then pay for a pass that goes over the rows
+twice."""
 _MAX_BASIS_IN_DOUBLE = 2
 _PATIENCE = 48 * 16
 _RANK_TOLERANCE = 1e-11
+
+Product = Callable[[Blocks, np.ndarray, np.ndarray, int], np.ndarray]
+"""Of a symmetric matrix made from weighted blocks, and their mean, with W; so many columns at a time."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +183,16 @@ def fit_pca(
         # About as large as the values, for single precision holds none beyond 1e38; a power of two,
         # which rounds nothing.
         unit = 2.0 ** np.round(np.log2(squares.sum() / n_customers / n_items) / 2)
-        eigenvalues, vectors = _iterated(weighted, mean, unit, start, n_components, tolerance)
+        if n_items < _MANY_MORE_ITEMS * n_customers:
+            eigenvalues, vectors = _iterated(
+                _scatter_product, weighted, mean, unit, start, n_components, tolerance
+            )
+        else:
+            (start,) = weighted.map_rows(_centred_scores, start / unit, mean @ start / unit)
+            eigenvalues, vectors = _iterated(
+                _row_product, weighted, mean, unit, start, n_components, tolerance
+            )
+            vectors = _carried(weighted, mean, vectors)
     kept = eigenvalues > _RANK_TOLERANCE * eigenvalues[0]
     loadings = np.ascontiguousarray(vectors[:, kept].T)
     for loading in loadings:
@@ -196,6 +214,7 @@ def score(weighted: Blocks, pca: PCA) -> np.ndarray:
 
 
 def _iterated(
+    product: Product,
     weighted: Blocks,
     mean: np.ndarray,
     unit: float,
@@ -203,31 +222,33 @@ def _iterated(
     n_pairs: int,
     tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the leading eigenpairs of the items' scatter matrix, by iteration.
+    """Return the leading eigenpairs of what ``product`` multiplies with, by iteration.
 
     In single precision, which takes a third of the time and half of the memory; the eigenvalues are
     made right, and the residuals measured, in double. Where eigenvalues are so far apart that the
     small ones drown in the rounding of the large, all is done in double precision.
     """
+    width = start.shape[1]
 
-    def product(W: np.ndarray) -> np.ndarray:
-        return _scatter_product(weighted, mean, W, start.shape[1])
+    def in_double(W: np.ndarray) -> np.ndarray:
+        return product(weighted, mean, W, width)
 
     with suppress(ChoiceError):  # as it were to the user: it has not converged
         pairs = confirmed_eigenpairs(
-            product,
-            _single_precision_vectors(weighted, mean, unit, start, n_pairs, tolerance),
+            in_double,
+            _single_precision_vectors(product, weighted, mean, unit, start, n_pairs, tolerance),
             n_pairs,
             tolerance,
         )
         if pairs is not None:
             return pairs
     return leading_eigenpairs(
-        product, start, n_pairs, tolerance=tolerance, max_basis=_MAX_BASIS_IN_DOUBLE
+        in_double, start, n_pairs, tolerance=tolerance, max_basis=_MAX_BASIS_IN_DOUBLE
     )
 
 
 def _single_precision_vectors(
+    product: Product,
     weighted: Blocks,
     mean: np.ndarray,
     unit: float,
@@ -235,13 +256,13 @@ def _single_precision_vectors(
     n_pairs: int,
     tolerance: float,
 ) -> np.ndarray:
-    """Return the scatter matrix's leading eigenvectors as single precision, in ``unit``s, has them.
+    """Return the leading eigenvectors as single precision, in ``unit``s, has them.
 
     There are `OVERSAMPLING` more than ``n_pairs``, or all that single precision can tell from zero.
     """
     single, single_mean = weighted.transform(_to_single_precision, unit), mean / unit
     _, vectors = leading_eigenpairs(
-        lambda W: _scatter_product(single, single_mean, W, start.shape[1]),
+        lambda W: product(single, single_mean, W, start.shape[1]),
         start,
         n_pairs,
         tolerance=tolerance / 2,  # room for the rounding that double precision will show
@@ -274,10 +295,15 @@ def _by_customers(
     products -= products.mean(axis=0)
     products -= products.mean(axis=1, keepdims=True)
     values, vectors = dense_eigenpairs((products + products.T) / 2, n_pairs)
-    carried = rows.T @ vectors - np.outer(mean, vectors.sum(axis=0))
+    return np.maximum(values, 0.0), _carried(weighted, mean, vectors)
+
+
+def _carried(weighted: Blocks, mean: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return what the customers' eigenvectors are among the items, of shape (n_items, n_vectors)."""
+    carried = _among_items(weighted, mean, vectors)
     # Small eigenvalues carry rounding of large ones: QR, in descending order, takes it out.
-    Q, _ = scipy.linalg.qr(carried, mode="economic")
-    return np.maximum(values, 0.0), Q
+    Q, _ = scipy.linalg.qr(carried, mode="economic", overwrite_a=True)
+    return np.asarray(Q)
 
 
 def _row_products(rows: Matrix) -> np.ndarray:
@@ -307,6 +333,27 @@ def _scatter_product(
     return image
 
 
+def _row_product(
+    weighted: Blocks, mean: np.ndarray, W: np.ndarray, width: int = _WIDTH
+) -> np.ndarray:
+    """Return the centred matrix, times its transpose, times W: as `_scatter_product`, in two passes."""
+    image = np.empty_like(W, order="F")
+    for first in range(0, W.shape[1], width):
+        columns = slice(first, first + width)
+        among_items = _among_items(weighted, mean, np.ascontiguousarray(W[:, columns]))
+        mean_score = mean @ among_items
+        (image[:, columns],) = weighted.map_rows(
+            _centred_scores, among_items.astype(W.dtype), mean_score
+        )
+    return image
+
+
+def _among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return the centred matrix's transpose times W, in double precision."""
+    (product,) = weighted.map_sum(_transposed_product, W)
+    return np.asarray(product - np.outer(mean, W.sum(axis=0, dtype=np.float64)))
+
+
 def _moments(block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each item's sum and sum of squares, and how many interactions there are."""
     X = block.matrix
@@ -323,10 +370,17 @@ def _centred_gram(
     block: Block, W: np.ndarray, mean_score: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return X' times the centred scores XW, and the scores' sums; in the precision of X."""
-    X = block.matrix
-    scores = X @ W - mean_score.astype(W.dtype)
-    product = np.asarray(X.T @ scores, dtype=np.float64)
+    (scores,) = _centred_scores(block, W, mean_score)
+    product = np.asarray(block.matrix.T @ scores, dtype=np.float64)
     return product, scores.sum(axis=0, dtype=np.float64)
+
+
+def _centred_scores(block: Block, W: np.ndarray, mean_score: np.ndarray) -> tuple[np.ndarray]:
+    return (np.asarray(block.matrix @ W - mean_score.astype(W.dtype)),)
+
+
+def _transposed_product(block: Block, W: np.ndarray) -> tuple[np.ndarray]:
+    return (np.asarray(block.matrix.T @ W[block.rows], dtype=np.float64),)
 
 
 def _to_single_precision(block: Block, unit: float) -> Matrix:
