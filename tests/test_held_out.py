@@ -54,15 +54,14 @@ def test_bits_are_the_logarithm_of_the_mixed_share_over_popularity():
         n, n_segment = others[segments, items], others.sum(axis=1)[segments]
         in_seen = seen[segments, items] / seen.sum(axis=1)[segments] / popular[items]
         one_less = np.maximum(n - 1, 0) / (n_segment - 1) / popular[items]
-        sources = np.stack([in_seen, one_less])
-        weights = [mixture_weights(n[segments == s], sources[:, segments == s]) for s in range(3)]
+        weights = mixture_weights(n, [in_seen, one_less], np.array([0, 8, 16]))
         for customer, item in zip(*parts.hidden.nonzero(), strict=True):
             if customer % 5 == fold:
                 segment = labels[customer]
                 share = (
-                    weights[segment][0] * seen[segment, item] / seen[segment].sum()
-                    + weights[segment][1] * others[segment, item] / others[segment].sum()
-                    + weights[segment][2] * popular[item]
+                    weights[0, segment] * seen[segment, item] / seen[segment].sum()
+                    + weights[1, segment] * others[segment, item] / others[segment].sum()
+                    + weights[2, segment] * popular[item]
                 )
                 expected[customer] += np.log2(share / popular[item])
     assert bits_gained(parts, labels, 3) == pytest.approx(expected)
@@ -83,7 +82,7 @@ def test_mixture_weights_make_the_interactions_most_probable(monkeypatch, n, rat
         mixed = a * ratios[0] + b * ratios[1] + 1 - a - b
         return (n * np.log(mixed)).sum() + np.log(1 - a - b)  # the one interaction of doubt
 
-    weights = mixture_weights(n, ratios)
+    weights = mixture_weights(n, ratios, np.array([0]))[:, 0]
     assert weights.sum() == pytest.approx(1)
     grid = np.linspace(0, 0.99, 100)
     best = max(log_likelihood(x, y) for x in grid for y in grid if x + y < 1)
@@ -92,9 +91,14 @@ def test_mixture_weights_make_the_interactions_most_probable(monkeypatch, n, rat
 
 def test_several_mixtures_at_once_are_as_one_by_one():
     rng = np.random.default_rng(0)
-    n, ratios = rng.poisson(2, (4, 30)), rng.gamma(1, 1, (4, 2, 30))
-    one_by_one = [mixture_weights(*both) for both in zip(n, ratios, strict=True)]
-    assert mixture_weights(n, ratios) == pytest.approx(np.stack(one_by_one), rel=1e-12)
+    n, same, other = rng.poisson(2, (4, 30)), rng.gamma(1, 1, 30), rng.gamma(1, 1, (4, 30))
+    weights = mixture_weights(n, [same, other], np.array([0, 7, 8]))
+    assert weights.shape == (3, 4, 3)
+    for i, (start, end) in enumerate([(0, 7), (7, 8), (8, 30)]):
+        for fold in range(4):
+            sources = [same[start:end], other[fold, start:end]]
+            alone = mixture_weights(n[fold, start:end], sources, np.array([0]))
+            assert weights[:, fold, i] == pytest.approx(alone[:, 0], rel=1e-12)
 
 
 def test_segments_that_are_an_item_each_gain_although_hiding_it_moves_the_customer():

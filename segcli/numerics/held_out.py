@@ -20,8 +20,8 @@ parameters from sparse data", Pattern Recognition in Practice, 381-397.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -113,22 +113,16 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     own = np.bincount(folds * len(cells) + cell_of, minlength=N_FOLDS * len(cells))
     own = own.reshape(N_FOLDS, -1)
     n = own.sum(axis=0) - own  # of the other folds
-    ends = np.cumsum(np.bincount(segments, minlength=k))
-    cuts = [slice(start, end) for start, end in pairwise([0, *ends])]
-    n_segment = np.stack([n[:, cut].sum(axis=1) for cut in cuts], axis=1)
-    weights = np.stack([_weights(n[:, cut], in_seen[cut], popular[cut]) for cut in cuts], axis=2)
-    segments = segments[cell_of]
-    in_hidden = n[folds, cell_of] / np.maximum(n_segment[folds, segments], 1) / popular[cell_of]
-    by_seen, by_hidden, by_popularity = (weights[folds, i, segments] for i in range(3))
+    present, starts, sizes = np.unique(segments, return_index=True, return_counts=True)
+    n_segment = np.add.reduceat(n, starts, axis=1)
+    n_less = np.repeat(np.maximum(n_segment - 1, 1), sizes, axis=1)
+    one_less = np.maximum(n - 1, 0) / n_less / popular
+    weights = mixture_weights(n, [in_seen, one_less], starts)
+    place = np.repeat(np.arange(len(present)), sizes)[cell_of]
+    in_hidden = n[folds, cell_of] / np.maximum(n_segment[folds, place], 1) / popular[cell_of]
+    by_seen, by_hidden, by_popularity = weights[:, folds, place]
     ratios = by_seen * in_seen[cell_of] + by_hidden * in_hidden + by_popularity
     return np.bincount(customers, np.log2(ratios), len(labels))
-
-
-def _weights(n: np.ndarray, in_seen: np.ndarray, popular: np.ndarray) -> np.ndarray:
-    """Return the weights of a segment's three shares, of shape (n_folds, 3)."""
-    n_less = np.maximum(n.sum(axis=1, keepdims=True) - 1, 1)
-    one_less = np.maximum(n - 1, 0) / n_less / popular
-    return mixture_weights(n, np.stack([np.broadcast_to(in_seen, n.shape), one_less], axis=1))
 
 
 def _cells(flat: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,31 +157,36 @@ def mean_gain(bits: np.ndarray, n_hidden: np.ndarray) -> tuple[float, float]:
     return float(gain), float(error)
 
 
-def mixture_weights(n: np.ndarray, ratios: np.ndarray) -> np.ndarray:
-    """Return how much each source of a segment's shares deserves to count, popularity last.
+def mixture_weights(n: np.ndarray, sources: Sequence[np.ndarray], starts: np.ndarray) -> np.ndarray:
+    """Return how much each source of segments' shares deserves to count, popularity last.
 
-    The weights that make the segment's interactions most probable, by expectation-maximisation. A
+    The weights that make a segment's interactions most probable, by expectation-maximisation. A
     source that is made of these interactions must leave each one out, so that it does not praise
     itself.
 
     Parameters
     ----------
-    n : ndarray of shape (..., n_items), the segment's interactions with some items
-    ratios : ndarray of shape (..., n_sources, n_items)
+    n : ndarray of shape (..., n_cells), interactions with some items, segment after segment
+    sources : ndarrays of that shape, or that broadcast to it
         The items' shares in the segment by each source, over their popularity.
+    starts : ndarray of shape (n_segments,), where each segment's cells start; it has one at least
 
     Returns
     -------
-    ndarray of shape (..., n_sources + 1), which add up to 1
+    ndarray of shape (n_sources + 1, ..., n_segments), which add up to 1 over the first axis
     """
-    total = n.sum(axis=-1, keepdims=True) + _DOUBT
-    n_sources = ratios.shape[-2]
-    weights = np.full((*total.shape[:-1], n_sources), 1 / (n_sources + 1))
+    sizes = np.diff(starts, append=n.shape[-1])
+    total = np.add.reduceat(n, starts, axis=-1) + _DOUBT
+    weights = np.full((len(sources), *total.shape), 1 / (len(sources) + 1))
     for _ in range(_EM_STEPS):
-        rest = 1 - weights.sum(axis=-1, keepdims=True)
-        mixed = (weights[..., None, :] @ ratios)[..., 0, :] + rest
-        weights *= (ratios @ (n / mixed)[..., None])[..., 0] / total
-    return np.concatenate([weights, 1 - weights.sum(axis=-1, keepdims=True)], axis=-1)
+        rest = 1 - weights.sum(axis=0)
+        mixed = np.repeat(rest, sizes, axis=-1)
+        for weight, source in zip(weights, sources, strict=True):
+            mixed += np.repeat(weight, sizes, axis=-1) * source
+        share = n / mixed
+        for weight, source in zip(weights, sources, strict=True):
+            weight *= np.add.reduceat(source * share, starts, axis=-1) / total
+    return np.concatenate([weights, 1 - weights.sum(axis=0, keepdims=True)])
 
 
 def _interactions(X: sp.csr_array, labels: np.ndarray, k: int) -> np.ndarray:

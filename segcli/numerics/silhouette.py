@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 SAMPLE_SIZE = 2000
 """Customers, at most: all pairs of them are compared."""
@@ -70,12 +71,12 @@ def silhouettes(
 def silhouette_values(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return each customer's silhouette, as scikit-learn's ``silhouette_samples`` does.
 
-    One matrix product per segmentation instead of a pass in Python over the customers: a sweep over
+    One sparse product per segmentation instead of a pass in Python over the customers: a sweep over
     k needs dozens.
 
     Parameters
     ----------
-    distances : ndarray of shape (n, n)
+    distances : ndarray of shape (n, n), symmetric
     labels : ndarray of shape (n,)
 
     Returns
@@ -83,16 +84,17 @@ def silhouette_values(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     ndarray of shape (n,), 0 for a segment's only customer; NaN if there is one segment only
     """
     present, own = np.unique(labels, return_inverse=True)
-    if len(present) < 2:
-        return np.full(len(labels), np.nan)
-    members = np.eye(len(present))[own]
-    sizes = members.sum(axis=0)
-    sums = distances @ members
-    rows = np.arange(len(labels))
-    inside = sums[rows, own] / np.maximum(sizes[own] - 1, 1)
-    means = sums / sizes
-    means[rows, own] = np.inf
-    outside = means.min(axis=1)
+    n, k = len(labels), len(present)
+    if k < 2:
+        return np.full(n, np.nan)
+    sizes = np.bincount(own)
+    members = sp.csc_array((np.ones(n), own, np.arange(n + 1)), shape=(k, n))
+    sums = members @ distances  # symmetric: of segments with customers
+    customers = np.arange(n)
+    inside = sums[own, customers] / np.maximum(sizes[own] - 1, 1)
+    means = sums / sizes[:, None]
+    means[own, customers] = np.inf
+    outside = means.min(axis=0)
     larger = np.maximum(inside, outside)
-    values = np.divide(outside - inside, larger, out=np.zeros(len(labels)), where=larger > 0)
+    values = np.divide(outside - inside, larger, out=np.zeros(n), where=larger > 0)
     return np.where(sizes[own] > 1, values, 0.0)
