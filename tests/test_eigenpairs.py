@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from segcli.numerics import eigenpairs
 from segcli.numerics.eigenpairs import confirmed_eigenpairs, leading_eigenpairs
 
 
@@ -61,6 +62,35 @@ def test_eigenvalues_are_off_by_about_the_tolerance_at_most():
         assert np.all(np.abs(values - expected) <= 2 * tolerance * expected)
         passes[tolerance] = len(seen)
     assert passes[1e-3] < passes[1e-5] < passes[1e-8]
+
+
+def test_where_it_has_far_to_go_nobody_looks_whether_it_has_arrived(monkeypatch):
+    """Fewer looks, the same values, and hardly more passes."""
+    matrix = operator_with(np.linspace(1, 0, 600) ** 2)
+    start = np.random.default_rng(1).standard_normal((600, 8))
+    looks, passes = [], []
+
+    def look(*args, of=eigenpairs.dense_eigenpairs):
+        looks.append(1)
+        return of(*args)
+
+    def operator(W):
+        passes.append(1)
+        return matrix @ W
+
+    monkeypatch.setattr(eigenpairs, "dense_eigenpairs", look)
+    found = {}
+    for decades in (np.inf, eigenpairs._DECADES):
+        looks.clear()
+        passes.clear()
+        monkeypatch.setattr(eigenpairs, "_DECADES", decades)
+        values, _ = leading_eigenpairs(operator, start, 10)
+        found[decades] = values, len(looks), len(passes)
+    (every, n_every, n_least), (some, n_some, n_passes) = found.values()
+    assert n_every == n_least
+    assert n_some < 0.6 * n_every
+    assert n_passes <= n_least + 1
+    assert np.allclose(some, every, rtol=1e-6)
 
 
 def test_a_basis_in_single_precision_is_as_good_as_that_allows():
