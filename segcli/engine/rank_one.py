@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from segcli.engine.sparse_views import transpose_view
+
 
 @dataclass(frozen=True)
 class SparseMinusRankOne:
@@ -102,10 +104,10 @@ class Transposed:
     def __matmul__(self, Y: np.ndarray) -> np.ndarray:
         """Return the product with a dense array of shape (n,) or (n, b)."""
         X = self.rows
-        expected = X.row_factors @ Y
+        observed, expected = transpose_view(X.sparse) @ Y, X.row_factors @ Y
         if Y.ndim == 1:
-            return np.asarray(X.sparse.T @ Y - X.column_factors * expected)
-        return np.asarray(X.sparse.T @ Y - np.outer(X.column_factors, expected))
+            return np.asarray(observed - X.column_factors * expected)
+        return np.asarray(observed - np.outer(X.column_factors, expected))
 
 
 def squared_residual_norms(S: sp.csr_array, u: np.ndarray, v: np.ndarray) -> np.ndarray:

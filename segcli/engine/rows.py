@@ -8,29 +8,26 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.engine.rank_one import SparseMinusRankOne
+from segcli.engine.rank_one import SparseMinusRankOne, Transposed
+from segcli.engine.sparse_views import row_view, transpose_view
 
 Matrix = sp.csr_array | SparseMinusRankOne | np.ndarray
 """Rows are customers. Sparse over items, sparse minus rank one, or dense over components."""
 
 
 def row_range(X: Any, start: int, stop: int) -> Any:
-    """Return rows ``start`` to ``stop`` (excluded) of a matrix.
-
-    Without a copy of the entries, which scipy's slices make.
-    """
+    """Return rows ``start`` to ``stop`` (excluded) of a matrix, without a copy of the entries."""
     if isinstance(X, SparseMinusRankOne):
         sparse = row_range(X.sparse, start, stop)
         return SparseMinusRankOne(sparse, X.row_factors[start:stop], X.column_factors)
     if isinstance(X, np.ndarray):
         return X[start:stop]
-    first, last = X.indptr[start], X.indptr[stop]
-    rows = sp.csr_array((stop - start, X.shape[1]), dtype=X.dtype)
-    # Set one by one: the constructor copies views that are small beside their base.
-    rows.indptr = X.indptr[start : stop + 1] - first
-    rows.indices = X.indices[first:last]
-    rows.data = X.data[first:last]
-    return rows
+    return row_view(X, start, stop)
+
+
+def transposed(X: sp.csr_array | SparseMinusRankOne) -> sp.csc_array | Transposed:
+    """Return the transpose, good for products with dense arrays, without a copy of the entries."""
+    return X.T if isinstance(X, SparseMinusRankOne) else transpose_view(X)
 
 
 def stack(parts: Sequence[Any]) -> Any:

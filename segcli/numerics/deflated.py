@@ -9,11 +9,10 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.numerics.eigenpairs import leading_eigenpairs
+from segcli.numerics.eigenpairs import WIDTH, leading_eigenpairs
 from segcli.numerics.weighting import squared_norms
 
 _TOLERANCE = 1e-4
-_OVERSAMPLING = 10
 _NEGLIGIBLE = 1e-11  # of the largest eigenvalue: rounding
 
 
@@ -91,8 +90,8 @@ def leading_singular(
         V, s, U = leading_singular(M.T, n, rng)
         return U, s, V
     transposed = M.T
-    start = rng.standard_normal((M.shape[1], min(n + _OVERSAMPLING, M.shape[1])))
-    n = min(n, start.shape[1])
+    start = rng.standard_normal((M.shape[1], min(WIDTH, M.shape[1])))
+    n = min(n, M.shape[1])
     with progress.unheard():
         squares, V = leading_eigenpairs(
             lambda W: transposed @ (M @ W), start, n, tolerance=_TOLERANCE

@@ -20,11 +20,12 @@ import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import Matrix
+from segcli.engine.rows import Matrix, transposed
 from segcli.errors import ChoiceError
 from segcli.numerics.eigenpairs import (
     OVERSAMPLING,
     TOLERANCE,
+    WIDTH,
     confirmed_eigenpairs,
     dense_eigenpairs,
     leading_eigenpairs,
@@ -34,10 +35,6 @@ from segcli.numerics.weighting import Weighting
 DIRECT_SIZE = 1000
 """With no more customers, or items, than this, their Gram matrix is solved directly, which is faster."""
 
-_WIDTH, _LARGE_WIDTH, _LARGE = 16, 8, 4_000_000
-"""Columns of a block, and from how many interactions on it is the narrower one. More passes over fewer
-columns reach as far with three quarters of the products, of which each is the faster the more of W stays
-in the cache; but a pass has other costs, which weigh more where there is little to pass over."""
 _MANY_MORE_ITEMS = 4
 """So many times more items than customers: shorter vectors then pay for a pass that goes over the rows
 twice."""
@@ -45,8 +42,8 @@ _MAX_BASIS_IN_DOUBLE = 2
 _PATIENCE = 48 * 16
 _RANK_TOLERANCE = 1e-11
 
-Product = Callable[[Blocks, np.ndarray, np.ndarray, int], np.ndarray]
-"""Of a symmetric matrix made from weighted blocks, and their mean, with W; so many columns at a time."""
+Product = Callable[[Blocks, np.ndarray, np.ndarray], np.ndarray]
+"""Of a symmetric matrix, made from weighted blocks and their mean, with W."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def n_columns_held(n_components: int) -> int:
     in single, and about those of the vectors to confirm with their image; beside it there are the
     start and the image of a block, and what the image is made of.
     """
-    return _MAX_BASIS_IN_DOUBLE * (n_components + OVERSAMPLING) + 7 * _WIDTH
+    return _MAX_BASIS_IN_DOUBLE * (n_components + OVERSAMPLING) + 10 * WIDTH
 
 
 def fit_pca(
@@ -165,7 +162,7 @@ def fit_pca(
         If all customers have the same row, so that there is no variance.
     """
     n_customers, n_items = weighted.shape
-    sums, squares, n_interactions = weighted.map_sum(_moments)
+    sums, squares = weighted.map_sum(_moments)
     mean = sums / n_customers
     scatter = squares - n_customers * mean**2
     total = float(scatter.sum())
@@ -178,8 +175,7 @@ def fit_pca(
         eigenvalues, vectors = direct(weighted, mean, n_components)
     else:
         rng = np.random.default_rng([seed, 1])
-        width = min(_LARGE_WIDTH if n_interactions >= _LARGE else _WIDTH, n_items)
-        start = rng.standard_normal((n_items, width), np.float32)[item_ranks]
+        start = rng.standard_normal((n_items, min(WIDTH, n_items)), np.float32)[item_ranks]
         # About as large as the values, for single precision holds none beyond 1e38; a power of two,
         # which rounds nothing.
         unit = 2.0 ** np.round(np.log2(squares.sum() / n_customers / n_items) / 2)
@@ -228,10 +224,9 @@ def _iterated(
     made right, and the residuals measured, in double. Where eigenvalues are so far apart that the
     small ones drown in the rounding of the large, all is done in double precision.
     """
-    width = start.shape[1]
 
     def in_double(W: np.ndarray) -> np.ndarray:
-        return product(weighted, mean, W, width)
+        return product(weighted, mean, W)
 
     with suppress(ChoiceError):  # as it were to the user: it has not converged
         pairs = confirmed_eigenpairs(
@@ -262,7 +257,7 @@ def _single_precision_vectors(
     """
     single, single_mean = weighted.transform(_to_single_precision, unit), mean / unit
     _, vectors = leading_eigenpairs(
-        lambda W: product(single, single_mean, W, start.shape[1]),
+        lambda W: product(single, single_mean, W),
         start,
         n_pairs,
         tolerance=tolerance / 2,  # room for the rounding that double precision will show
@@ -315,17 +310,15 @@ def _row_products(rows: Matrix) -> np.ndarray:
     return np.asarray(sp.csr_array(rows @ rows.T).toarray())
 
 
-def _scatter_product(
-    weighted: Blocks, mean: np.ndarray, W: np.ndarray, width: int = _WIDTH
-) -> np.ndarray:
+def _scatter_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return the centred matrix's transpose, times itself, times W: passes over the rows.
 
-    ``width`` columns at a time, so that they stay in the cache. In the precision of W, but for the sums
-    over blocks, which are in double.
+    A few columns at a time, so that they stay in the cache. In the precision of W, but for the sums over
+    blocks, which are in double.
     """
     image = np.empty_like(W, order="F")
-    for first in range(0, W.shape[1], width):
-        columns = slice(first, first + width)
+    for first in range(0, W.shape[1], WIDTH):
+        columns = slice(first, first + WIDTH)
         part = np.ascontiguousarray(W[:, columns])
         product, sums = weighted.map_sum(_centred_gram, part, mean @ part)
         product -= np.outer(mean, sums)
@@ -333,13 +326,11 @@ def _scatter_product(
     return image
 
 
-def _row_product(
-    weighted: Blocks, mean: np.ndarray, W: np.ndarray, width: int = _WIDTH
-) -> np.ndarray:
+def _row_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return the centred matrix, times its transpose, times W: as `_scatter_product`, in two passes."""
     image = np.empty_like(W, order="F")
-    for first in range(0, W.shape[1], width):
-        columns = slice(first, first + width)
+    for first in range(0, W.shape[1], WIDTH):
+        columns = slice(first, first + WIDTH)
         among_items = _among_items(weighted, mean, np.ascontiguousarray(W[:, columns]))
         mean_score = mean @ among_items
         (image[:, columns],) = weighted.map_rows(
@@ -354,16 +345,16 @@ def _among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarra
     return np.asarray(product - np.outer(mean, W.sum(axis=0, dtype=np.float64)))
 
 
-def _moments(block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each item's sum and sum of squares, and how many interactions there are."""
+def _moments(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Return each item's sum and sum of squares."""
     X = block.matrix
     if isinstance(X, SparseMinusRankOne):
-        return X.column_sums(), X.column_squares(), np.array(X.sparse.nnz)
+        return X.column_sums(), X.column_squares()
     n_items = X.shape[1]
     # Without any entry, bincount forgets that its weights are floats.
     sums = np.bincount(X.indices, X.data, n_items).astype(np.float64)
     squares = np.bincount(X.indices, X.data**2, n_items).astype(np.float64)
-    return sums, squares, np.array(X.nnz)
+    return sums, squares
 
 
 def _centred_gram(
@@ -371,7 +362,7 @@ def _centred_gram(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return X' times the centred scores XW, and the scores' sums; in the precision of X."""
     (scores,) = _centred_scores(block, W, mean_score)
-    product = np.asarray(block.matrix.T @ scores, dtype=np.float64)
+    product = np.asarray(transposed(block.matrix) @ scores, dtype=np.float64)
     return product, scores.sum(axis=0, dtype=np.float64)
 
 
@@ -380,7 +371,7 @@ def _centred_scores(block: Block, W: np.ndarray, mean_score: np.ndarray) -> tupl
 
 
 def _transposed_product(block: Block, W: np.ndarray) -> tuple[np.ndarray]:
-    return (np.asarray(block.matrix.T @ W[block.rows], dtype=np.float64),)
+    return (np.asarray(transposed(block.matrix) @ W[block.rows], dtype=np.float64),)
 
 
 def _to_single_precision(block: Block, unit: float) -> Matrix:

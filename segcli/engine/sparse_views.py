@@ -1,0 +1,26 @@
+"""Parts and transposes of sparse matrices that share the entries.
+
+scipy's own copy them: slices always do, and any constructor does with arrays that are small parts of
+others, as a block's are. What is made here has its arrays set one by one instead.
+"""
+
+from __future__ import annotations
+
+import scipy.sparse as sp
+
+
+def row_view(X: sp.csr_array, start: int, stop: int) -> sp.csr_array:
+    """Return rows ``start`` to ``stop`` (excluded)."""
+    first, last = X.indptr[start], X.indptr[stop]
+    rows = sp.csr_array((stop - start, X.shape[1]), dtype=X.dtype)
+    rows.indptr = X.indptr[start : stop + 1] - first
+    rows.indices = X.indices[first:last]
+    rows.data = X.data[first:last]
+    return rows
+
+
+def transpose_view(X: sp.csr_array) -> sp.csc_array:
+    """Return the transpose."""
+    columns = sp.csc_array((X.shape[1], X.shape[0]), dtype=X.dtype)
+    columns.indptr, columns.indices, columns.data = X.indptr, X.indices, X.data
+    return columns
