@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -157,13 +157,22 @@ class LocalBlocks:
         if self.n_threads == 1 or len(spans) == 1:
             yield from (call(*span) for span in spans)
             return
-        with ThreadPoolExecutor(self.n_threads) as pool:
-            # Keep only a few results ahead of the one being added: memory stays flat.
-            todo = iter(spans)
-            ahead = [pool.submit(call, *s) for s in islice(todo, 2 * self.n_threads)]
+        pool = _threads(self.n_threads)
+        # Keep only a few results ahead of the one being added: memory stays flat.
+        todo = iter(spans)
+        ahead = [pool.submit(call, *s) for s in islice(todo, 2 * self.n_threads)]
+        try:
             while ahead:
                 yield ahead.pop(0).result()
                 ahead.extend(pool.submit(call, *s) for s in islice(todo, 1))
+        finally:  # after an error nobody waits for the rest
+            wait([future for future in ahead if not future.cancel()])
+
+
+@cache
+def _threads(n: int) -> ThreadPoolExecutor:
+    """Return threads that stay: to start them takes as long as a block of a small matrix."""
+    return ThreadPoolExecutor(n)
 
 
 _have_started = threading.Event()
