@@ -156,7 +156,7 @@ class Table:
         # A reader takes a bare carriage return for the end of a row, yet csv does not quote it.
         returns = any("\r" in "".join(map(str, value[name])) for name in self.text)
         quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
-        # As `to_csv` does, in a third of its time: so many customers are no small matter.
+        # What `to_csv` writes, in a third of its time: there may be half a million customers.
         columns = [
             column.astype(object).where(column.notna(), "").tolist()
             if column.hasnans
