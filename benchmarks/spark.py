@@ -9,8 +9,8 @@ compares neighbours in time. At the end the artifacts are compared, byte by byte
 the largest process: for Spark that may be the Java of the driver, and on one machine, with
 ``--master local[*]``, that is where the workers' Java is too.
 
-``--laws`` asks for one pass, the centred matrix's transpose times itself times 16 columns, as PCA takes
-it: seconds against interactions, and bytes that come to the driver against items.
+``--laws`` asks for one pass, the centred matrix's transpose times itself times 16 columns (PCA takes 8 at
+a time): seconds against interactions, and bytes that come to the driver against items.
 
 Prints Markdown.
 """
