@@ -128,7 +128,7 @@ def n_columns_held(n_components: int) -> int:
     Beside the matrix, its copy in single precision, and the results of row blocks that wait to be
     added, which are smaller than the blocks. A basis in double precision has half the columns of one
     in single, and about those of the vectors to confirm with their image; beside it there are the
-    start and the image of a block, and what the image is made of.
+    start and the image of a block, and what the image is made of. Among customers it holds less.
     """
     return _MAX_BASIS_IN_DOUBLE * (n_components + OVERSAMPLING) + 10 * WIDTH
 
@@ -181,12 +181,12 @@ def fit_pca(
         unit = 2.0 ** np.round(np.log2(squares.sum() / n_customers / n_items) / 2)
         if n_items < _MANY_MORE_ITEMS * n_customers:
             eigenvalues, vectors = _iterated(
-                _scatter_product, weighted, mean, unit, start, n_components, tolerance
+                _product_among_items, weighted, mean, unit, start, n_components, tolerance
             )
         else:
             (start,) = weighted.map_rows(_centred_scores, start / unit, mean @ start / unit)
             eigenvalues, vectors = _iterated(
-                _row_product, weighted, mean, unit, start, n_components, tolerance
+                _product_among_customers, weighted, mean, unit, start, n_components, tolerance
             )
             vectors = _carried(weighted, mean, vectors)
     kept = eigenvalues > _RANK_TOLERANCE * eigenvalues[0]
@@ -271,7 +271,7 @@ def _single_precision_vectors(
 
 def _by_items(weighted: Blocks, mean: np.ndarray, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the leading eigenpairs of the items' scatter matrix, formed in one pass."""
-    scatter = _scatter_product(weighted, mean, np.eye(len(mean)))
+    scatter = _product_among_items(weighted, mean, np.eye(len(mean)))
     values, vectors = dense_eigenpairs((scatter + scatter.T) / 2, n_pairs)
     return np.maximum(values, 0.0), vectors
 
@@ -310,7 +310,7 @@ def _row_products(rows: Matrix) -> np.ndarray:
     return np.asarray(sp.csr_array(rows @ rows.T).toarray())
 
 
-def _scatter_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
+def _product_among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return the centred matrix's transpose, times itself, times W: passes over the rows.
 
     A few columns at a time, so that they stay in the cache. In the precision of W, but for the sums over
@@ -326,8 +326,8 @@ def _scatter_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.nd
     return image
 
 
-def _row_product(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """Return the centred matrix, times its transpose, times W: as `_scatter_product`, in two passes."""
+def _product_among_customers(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return the centred matrix, times its transpose, times W, in two passes over the rows."""
     image = np.empty_like(W, order="F")
     for first in range(0, W.shape[1], WIDTH):
         columns = slice(first, first + WIDTH)
