@@ -307,6 +307,24 @@ def test_subtotals_of_any_shares_have_the_same_total(n_blocks):
     assert not any(np.shares_memory(total, part) for (part,) in parts)
 
 
+def test_after_an_error_the_rest_is_not_begun_and_the_threads_go_on():
+    blocks = LocalEngine(2, block_entries=1).blocks(np.arange(1000.0)[:, None])
+    begun = []
+
+    def fail(block):
+        begun.append(block.start)
+        msg = "no"
+        raise ValueError(msg)
+
+    n_blocks = len(blocks.bounds) - 1
+    with pytest.raises(ValueError, match="no"):
+        blocks.map_sum(fail)
+    n_begun = len(begun)
+    (total,) = blocks.map_sum(lambda block: (block.matrix.sum(axis=0),))
+    assert total.tolist() == [499_500.0]
+    assert len(begun) == n_begun < n_blocks
+
+
 def test_the_number_of_threads_changes_no_bit():
     rows = np.random.default_rng(2).standard_normal((5000, 9))
     sums = [LocalEngine(n, block_entries=500).blocks(rows).map_sum(gram)[0] for n in (1, 2, 5)]

@@ -165,7 +165,7 @@ class LocalBlocks:
             while ahead:
                 yield ahead.pop(0).result()
                 ahead.extend(pool.submit(call, *s) for s in islice(todo, 1))
-        finally:  # after an error nobody waits for the rest
+        finally:  # after an error: the threads go on to other work, and not to what is left of this
             wait([future for future in ahead if not future.cancel()])
 
 
