@@ -1,5 +1,6 @@
 """The formats: what goes in comes out, in the same bytes, and nothing else is let in."""
 
+import csv
 import os
 import struct
 from dataclasses import dataclass
@@ -53,6 +54,24 @@ def test_a_table_of_ids_alone_keeps_each_row(tmp_path, rows):
     table = pd.DataFrame({"customer": rows})
     found = both_ways(formats.Table(text=("customer",)), tmp_path / "t.csv", table)
     assert found["customer"].tolist() == rows
+
+
+@pytest.mark.parametrize("ids", [["a", 'b "c"', "d,e"], ["a", "b\rc", "d"]])
+def test_a_table_is_written_as_pandas_writes_it(tmp_path, ids):
+    table = pd.DataFrame(
+        {
+            "customer": ids,
+            "n": [1, -2, 3],
+            "x": [0.1, np.nan, 1e-20],
+            "y": [1e22, 0.5, 3.0],
+            "is": [True, False, True],
+            "none": [None, "f", None],
+        }
+    )
+    formats.Table(text=("customer",)).write(tmp_path / "t.csv", table)
+    quoting = csv.QUOTE_NONNUMERIC if "\r" in "".join(ids) else csv.QUOTE_MINIMAL
+    table.to_csv(tmp_path / "p.csv", index=False, lineterminator="\n", quoting=quoting)
+    assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "p.csv").read_bytes()
 
 
 def test_a_number_that_is_missing_comes_back_missing(tmp_path):
