@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from segcli.numerics import eigenpairs
-from segcli.numerics.eigenpairs import confirmed_eigenpairs, leading_eigenpairs
+from segcli.numerics.eigenpairs import (
+    TOLERANCE,
+    confirmed_eigenpairs,
+    dense_eigenpairs,
+    leading_eigenpairs,
+)
 
 
 def operator_with(eigenvalues, seed=0):
@@ -37,7 +42,7 @@ def test_leading_eigenpairs(eigenvalues, n_pairs, width, scale):
     values, vectors = leading_eigenpairs(lambda W: matrix @ W, start, n_pairs)
     expected = np.asarray(eigenvalues)[:n_pairs] * scale
     assert len(values) == vectors.shape[1]
-    assert np.allclose(values, expected[: len(values)], rtol=1e-6, atol=1e-12 * scale)
+    assert np.allclose(values, expected[: len(values)], rtol=TOLERANCE, atol=1e-12 * scale)
     assert np.all(expected[len(values) :] == 0)
     assert np.all(np.diff(values) <= 0)
     assert np.allclose(vectors.T @ vectors, np.eye(len(values)), atol=1e-10)
@@ -84,7 +89,7 @@ def test_where_it_has_far_to_go_nobody_looks_whether_it_has_arrived(monkeypatch)
         looks.clear()
         passes.clear()
         monkeypatch.setattr(eigenpairs, "_DECADES", decades)
-        values, _ = leading_eigenpairs(operator, start, 10)
+        values, _ = leading_eigenpairs(operator, start, 10, tolerance=1e-6)
         found[decades] = values, len(looks), len(passes)
     (every, n_every, n_least), (some, n_some, n_passes) = found.values()
     assert n_every == n_least
@@ -105,7 +110,13 @@ def test_a_basis_in_single_precision_is_as_good_as_that_allows():
 
     eps = float(np.finfo(np.float32).eps)
     values, vectors = leading_eigenpairs(
-        operator, start, 5, rounding=4 * eps, max_basis=2, precision=np.float32
+        operator,
+        start,
+        5,
+        tolerance=1e-6,
+        rounding=4 * eps,
+        max_basis=2,
+        precision=np.float32,
     )
     assert taken == {vectors.dtype} == {np.dtype(np.float32)}
     assert np.allclose(values, 1 - np.arange(5) * 1e-3, rtol=2e-6)
@@ -127,10 +138,18 @@ def test_pairs_near_the_span_of_vectors_are_confirmed_and_others_are_not():
     noise = np.random.default_rng(3).standard_normal((100, 6))
 
     def confirmed(vectors, n_pairs=3):
-        return confirmed_eigenpairs(lambda W: matrix @ W, vectors, n_pairs, 1e-6)
+        return confirmed_eigenpairs(lambda W: matrix @ W, vectors, n_pairs, TOLERANCE)
 
     values, vectors = confirmed((right[:, :6] + 1e-5 * noise).astype(np.float32))
     assert np.allclose(values, expected[:3], rtol=1e-7)
     assert np.allclose(np.abs((vectors * right[:, :3]).sum(axis=0)), 1, atol=1e-7)
     assert confirmed(noise) is None
     assert confirmed(right[:, :2]) is None
+
+
+@pytest.mark.parametrize("n_pairs", [1, 5, 7, 29, 30, 40])
+def test_few_and_many_pairs_of_a_small_matrix(n_pairs):
+    matrix = operator_with(np.linspace(2, -1, 30))
+    values, vectors = dense_eigenpairs(matrix, n_pairs)
+    assert np.allclose(values, np.linspace(2, -1, 30)[:n_pairs])
+    assert np.allclose(matrix @ vectors, vectors * values)

@@ -15,6 +15,7 @@ from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
 from segcli.numerics import pca as pca_module
+from segcli.numerics.eigenpairs import TOLERANCE
 from segcli.numerics.pca import (
     fit_pca,
     n_columns_held,
@@ -77,7 +78,7 @@ def test_equals_scikit_learn(n_customers, n_items, n_components):
     pca, scores = of(dense, n_components)
     full, loadings, expected_scores = oracle(dense, n_components)
     ratios = full.explained_variance_ratio_
-    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=0, atol=1e-9)
+    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=TOLERANCE, atol=0)
     assert np.allclose(pca.explained_variance, full.explained_variance_, rtol=1e-8)
     assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-6)
     assert np.allclose(scores, expected_scores, rtol=0, atol=1e-5)
@@ -91,7 +92,7 @@ def test_equals_scikit_learn_on_weighted_values(engine, ratings):
     dense = pca.weighting.apply(ratings).toarray()
     full, loadings, expected_scores = oracle(dense, 8)
     ratios = full.explained_variance_ratio_
-    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=0, atol=1e-9)
+    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=TOLERANCE, atol=0)
     assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-6)
     assert np.allclose(scores, expected_scores, rtol=0, atol=1e-6)
 
@@ -242,7 +243,7 @@ def test_eigenvalues_far_apart_are_right_too(factor, seed, shape):
     pca, _ = of(X, 20, seed=seed)
     dense = X.toarray()
     singular = np.linalg.svd(dense - dense.mean(axis=0), compute_uv=False)[:20]
-    assert np.allclose(pca.explained_variance, singular**2 / (shape[0] - 1), rtol=2e-6, atol=0)
+    assert np.allclose(pca.explained_variance, singular**2 / (shape[0] - 1), rtol=TOLERANCE, atol=0)
     assert np.allclose(pca.loadings @ pca.loadings.T, np.eye(20), atol=1e-12)
 
 
@@ -273,7 +274,7 @@ def test_where_single_precision_makes_no_way_double_takes_over_soon():
         pca, _ = of(X, 50)
     dense = X.toarray()
     singular = np.linalg.svd(dense - dense.mean(axis=0), compute_uv=False)[:50]
-    assert np.allclose(pca.explained_variance, singular**2 / 1299, rtol=1e-5, atol=0)
+    assert np.allclose(pca.explained_variance, singular**2 / 1299, rtol=TOLERANCE, atol=0)
     assert n_passes < 400
 
 
@@ -319,5 +320,5 @@ def test_equals_scikit_learn_on_movielens(ml100k):
     pca, _ = of(ml100k, 10)
     full, loadings, _ = oracle(ml100k.toarray(), 10)
     ratios = full.explained_variance_ratio_
-    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=0, atol=1e-9)
+    assert np.allclose(pca.explained_variance_ratio, ratios, rtol=TOLERANCE, atol=0)
     assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-4)

@@ -24,9 +24,6 @@ from segcli.numerics.weighting import fit_weighting, weigh
 N_STARTS = 4
 """Starts per k: fewer than for the segmentation itself, as every figure averages over fits."""
 
-PCA_TOLERANCE = 1e-6
-"""Far below what another half of the customers changes."""
-
 _SAME = 1e-9
 
 
@@ -141,7 +138,6 @@ def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> Fitte
         min(recipe.n_components, n_components_limit(*X.shape)),
         item_ranks=np.arange(X.shape[1]),
         seed=seed,
-        tolerance=PCA_TOLERANCE,
     )
     scores = score(weighted, pca)
     n_distinct = _n_distinct(scores, max(ks))
