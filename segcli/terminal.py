@@ -5,6 +5,8 @@ With the command line, the only module that knows click.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import sys
 import time
@@ -20,6 +22,10 @@ from segcli.jsontext import to_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+# On its way out, Python would look through all that the libraries made, which takes longer than to load
+# some of them. Frozen, it goes with the process.
+atexit.register(gc.freeze)
 
 _QUIET_SECONDS = 1.5
 _REDRAW_SECONDS = 0.1

@@ -44,6 +44,24 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
     assert loaded.isdisjoint({*HEAVY, "threadpoolctl", "pyspark"})
 
 
+def test_on_its_way_out_python_need_not_look_through_all_that_was_loaded(tmp_path):
+    code = (
+        "import atexit, gc\natexit.register(lambda: print(gc.get_freeze_count()))\n"
+        "import segcli.cli\nprint(gc.get_freeze_count())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, at_exit = map(int, found.stdout.split())
+    assert before == 0
+    assert at_exit > 1000
+
+
 def test_commands_stand_in_the_order_of_the_pipeline():
     lines = ok("--help").stdout.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in lines] == [*STAGES, "run", "status"]
