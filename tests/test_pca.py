@@ -29,8 +29,8 @@ from segcli.numerics.weighting import fit_weighting, weigh
 @pytest.fixture(
     params=[
         {},
-        {"DIRECT_SIZE": 0, "_MANY_MORE_ITEMS": np.inf},
-        {"DIRECT_SIZE": 0, "_MANY_MORE_ITEMS": 0},
+        {"MOST_DIRECT": 0, "_MANY_MORE_ITEMS": np.inf},
+        {"MOST_DIRECT": 0, "_MANY_MORE_ITEMS": 0},
     ],
     ids=["as chosen", "iterated among items", "iterated among customers"],
 )

@@ -130,7 +130,7 @@ def fitted(counts, n_components=5):
 def test_pca_and_scores_are_those_of_the_dense_matrix(monkeypatch, counts, direct, n_customers):
     """By the items' products, the customers', or the iteration: the same components."""
     if not direct:
-        monkeypatch.setattr(pca, "DIRECT_SIZE", 0)
+        monkeypatch.setattr(pca, "MOST_DIRECT", 0)
     counts = counts[np.arange(90) % (90 // n_customers) == 0][:n_customers]
     weighted, model = fitted(counts)
     dense = weighted.take(np.arange(len(counts.indptr) - 1)).toarray()

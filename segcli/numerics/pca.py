@@ -32,8 +32,12 @@ from segcli.numerics.eigenpairs import (
 )
 from segcli.numerics.weighting import Weighting
 
-DIRECT_SIZE = 1000
-"""With no more customers, or items, than this, their Gram matrix is solved directly, which is faster."""
+MOST_DIRECT = 1000
+"""With more customers than this, and more items, no Gram matrix is solved directly."""
+
+_DIRECT_AT_LEAST, _DIRECT_PER_COMPONENT = 450, 10
+"""Where it is: up to so many customers or items, and so many more for each component, for the more are
+sought the longer the iteration takes, and hardly the direct way."""
 
 _MANY_MORE_ITEMS = 4
 """So many times more items than customers: shorter vectors then pay for a pass that goes over the rows
@@ -170,7 +174,8 @@ def fit_pca(
         msg = "all customers have the same values for the same items: there is nothing to segment."
         raise ChoiceError(msg)
 
-    if min(n_customers, n_items) <= DIRECT_SIZE:
+    direct_size = min(_DIRECT_AT_LEAST + _DIRECT_PER_COMPONENT * n_components, MOST_DIRECT)
+    if min(n_customers, n_items) <= direct_size:
         direct = _by_items if n_items <= n_customers else _by_customers
         eigenvalues, vectors = direct(weighted, mean, n_components)
     else:
