@@ -404,23 +404,26 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     _check_engine(options["engine"], options["master"], options["threads"])
     _check_range_of_k(options["k_min"], options["k_max"])
     _check_requirement(options["require"], options["evidence"])
-    status = 0
-    with (
-        _drawing_beside(options["threads"]),
-        _one_session(options["engine"], options["master"]),
-    ):
-        for stage in STAGES:
-            if not as_json:
-                click.secho(f"\n{stage.name}" if stage is not ingest else stage.name, bold=True)
-            own = {
-                param.name: options[param.name] for param in stage.params if param.name in options
-            }
-            try:
-                ctx.invoke(stage, as_json=as_json, **own)
-            except click.exceptions.Exit as ended:
-                # The verdict is not the one required: all the more to report.
-                status = ended.exit_code
+    with _drawing_beside(options["threads"]):
+        _check_number_of_components(options["n_components"], options["max_components"])
+        with _one_session(options["engine"], options["master"]):
+            status = _run_each(ctx, as_json=as_json, options=options)
     ctx.exit(status)
+
+
+def _run_each(ctx: click.Context, *, as_json: bool, options: dict[str, Any]) -> int:
+    """Run the stages with their options, one after the other; return the exit status."""
+    status = 0
+    for stage in STAGES:
+        if not as_json:
+            click.secho(f"\n{stage.name}" if stage is not ingest else stage.name, bold=True)
+        own = {param.name: options[param.name] for param in stage.params if param.name in options}
+        try:
+            ctx.invoke(stage, as_json=as_json, **own)
+        except click.exceptions.Exit as ended:
+            # The verdict is not the one required: all the more to report.
+            status = ended.exit_code
+    return status
 
 
 @main.command()
@@ -473,6 +476,17 @@ def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -
 def _check_range_of_k(k_min: int, k_max: int | None) -> None:
     if k_max is not None and k_min > k_max:
         msg = f"--k-min {k_min} is larger than --k-max {k_max}."
+        raise click.UsageError(msg)
+
+
+def _check_number_of_components(n_components: int, max_components: int | None) -> None:
+    from segcli.stages.explore_pca import DEFAULT_MAX_COMPONENTS
+
+    if n_components > (max_components or DEFAULT_MAX_COMPONENTS):
+        msg = (
+            f"--n-components {n_components} is larger than --max-components "
+            f"{max_components or DEFAULT_MAX_COMPONENTS}: give --max-components {n_components} too."
+        )
         raise click.UsageError(msg)
 
 

@@ -69,6 +69,7 @@ def test_a_stage_that_fails_leaves_those_before_it_done(place):
     "words",
     [
         ("--k-min", "5"),
+        ("--n-components", "5"),
         ("--require", "supported", "--evidence", "none"),
         ("--engine", "spark", "--threads", "2"),
         ("--master", "local[2]"),
