@@ -40,9 +40,9 @@ _ROWS = 4096
 _FEW_OF_ALL = 5
 """To find one pair in so many takes as long as to find all."""
 
-_DECADES = 1.5
-"""How much the largest error falls in a pass at most, on many sets of data: where it has farther to
-fall, nobody need look whether it has."""
+_DECADES = 1.0
+"""How much the largest error falls in a pass, at most or nearly so on many sets of data: where it has
+farther to fall, nobody need look whether it has."""
 
 
 def leading_eigenpairs(

@@ -258,7 +258,8 @@ def _single_precision_vectors(
 ) -> np.ndarray:
     """Return the leading eigenvectors as single precision, in ``unit``s, has them.
 
-    There are `OVERSAMPLING` more than ``n_pairs``, or all that single precision can tell from zero.
+    There are more than ``n_pairs``, so many that no product is of a block that is not full, or all
+    that single precision can tell from zero.
     """
     single, single_mean = weighted.transform(_to_single_precision, unit), mean / unit
     _, vectors = leading_eigenpairs(
@@ -266,7 +267,7 @@ def _single_precision_vectors(
         start,
         n_pairs,
         tolerance=tolerance / 2,  # room for the rounding that double precision will show
-        n_more=OVERSAMPLING,
+        n_more=1 + -(n_pairs + 1) % WIDTH,
         rounding=4 * float(np.finfo(np.float32).eps),
         precision=np.float32,
         patience=_PATIENCE,
