@@ -392,6 +392,19 @@ def test_rows_are_numbered_across_blocks(tmp_path):
     assert read(path)[1].table()["row"].tolist() == [row + 1 for row in bad]
 
 
+def test_a_row_may_be_longer_than_what_is_parsed_at_once(tmp_path, monkeypatch):
+    """Rejects before it are not told twice."""
+    lines = [f"customer{i % 11},item{i % 7},1" for i in range(100)]
+    lines[3] = "one,two"
+    lines[70] = f"customer0,{'long' * 200},1"
+    path = tmp_path / "f.csv"
+    path.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr("segcli.inputs.tables._PARSED", 300)
+    triplets, rejects = read(path)
+    assert "long" * 200 in triplets.items.to_pylist()
+    assert rejects.table()["row"].tolist() == [4]
+
+
 # repeated pairs and negative values
 
 
@@ -472,6 +485,7 @@ def messy(n, seed):
 def small_steps(monkeypatch, block, held):
     monkeypatch.setattr("segcli.inputs.streams.PIECE", max(block // 3, 1))
     monkeypatch.setattr("segcli.inputs.tables._BLOCK", block)
+    monkeypatch.setattr("segcli.inputs.tables._PARSED", max(block // 4, 1))
     monkeypatch.setattr("segcli.inputs.vocabulary._AT_ONCE", 7)
     monkeypatch.setattr("segcli.inputs.pairs._HELD", held)
     monkeypatch.setattr("segcli.inputs.pairs._RANGE", max(held // 4, 1))

@@ -28,7 +28,9 @@ _BLOCK = 1 << 24
 _STREAMED = 1 << 22
 _PARQUET_ROWS = 1 << 17
 _CHECKED = 1 << 18  # bytes, so that what is made of them stays in a processor's cache
+_PARSED = 1 << 20  # likewise, but for longer rows
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_LONG_ROW = "straddling"  # two blocks, in pyarrow's words
 _IN_COLUMN = re.compile(r"In CSV column #(\d+)")
 
 #: What to try text columns as: uint32 for ids, float64 for values. A column in which something reads
@@ -222,17 +224,7 @@ class TextTable:
         self, text: bytes, types: Kinds, passed: list[tuple[int, str]]
     ) -> dict[int, pa.Array]:
         try:
-            table = pacsv.read_csv(
-                pa.py_buffer(text),
-                self._read_options(len(text) + 1),
-                self._parse_options(passed),
-                pacsv.ConvertOptions(
-                    column_types={str(i): kind for i, kind in types.items()},
-                    include_columns=[str(i) for i in types],
-                    strings_can_be_null=False,
-                    null_values=[""],
-                ),
-            )
+            table = self._table(text, types, passed)
         except pa.ArrowInvalid as error:
             found = _IN_COLUMN.match(str(error))
             if found is not None and types.get(int(found[1]), pa.string()) != pa.string():
@@ -245,6 +237,24 @@ class TextTable:
         if unlike:
             raise _UnlikeError(unlike)
         return columns
+
+    def _table(self, text: bytes, types: Kinds, passed: list[tuple[int, str]]) -> pa.Table:
+        """Return the columns, parsed a little at a time, or all at once where there is a longer row."""
+        parse = self._parse_options(passed)
+        convert = pacsv.ConvertOptions(
+            column_types={str(i): kind for i, kind in types.items()},
+            include_columns=[str(i) for i in types],
+            strings_can_be_null=False,
+            null_values=[""],
+        )
+        try:
+            return pacsv.read_csv(pa.py_buffer(text), self._read_options(_PARSED), parse, convert)
+        except pa.ArrowInvalid as error:
+            if _LONG_ROW not in str(error):
+                raise
+        passed.clear()
+        at_once = self._read_options(len(text) + 1)
+        return pacsv.read_csv(pa.py_buffer(text), at_once, parse, convert)
 
     def _streamed(self, stream: streams.Stream) -> Iterator[Batch]:
         """Yield rows that may be several lines each; all columns, to keep the text of a reject."""
@@ -421,7 +431,7 @@ class _UnlikeError(Exception):
 
 
 def _whole(chunks: Sequence[pa.Array], kind: pa.DataType) -> pa.Array:
-    """Return chunks as one array; there is one but where a part holds no row."""
+    """Return chunks as one array; there is none where a part holds no row."""
     return chunks[0] if len(chunks) == 1 else pa.concat_arrays([pa.array([], kind), *chunks])
 
 
@@ -527,7 +537,7 @@ def _parse_errors(path: Path, delimiter: str) -> Iterator[None]:
         yield
     except (pa.ArrowInvalid, streams.LongLineError) as error:
         reason = str(error).splitlines()[0]
-        if "straddling" in reason:
+        if _LONG_ROW in reason:
             reason = "a row is longer than 4 MB; is a quote never closed?"
         msg = f"{path} cannot be read as {delimiter}-separated rows: {reason}"
         raise InputError(msg) from error
