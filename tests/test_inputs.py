@@ -205,6 +205,16 @@ def test_keys_are_told_apart(parts):
     assert keys.find(words_of(pa.array(every, pa.string()))).tolist() == list(known.values())
 
 
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 14, 16, 40])
+def test_texts_of_one_length_have_the_words_that_they_have_among_others(length):
+    texts = [letter * length for letter in "abc"]
+    alone = words_of(pa.array(["before", *texts, "after"])[1:-1])
+    among = words_of(pa.array([*texts, "d" * 50]))
+    for i, words in enumerate(among):
+        expected = alone[i].tolist() if i < len(alone) else [0] * 3
+        assert words[:3].tolist() == expected
+
+
 def test_many_keys_are_found():
     keys = Keys()
     texts = [f"{i * 7919}" for i in range(20_000)]

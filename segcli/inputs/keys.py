@@ -44,15 +44,20 @@ def words_of(texts: pa.Array) -> list[np.ndarray]:
     starts, lengths = limits[:-1] - np.int32(first), np.diff(limits)
     shortest, longest = int(lengths.min()), int(lengths.max())
     n_words = longest // _WORD + 1
+    text = np.frombuffer(data, dtype=np.uint8)[first:last]
+    if shortest == longest:  # as many ids are; the same words, sooner
+        rows = np.zeros((n, _WORD * n_words), dtype=np.uint8)
+        rows[:, :longest] = text.reshape(n, longest)
+        rows[:, longest] = 0xFF
+        return list(np.ascontiguousarray(rows.view("<u8").T))
     padded = np.zeros(last - first + _WORD * (n_words + 1), dtype=np.uint8)
-    padded[: last - first] = np.frombuffer(data, dtype=np.uint8)[first:last]
+    padded[: last - first] = text
     anywhere = as_strided(padded[:_WORD].view("<u8"), (len(padded) - _WORD,), (1,), writeable=False)
     words = []
     for i in range(n_words):
         word = anywhere[np.minimum(starts + np.int32(_WORD * i), np.int32(len(anywhere) - 1))]
         if shortest < _WORD * (i + 1):
-            left = (lengths if shortest < longest else lengths[:1]) - np.int32(_WORD * i - 1)
-            left = left.clip(0, _WORD + 1)
+            left = (lengths - np.int32(_WORD * i - 1)).clip(0, _WORD + 1)
             word &= _KEPT[left]
             word |= _ENDED[left]
         words.append(word)
@@ -145,6 +150,7 @@ class _Table:
 
     def _hold(self, codes: np.ndarray, words: Sequence[np.ndarray]) -> np.ndarray:
         """Return whether codes are those of keys; not of `NONE`."""
+        codes = codes.astype(np.intp)  # once, not for each word
         held: np.ndarray = self.words[0][codes] == words[0]
         for i in range(1, max(len(words), len(self.words))):
             theirs = words[i] if i < len(words) else np.uint64(0)
