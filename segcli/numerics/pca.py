@@ -144,7 +144,6 @@ def fit_pca(
     *,
     item_ranks: np.ndarray,
     seed: int,
-    tolerance: float = TOLERANCE,
 ) -> PCA:
     """Return the leading principal components of a weighted matrix.
 
@@ -158,7 +157,7 @@ def fit_pca(
     item_ranks : ndarray of shape (n_items,), from `segcli.numerics.ranks`
     seed : int
         Seeds the start of the iteration, if there is one. The result does not depend on it beyond
-        ``tolerance``.
+        `TOLERANCE`.
 
     Raises
     ------
@@ -186,12 +185,12 @@ def fit_pca(
         unit = 2.0 ** np.round(np.log2(squares.sum() / n_customers / n_items) / 2)
         if n_items < _MANY_MORE_ITEMS * n_customers:
             eigenvalues, vectors = _iterated(
-                _product_among_items, weighted, mean, unit, start, n_components, tolerance
+                _product_among_items, weighted, mean, unit, start, n_components
             )
         else:
             (start,) = weighted.map_rows(_centred_scores, start / unit, mean @ start / unit)
             eigenvalues, vectors = _iterated(
-                _product_among_customers, weighted, mean, unit, start, n_components, tolerance
+                _product_among_customers, weighted, mean, unit, start, n_components
             )
             vectors = _carried(weighted, mean, vectors)
     kept = eigenvalues > _RANK_TOLERANCE * eigenvalues[0]
@@ -221,7 +220,6 @@ def _iterated(
     unit: float,
     start: np.ndarray,
     n_pairs: int,
-    tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the leading eigenpairs of what ``product`` multiplies with, by iteration.
 
@@ -236,15 +234,13 @@ def _iterated(
     with suppress(ChoiceError):  # as it were to the user: it has not converged
         pairs = confirmed_eigenpairs(
             in_double,
-            _single_precision_vectors(product, weighted, mean, unit, start, n_pairs, tolerance),
+            _single_precision_vectors(product, weighted, mean, unit, start, n_pairs),
             n_pairs,
-            tolerance,
+            TOLERANCE,
         )
         if pairs is not None:
             return pairs
-    return leading_eigenpairs(
-        in_double, start, n_pairs, tolerance=tolerance, max_basis=_MAX_BASIS_IN_DOUBLE
-    )
+    return leading_eigenpairs(in_double, start, n_pairs, max_basis=_MAX_BASIS_IN_DOUBLE)
 
 
 def _single_precision_vectors(
@@ -254,7 +250,6 @@ def _single_precision_vectors(
     unit: float,
     start: np.ndarray,
     n_pairs: int,
-    tolerance: float,
 ) -> np.ndarray:
     """Return the leading eigenvectors as single precision, in ``unit``s, has them.
 
@@ -266,7 +261,7 @@ def _single_precision_vectors(
         lambda W: product(single, single_mean, W),
         start,
         n_pairs,
-        tolerance=tolerance / 2,  # room for the rounding that double precision will show
+        tolerance=TOLERANCE / 2,  # room for the rounding that double precision will show
         n_more=1 + -(n_pairs + 1) % WIDTH,
         rounding=4 * float(np.finfo(np.float32).eps),
         precision=np.float32,
