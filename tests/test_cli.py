@@ -24,6 +24,18 @@ def place(tmp_path, monkeypatch):
     return workplace_in(tmp_path)
 
 
+def python(code, folder, **variables):
+    """Run a program in a process of its own, which must succeed."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["cluster", "--help"]])
 def test_help_loads_nothing_heavier_than_click(tmp_path, args):
     code = (
@@ -31,14 +43,7 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
         f"main({args}, standalone_mode=False)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    found = python(code, tmp_path)
     loaded = set(found.stderr.split())
     assert "click" in loaded
     assert loaded.isdisjoint({*HEAVY, "threadpoolctl", "pyspark"})
@@ -49,14 +54,7 @@ def test_on_its_way_out_python_need_not_look_through_all_that_was_loaded(tmp_pat
         "import atexit, gc\natexit.register(lambda: print(gc.get_freeze_count()))\n"
         "import segcli.cli\nprint(gc.get_freeze_count())"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    found = python(code, tmp_path)
     before, at_exit = map(int, found.stdout.split())
     assert before == 0
     assert at_exit > 1000
@@ -115,29 +113,14 @@ def test_module_version_and_bare_call(tmp_path):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion(tmp_path, shell):
     code = "from segcli.cli import main; main(prog_name='segcli')"
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(_SEGCLI_COMPLETE=f"{shell}_source"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0
+    found = python(code, tmp_path, _SEGCLI_COMPLETE=f"{shell}_source")
     assert "_SEGCLI_COMPLETE" in found.stdout
 
 
 def test_completion_offers_the_commands(tmp_path):
-    env = environment(_SEGCLI_COMPLETE="bash_complete", COMP_WORDS="segcli explore", COMP_CWORD="1")
+    words = {"COMP_WORDS": "segcli explore", "COMP_CWORD": "1"}
     code = "from segcli.cli import main; main(prog_name='segcli')"
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    found = python(code, tmp_path, _SEGCLI_COMPLETE="bash_complete", **words)
     assert found.stdout.split() == ["plain,explore-pca", "plain,explore-k"]
 
 
