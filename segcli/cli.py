@@ -405,6 +405,7 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     _check_range_of_k(options["k_min"], options["k_max"])
     _check_requirement(options["require"], options["evidence"])
     with _drawing_beside(options["threads"]):
+        # Not before: it loads what the first stage needs, while the process that draws loads the rest.
         _check_number_of_components(options["n_components"], options["max_components"])
         with _one_session(options["engine"], options["master"]):
             status = _run_each(ctx, as_json=as_json, options=options)

@@ -19,9 +19,10 @@ LONGEST = 128  # bytes of a text that is made a key
 
 _ODD = 0x9E3779B97F4A7C15
 _WORD = 8
-# A text's last word ends in a byte that UTF-8 does not have, so that texts of any length differ.
+# After a text's last byte comes one that UTF-8 does not have, so that texts of any length differ.
+_END = 0xFF
 _KEPT = np.array([0, *((1 << 8 * n) - 1 for n in range(_WORD + 1))], dtype=np.uint64)
-_ENDED = np.array([0, *(0xFF << 8 * n for n in range(_WORD)), 0], dtype=np.uint64)
+_ENDED = np.array([0, *(_END << 8 * n for n in range(_WORD)), 0], dtype=np.uint64)
 
 
 def words_of(texts: pa.Array) -> list[np.ndarray]:
@@ -48,7 +49,7 @@ def words_of(texts: pa.Array) -> list[np.ndarray]:
     if shortest == longest:  # as many ids are; the same words, sooner
         rows = np.zeros((n, _WORD * n_words), dtype=np.uint8)
         rows[:, :longest] = text.reshape(n, longest)
-        rows[:, longest] = 0xFF
+        rows[:, longest] = _END
         return list(np.ascontiguousarray(rows.view("<u8").T))
     padded = np.zeros(last - first + _WORD * (n_words + 1), dtype=np.uint8)
     padded[: last - first] = text
