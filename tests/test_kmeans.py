@@ -11,10 +11,10 @@ from sklearn.cluster import KMeans
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
-from segcli.numerics import kmeans
+from segcli.numerics import assignment, kmeans
+from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import (
     KMeansFit,
-    assign,
     fit_all,
     fit_kmeans,
     measure_inertias,
@@ -499,7 +499,7 @@ def test_distances_to_many_centers_are_taken_a_few_rows_at_a_time(
         return refine(engine.blocks(X), start, customer_ranks=ranks)
 
     whole = refined()
-    monkeypatch.setattr(kmeans, "_DISTANCES_AT_ONCE", 35)  # seven rows
+    monkeypatch.setattr(assignment, "_DISTANCES_AT_ONCE", 35)  # seven rows
     for one, other in zip(whole, refined(), strict=True):
         assert one.labels.tolist() == other.labels.tolist()
         assert one.inertia == pytest.approx(other.inertia, rel=1e-12)

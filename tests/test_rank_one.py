@@ -9,7 +9,8 @@ from segcli.engine.local import LocalBlocks
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.rows import row_range, stack, sum_groups, transposed
 from segcli.numerics import pca
-from segcli.numerics.kmeans import KMeansFit, assign, refine
+from segcli.numerics.assignment import assign
+from segcli.numerics.kmeans import KMeansFit, refine
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.weighting import fit_weighting, squared_norms, weigh

@@ -11,7 +11,7 @@ Lloyd (1982), "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,10 +19,15 @@ from typing import Any
 import numpy as np
 
 from segcli import progress
-from segcli.engine import Block, Blocks
-from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import Matrix, row_range, sum_groups
+from segcli.engine import Blocks
 from segcli.errors import ChoiceError
+from segcli.numerics.assignment import (
+    assign_and_sum,
+    labels_and_squares,
+    own_distances,
+    sums_of_labels,
+    totals,
+)
 from segcli.numerics.kmeans_search import (
     MAX_ITERATIONS,
     draw,
@@ -40,10 +45,7 @@ SAMPLE_SIZE = 5_000
 CURVE_PROGRESS = 1e-4
 """A share of the inertia that a curve does not show."""
 
-_NEGLIGIBLE = 1e-12
-_ROUNDING = 1e-14
 _SUMS_ENTRIES = 1 << 22  # 32 MB
-_DISTANCES_AT_ONCE = 1 << 23  # 64 MB; more are needed at once for hundreds of segments only
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ def measure_inertias(X: Blocks, fits: Sequence[KMeansFit]) -> np.ndarray:
     -------
     ndarray of shape (n_fits,)
     """
-    (_, total) = X.map_sum(_totals)
+    (_, total) = X.map_sum(totals)
     between: list[float] = []
     for group in _groups(fits, X.shape[1]):
         sums = _group_sums(X, group)
@@ -252,25 +254,6 @@ def measure_inertias(X: Blocks, fits: Sequence[KMeansFit]) -> np.ndarray:
             for each, fit in zip(sums, group, strict=True)
         ]
     return np.asarray(np.maximum(float(total) - np.array(between), 0))
-
-
-def assign(X: Matrix, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest center of each row, and the distance to it.
-
-    Parameters
-    ----------
-    X : of shape (n, n_columns), dense, sparse or sparse minus rank one
-    centers : ndarray of shape (k, n_columns)
-
-    Returns
-    -------
-    labels : ndarray of shape (n,), values in 0..k-1; the lower of two equally near
-    distances : ndarray of shape (n,), Euclidean
-    """
-    halves = np.einsum("ij,ij->i", centers, centers) / 2
-    parts = [np.asarray(halves - rows @ centers.T).argmin(axis=1) for rows in _cut(X, len(centers))]
-    labels = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return labels, np.sqrt(_squared_distances(X, centers, labels))
 
 
 def _check_ks(ks: Sequence[int], n_customers: int) -> None:
@@ -349,7 +332,7 @@ def _move(X: Blocks, run: _Run, sums: np.ndarray, counts: np.ndarray, threshold:
 
 def _farthest(X: Blocks, run: _Run, n_needed: int, threshold: float) -> np.ndarray:
     """Return the rows farthest from their centers, to put empty segments' centers on."""
-    distances, rounding = X.map_rows(_own_distances, run.centers)
+    distances, rounding = X.map_rows(own_distances, run.centers)
     negligible = max(threshold * X.shape[1], float(rounding.max()))
     order = np.argsort(-distances, kind="stable")
     rows, unique = [], set()
@@ -381,7 +364,7 @@ def _continue_from(X: Blocks, previous: _Run, run: _Run) -> None:
 
 def _finish(X: Blocks, run: _Run, customer_ranks: np.ndarray) -> KMeansFit:
     """Label every customer; number the segments by size, ties by the first customer in rank."""
-    labels, squares = X.map_rows(_labels_and_squares, run.centers)
+    labels, squares = X.map_rows(labels_and_squares, run.centers)
     counts = np.bincount(labels, minlength=run.k)
     first = np.full(run.k, len(labels))
     np.minimum.at(first, labels, customer_ranks)
@@ -404,91 +387,8 @@ def _step(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     centers = np.vstack([run.centers for run in runs])
     ks = [run.k for run in runs]
-    sums, counts, inertias = X.map_sum(_assign_and_sum, centers, ks, precision)
+    sums, counts, inertias = X.map_sum(assign_and_sum, centers, ks, precision)
     return sums, counts, inertias
-
-
-def _assign_and_sum(
-    block: Block,
-    centers: np.ndarray,
-    ks: Sequence[int],
-    precision: type[np.floating],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return, for all runs, the sums and counts of the rows nearest each center, and inertias."""
-    parts = (
-        _assign_and_sum_rows(rows, centers, ks, precision) for rows in _cut(block.matrix, max(ks))
-    )
-    total = next(parts)
-    for part in parts:
-        for sums, more in zip(total, part, strict=True):
-            sums += more
-    return total
-
-
-def _cut(X: Matrix, n_centers: int) -> list[Matrix]:
-    """Return rows in pieces whose distances to so many centers take no more than a stated room."""
-    n, step = X.shape[0], max(_DISTANCES_AT_ONCE // n_centers, 1)
-    if n <= step:
-        return [X]
-    return [row_range(X, start, min(start + step, n)) for start in range(0, n, step)]
-
-
-def _assign_and_sum_rows(
-    X: Matrix, centers: np.ndarray, ks: Sequence[int], precision: type[np.floating]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    n = X.shape[0]
-    norms = squared_norms(X)
-    half_distances = _half_distances(X, centers, precision)
-    inertias = np.empty(len(ks))
-    customers, counts = [], []
-    for run, (start, stop) in enumerate(pairwise([0, *np.cumsum(ks).tolist()])):
-        distances = half_distances(start, stop)
-        least = distances.min(axis=0)
-        found = np.flatnonzero(distances == least)
-        if len(found) != n:  # ties go to the lower center
-            nearest = distances.argmin(axis=0)
-            found = np.sort(nearest * n + np.arange(n))
-        ends = np.searchsorted(found, np.arange(stop - start + 1) * n)
-        customers.append(found)
-        counts.append(ends[1:] - ends[:-1])
-        inertias[run] = np.maximum(norms + 2 * least, 0).sum()
-    sizes = np.concatenate(counts)
-    firsts = np.concatenate([np.arange(k) * n for k in ks])
-    members = np.concatenate(customers) - np.repeat(firsts, sizes)
-    ends = np.concatenate([[0], np.cumsum(sizes)])
-    return sum_groups(X, members, ends), sizes.astype(np.float64), inertias
-
-
-def _half_distances(
-    X: Matrix, centers: np.ndarray, precision: type[np.floating] = np.float64
-) -> Callable[[int, int], np.ndarray]:
-    """Return a function of a range of centers: half their squared distances to each row of X.
-
-    Less half the row's squared length, which does not bear on which is nearest. Of shape
-    (n_centers, n): a minimum over centers then runs along memory. Each run has a product of its
-    own, so that its bits do not depend on which other runs are under way.
-    """
-    halves = np.einsum("ij,ij->i", centers, centers) / 2
-    if not isinstance(X, np.ndarray):
-        return lambda a, b: np.ascontiguousarray((halves[a:b] - X @ centers[a:b].T).T)
-    extended = np.vstack([X.T, np.ones(len(X))], dtype=precision, casting="same_kind")
-    factors = np.hstack([-centers, halves[:, None]], dtype=precision, casting="same_kind")
-    room = np.empty((0, 0), precision)
-
-    def half_distances(a: int, b: int) -> np.ndarray:
-        nonlocal room
-        if len(room) < b - a:
-            room = np.empty((b - a, len(X)), precision)
-        return np.matmul(factors[a:b], extended, out=room[: b - a])
-
-    return half_distances
-
-
-def _sum_by(X: Matrix, labels: np.ndarray, n_labels: int) -> np.ndarray:
-    """Return the sums of X's rows by label, of shape (n_labels, n_columns)."""
-    members = np.argsort(labels, kind="stable")
-    ends = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_labels))])
-    return sum_groups(X, members, ends)
 
 
 def _groups(fits: Sequence[KMeansFit], n_columns: int) -> Iterator[list[KMeansFit]]:
@@ -506,50 +406,14 @@ def _groups(fits: Sequence[KMeansFit], n_columns: int) -> Iterator[list[KMeansFi
 def _group_sums(X: Blocks, fits: Sequence[KMeansFit]) -> list[np.ndarray]:
     """Return, for each partition, the sums of X's rows in each segment."""
     labels = np.stack([fit.labels for fit in fits], axis=1)
-    return list(X.map_sum(_sums_of_labels, labels, [fit.k for fit in fits]))
-
-
-def _sums_of_labels(block: Block, labels: np.ndarray, ks: Sequence[int]) -> tuple[np.ndarray, ...]:
-    columns = labels[block.rows].T
-    return tuple(_sum_by(block.matrix, own, k) for own, k in zip(columns, ks, strict=True))
-
-
-def _labels_and_squares(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    labels, distances = assign(block.matrix, centers)
-    return labels, distances**2
-
-
-def _own_distances(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each row's squared distance to its center, and what of it may be rounding."""
-    X = block.matrix
-    share = _NEGLIGIBLE**2 if isinstance(X, np.ndarray) else _ROUNDING
-    return _labels_and_squares(block, centers)[1], share * squared_norms(X)
-
-
-def _squared_distances(X: Matrix, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    if isinstance(X, np.ndarray):
-        return squared_norms(X - centers[labels])
-    S = X.sparse if isinstance(X, SparseMinusRankOne) else X
-    rows = np.repeat(np.arange(S.shape[0]), np.diff(S.indptr))
-    products = np.bincount(rows, S.data * centers[labels[rows], S.indices], S.shape[0])
-    if isinstance(X, SparseMinusRankOne):
-        products = products - X.row_factors * (centers @ X.column_factors)[labels]
-    own = np.einsum("ij,ij->i", centers, centers)[labels]
-    return np.asarray(np.maximum(squared_norms(X) - 2 * products + own, 0))
+    return list(X.map_sum(sums_of_labels, labels, [fit.k for fit in fits]))
 
 
 def _mean_variance(X: Blocks) -> float:
     """Return the mean over columns of the variance, which sets the scale of a move."""
-    sums, squares = X.map_sum(_totals)
+    sums, squares = X.map_sum(totals)
     n, n_columns = X.shape
     return float((squares - (sums**2).sum() / n) / n / n_columns)
-
-
-def _totals(block: Block) -> tuple[np.ndarray, np.ndarray]:
-    X = block.matrix
-    dense_or_sparse = not isinstance(X, SparseMinusRankOne)
-    sums = np.asarray(X.sum(axis=0)).ravel() if dense_or_sparse else X.column_sums()
-    return sums, np.asarray(squared_norms(X).sum())
 
 
 def _dense(X: Any) -> np.ndarray:

@@ -16,7 +16,8 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import LocalEngine
-from segcli.numerics.kmeans import KMeansFit, assign, fit_all
+from segcli.numerics.assignment import assign
+from segcli.numerics.kmeans import KMeansFit, fit_all
 from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.weighting import fit_weighting, weigh

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.errors import InputError
-from segcli.numerics.kmeans import assign
+from segcli.numerics.assignment import assign
 from segcli.numerics.pca import PCA
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Block, Blocks, Engine, LocalEngine
 from segcli.numerics import durations
-from segcli.numerics.kmeans import assign
+from segcli.numerics.assignment import assign
 from segcli.numerics.naive_bayes import fit_naive_bayes
 from segcli.numerics.pca import PCA
 from segcli.numerics.ranks import Ranks

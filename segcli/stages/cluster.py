@@ -29,8 +29,9 @@ from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.activity import MOSTLY, activity_share, activity_share_of_recipe
+from segcli.numerics.assignment import assign
 from segcli.numerics.evidence import Level, evidence_level
-from segcli.numerics.kmeans import KMeansFit, assign, fit_kmeans
+from segcli.numerics.kmeans import KMeansFit, fit_kmeans
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
