@@ -227,7 +227,7 @@ def test_many_keys_are_found():
 
 @pytest.mark.parametrize("before", range(7))
 def test_a_leading_zero_is_seen_wherever_it_stands(tmp_path, monkeypatch, before):
-    monkeypatch.setattr("segcli.inputs.tables._CHECKED", 7)
+    monkeypatch.setattr("segcli.inputs.text_table._CHECKED", 7)
     rows = [("1", "2" * (1 + before), "1"), ("07", "3", "1")]
     assert read(written(tmp_path / "f.csv", rows))[0].customers.to_pylist() == ["07", "1"]
 
@@ -409,7 +409,7 @@ def test_a_row_may_be_longer_than_what_is_parsed_at_once(tmp_path, monkeypatch):
     lines[70] = f"customer0,{'long' * 200},1"
     path = tmp_path / "f.csv"
     path.write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr("segcli.inputs.tables._PARSED", 300)
+    monkeypatch.setattr("segcli.inputs.text_table._PARSED", 300)
     triplets, rejects = read(path)
     assert "long" * 200 in triplets.items.to_pylist()
     assert rejects.table()["row"].tolist() == [4]
@@ -494,8 +494,8 @@ def messy(n, seed):
 
 def small_steps(monkeypatch, block, held):
     monkeypatch.setattr("segcli.inputs.streams.PIECE", max(block // 3, 1))
-    monkeypatch.setattr("segcli.inputs.tables._BLOCK", block)
-    monkeypatch.setattr("segcli.inputs.tables._PARSED", max(block // 4, 1))
+    monkeypatch.setattr("segcli.inputs.text_table._BLOCK", block)
+    monkeypatch.setattr("segcli.inputs.text_table._PARSED", max(block // 4, 1))
     monkeypatch.setattr("segcli.inputs.vocabulary._AT_ONCE", 7)
     monkeypatch.setattr("segcli.inputs.pairs._HELD", held)
     monkeypatch.setattr("segcli.inputs.pairs._RANGE", max(held // 4, 1))

@@ -1,7 +1,8 @@
 """The user's files: found out how they are written, and read without dropping a row in silence.
 
 `streams` opens bytes (packed or not) as UTF-8, `dialect` finds delimiter, header and encoding,
-`tables` reads delimited text and Parquet as batches of columns with row numbers, `columns` says
-which column is which, `values` turns text into numbers, `rejects` keeps the rows that cannot be
-used, `pairs` merges repeated pairs; `triplets` and `item_names` read the two kinds of file whole.
+`tables` opens delimited text (`text_table`) or Parquet (`parquet_table`) and reads it as `batches` of
+columns with row numbers, `columns` says which column is which, `vocabulary` gives ids codes, `values`
+turns text into numbers, `rejects` keeps the rows that cannot be used, `pairs` merges repeated pairs;
+`triplets` and `item_names` read the two kinds of file whole, `distributed` the first on a cluster.
 """

@@ -15,11 +15,13 @@ import scipy.sparse as sp
 
 from segcli.errors import ChoiceError, InputError
 from segcli.inputs import tables
+from segcli.inputs.batches import Batch, Kinds, Lines
 from segcli.inputs.columns import Role, choose_columns
 from segcli.inputs.locations import Location, require_local
 from segcli.inputs.pairs import WAYS, Block, Pairs, group_rows
 from segcli.inputs.parallel import Threads, open_threads
 from segcli.inputs.rejects import Rejects
+from segcli.inputs.text_table import TextTable
 from segcli.inputs.values import CODES, is_number, read_times, read_values
 from segcli.inputs.vocabulary import Vocabulary
 
@@ -125,7 +127,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         n_rows=rejects.n_rows,
         n_merged=rows.n_rows - matrix.nnz,
         dialect=described(table, columns),
-        sha256=table.digest.hexadecimal() if isinstance(table, tables.TextTable) else None,
+        sha256=table.digest.hexadecimal() if isinstance(table, TextTable) else None,
     )
 
 
@@ -239,7 +241,7 @@ class Reader:
     form: Form
     customers: Vocabulary = field(default_factory=Vocabulary)
     items: Vocabulary = field(default_factory=Vocabulary)
-    kinds: tables.Kinds = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for role, kind in (
@@ -256,7 +258,7 @@ class Reader:
         file = self.table.path.name
         gathered = Pairs(self.form.duplicates, threads)
         before = 0
-        parts: Iterable[tuple[int, tables.Lines | tables.Batch]]
+        parts: Iterable[tuple[int, Lines | Batch]]
         parts = enumerate(self.table.parts(self.used))
         for read in threads.map(self.read, parts):
             rejects.n_rows += read.n_rows + len(read.malformed)
@@ -277,7 +279,7 @@ class Reader:
         """The columns that are read."""
         return [column for column in self.columns.values() if column is not None]
 
-    def read(self, numbered: tuple[int, tables.Lines | tables.Batch]) -> Read:
+    def read(self, numbered: tuple[int, Lines | Batch]) -> Read:
         """Return what is in a part, which comes with its number in the file."""
         number, part = numbered
         batch = self.table.read(part, self.used, self.kinds)  # type: ignore[arg-type]
@@ -309,7 +311,7 @@ class Reader:
         block = group_rows(customers, items, values, times)
         return Read(block, batch.n_records, n, rows, reasons, texts, batch.malformed)
 
-    def _ids(self, batch: tables.Batch, role: str) -> pa.Array:
+    def _ids(self, batch: Batch, role: str) -> pa.Array:
         column = batch.columns[self.columns[role]]  # type: ignore[index]  # always chosen
         return column if column.type == pa.uint32() else tables.as_ids(column)
 

@@ -1,0 +1,324 @@
+"""Read delimited text.
+
+A file is cut into parts of whole lines, which several threads parse; where a row may be several lines,
+it is parsed as it is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from segcli.errors import InputError
+from segcli.inputs import dialect, streams
+from segcli.inputs.batches import Batch, Kinds, LineBatch, Lines, as_written, numbered
+
+_BLOCK = 1 << 24
+_STREAMED = 1 << 22
+_CHECKED = 1 << 18  # bytes, so that what is made of them stays in a processor's cache
+_PARSED = 1 << 20  # likewise, but for longer rows
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_LONG_ROW = "straddling"  # two blocks, in pyarrow's words
+_IN_COLUMN = re.compile(r"In CSV column #(\d+)")
+
+
+@dataclass
+class TextTable:
+    """A delimited text file.
+
+    Attributes
+    ----------
+    digest : of the file, while and once `parts` has read it
+    """
+
+    path: Path
+    dialect: dialect.Dialect
+    digest: streams.Digest = field(default_factory=streams.Digest)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The columns' names, or None without a header."""
+        return self.dialect.columns
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns: the first row's."""
+        return len(self.dialect.sample[0])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the file is written."""
+        d = self.dialect
+        return {"delimiter": d.delimiter_name, "header": d.header, "encoding": d.encoding}
+
+    def sample(self, column: int) -> list[str]:
+        """Return a column's first fields, without the header's and without empty ones."""
+        rows = self.dialect.sample[int(self.dialect.header) :]
+        return [row[column] for row in rows if len(row) > column and row[column].strip()]
+
+    def parts(self, columns: Sequence[int]) -> Iterator[Lines | Batch]:
+        """Yield what `read` takes: lines, or rows already where a row may be several lines."""
+        del columns
+        self.digest = streams.Digest()
+        size = streams.PIECE if self.dialect.quoted else _BLOCK
+        source = self.dialect.pieces(self.path, f"reading {self.path.name}", self.digest, size)
+        with _parse_errors(self.path, self.dialect.delimiter_name):
+            if self.dialect.quoted:
+                with closing(streams.Stream(source)) as stream:
+                    yield from self._streamed(stream)
+                return
+            before = self.dialect.skip + self.dialect.header
+            for text in streams.blocks(source, _BLOCK):
+                yield Lines(_without_lines(text, before), before)
+                before = 0
+
+    def read(self, part: Lines | Batch, columns: Sequence[int], kinds: Kinds) -> Batch:
+        """Return the rows of a part, without its blank lines.
+
+        Parameters
+        ----------
+        part : one of `parts`
+        columns : those to read
+        kinds : what to try some of them as; changed where that fails
+        """
+        if isinstance(part, Batch):
+            return part
+        columns = sorted(set(columns))
+        with _parse_errors(self.path, self.dialect.delimiter_name):
+            while True:
+                try:
+                    return self._read(part, {i: kinds.get(i, pa.string()) for i in columns})
+                except _UnlikeError as error:
+                    for column in error.columns:
+                        kinds.pop(column, None)
+
+    def batches(self, columns: Sequence[int]) -> Iterator[Batch]:
+        """Yield the rows of the file, text as strings; blank lines are passed over."""
+        return numbered(self.read(part, columns, {}) for part in self.parts(columns))
+
+    def _read(self, part: Lines, types: Kinds) -> Batch:
+        """Return the rows of a part, or raise `_UnlikeError`."""
+        ids = [i for i, kind in types.items() if kind == pa.uint32()]
+        if ids and _has_leading_zero(part.text, self.dialect.separator):
+            raise _UnlikeError(ids)
+        passed: list[tuple[int, str]] = []
+        columns = {i: pa.array([], kind) for i, kind in types.items()}
+        if part.text:
+            columns = self._parsed(part.text, types, passed)
+        n = len(next(iter(columns.values())))
+        rows = part.before + _numbers(np.arange(n), [number for number, _ in passed])
+        malformed = [
+            (
+                part.before + number,
+                as_written(text, self.dialect.separator, self.dialect.delimiter),
+            )
+            for number, text in passed
+            if text.strip()
+        ]
+        batch = LineBatch(
+            rows,
+            columns,
+            self.dialect.delimiter,
+            part.before + n + len(passed),
+            malformed,
+            lines=part,
+            separator=self.dialect.separator,
+        )
+        empty = _empty(columns)
+        if not empty.any():
+            return batch
+        separators = self.dialect.separator.decode() + self.dialect.delimiter
+        blank = [not text.strip(separators) for text in batch.texts(empty)]
+        empty[empty] = blank
+        return batch.under(~empty)
+
+    def _parsed(
+        self, text: bytes, types: Kinds, passed: list[tuple[int, str]]
+    ) -> dict[int, pa.Array]:
+        try:
+            table = self._table(text, types, passed)
+        except pa.ArrowInvalid as error:
+            found = _IN_COLUMN.match(str(error))
+            if found is not None and types.get(int(found[1]), pa.string()) != pa.string():
+                raise _UnlikeError([int(found[1])]) from error
+            raise
+        columns = {
+            i: _whole(table.column(k).chunks, kind) for k, (i, kind) in enumerate(types.items())
+        }
+        unlike = [i for i, column in columns.items() if _is_unlike(column)]
+        if unlike:
+            raise _UnlikeError(unlike)
+        return columns
+
+    def _table(self, text: bytes, types: Kinds, passed: list[tuple[int, str]]) -> pa.Table:
+        """Return the columns, parsed a little at a time, or all at once where there is a longer row."""
+        parse = self._parse_options(passed)
+        convert = pacsv.ConvertOptions(
+            column_types={str(i): kind for i, kind in types.items()},
+            include_columns=[str(i) for i in types],
+            strings_can_be_null=False,
+            null_values=[""],
+        )
+        try:
+            return pacsv.read_csv(pa.py_buffer(text), self._read_options(_PARSED), parse, convert)
+        except pa.ArrowInvalid as error:
+            if _LONG_ROW not in str(error):
+                raise
+        passed.clear()
+        at_once = self._read_options(len(text) + 1)
+        return pacsv.read_csv(pa.py_buffer(text), at_once, parse, convert)
+
+    def _streamed(self, stream: streams.Stream) -> Iterator[Batch]:
+        """Yield rows that may be several lines each; all columns, to keep the text of a reject."""
+        passed: list[tuple[int, str]] = []
+        types = {str(i): pa.string() for i in range(self.n_columns)}
+        reader: Iterator[pa.RecordBatch] = pacsv.open_csv(
+            pa.PythonFile(stream, mode="r"),
+            self._read_options(_STREAMED, self.dialect.skip),
+            self._parse_options(passed),
+            pacsv.ConvertOptions(column_types=types, strings_can_be_null=False),
+        )
+        kept = before = 0
+        for batch in reader:
+            if batch.num_rows == 0:
+                continue
+            numbers = [number for number, _ in passed]
+            rows = self.dialect.skip + np.arange(kept, kept + batch.num_rows)
+            rows = _numbers(rows, numbers)
+            header = int(self.dialect.header and kept == 0)
+            kept += batch.num_rows
+            end = int(rows[-1])
+            columns = {i: batch.column(i).slice(header) for i in range(batch.num_columns)}
+            empty = _empty(columns)
+            whole = Batch(rows[header:] - before, columns, self.dialect.delimiter, end - before)
+            yield whole.under(~empty) if empty.any() else whole
+            before = end
+        malformed = [
+            (number - before, as_written(text, self.dialect.separator, self.dialect.delimiter))
+            for number, text in passed
+            if text.strip()
+        ]
+        none = {i: pa.array([], pa.string()) for i in range(self.n_columns)}
+        nothing = np.zeros(0, dtype=np.int64)
+        yield Batch(nothing, none, self.dialect.delimiter, 0, malformed)
+
+    def _read_options(self, block: int, skip: int = 0) -> pacsv.ReadOptions:
+        return pacsv.ReadOptions(
+            use_threads=False,  # rows are numbered only then
+            block_size=block,
+            skip_rows=skip,
+            column_names=[str(i) for i in range(self.n_columns)],
+        )
+
+    def _parse_options(self, passed: list[tuple[int, str]]) -> pacsv.ParseOptions:
+        """Return how to parse; records with another number of fields go to ``passed``."""
+
+        def pass_over(row: Any) -> str:
+            passed.append((row.number, row.text))
+            return "skip"
+
+        quoted = self.dialect.quoted
+        return pacsv.ParseOptions(
+            delimiter=self.dialect.separator.decode(),
+            quote_char='"' if quoted else False,
+            double_quote=quoted,
+            newlines_in_values=quoted,
+            ignore_empty_lines=False,  # they count as rows
+            invalid_row_handler=pass_over,
+        )
+
+
+class _UnlikeError(Exception):
+    """Columns are not what they were tried as."""
+
+    def __init__(self, columns: Sequence[int]) -> None:
+        super().__init__()
+        self.columns = columns
+
+
+def _whole(chunks: Sequence[pa.Array], kind: pa.DataType) -> pa.Array:
+    """Return chunks as one array; there is none where a part holds no row."""
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays([pa.array([], kind), *chunks])
+
+
+def _is_unlike(column: pa.Array) -> bool:
+    """Return whether a column of numbers is better read as text, which says why it is no number."""
+    if pa.types.is_string(column.type):
+        return False
+    unclear = pa.types.is_floating(column.type) and not np.isfinite(column.to_numpy(False)).all()
+    return column.null_count > 0 or unclear
+
+
+def _has_leading_zero(text: bytes, separator: bytes) -> bool:
+    """Return whether a field may start with a zero and go on: ``007`` is not ``7``."""
+    data = np.frombuffer(text, dtype=np.uint8)
+    others = [ord("\n"), *(c for c in b"\r \t" if bytes([c]) in text)]
+    digits = np.zeros(256, dtype=bool)
+    digits[list(b"0123456789xX")] = True
+    if text[:1] == b"0" and digits[data[1:2]].any():
+        return True
+    for start in range(0, len(data) - 2, _CHECKED):
+        piece = data[start : start + _CHECKED + 2]
+        starts = piece[:-2] == separator[0]
+        for byte in others:
+            starts |= piece[:-2] == byte
+        starts &= piece[1:-1] == ord("0")
+        if digits[piece[2:][starts]].any():
+            return True
+    return False
+
+
+def _empty(columns: dict[int, pa.Array]) -> np.ndarray:
+    """Return where text columns all are empty."""
+    empty = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    for column in columns.values():
+        if not pa.types.is_string(column.type):
+            return np.zeros(len(empty), dtype=bool)
+        empty &= pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+        if not empty.any():
+            break
+    return empty
+
+
+def _numbers(positions: np.ndarray, passed: Sequence[int]) -> np.ndarray:
+    """Return the numbers, from 1, of rows among records of which some were passed over.
+
+    Parameters
+    ----------
+    positions : int64 ndarray, the rows' positions from 0, those that were passed over not counted
+    passed : the numbers of those
+    """
+    if not passed:
+        return positions + 1
+    # Before the i-th record passed over, its number - 1 - i others were handed on.
+    before = np.array(passed, dtype=np.int64) - 1 - np.arange(len(passed))
+    return positions + 1 + np.searchsorted(before, positions, side="right")
+
+
+def _without_lines(text: bytes, n: int) -> bytes:
+    cut = 0
+    for _ in range(n):
+        end = _LINE_END.search(text, cut)
+        cut = end.end() if end is not None else len(text)
+    return text[cut:] if cut else text
+
+
+@contextmanager
+def _parse_errors(path: Path, delimiter: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, streams.LongLineError) as error:
+        reason = str(error).splitlines()[0]
+        if _LONG_ROW in reason:
+            reason = "a row is longer than 4 MB; is a quote never closed?"
+        msg = f"{path} cannot be read as {delimiter}-separated rows: {reason}"
+        raise InputError(msg) from error
