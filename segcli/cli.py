@@ -11,20 +11,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segcli import __version__, progress
+from segcli.options import (
+    FILE_PATH,
+    RUN,
+    WEIGHTINGS,
+    as_json,
+    check_engine,
+    check_range_of_k,
+    check_requirement,
+    cluster_or_not,
+    engine,
+    evidence,
+    n_components,
+    seed,
+)
 from segcli.terminal import Group, ProgressBar, Summary, show, show_table
 
 if TYPE_CHECKING:
     from segcli.engine import Engine
 
-F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Summary)
 
 NOT_SUPPORTED = 3
 """Exit status of a validation whose verdict is not the one required."""
-
-WEIGHTINGS = ("raw", "log1p", "l2", "tfidf", "bm25", "pearson")
-FILE_PATH: click.Path = click.Path(path_type=Path)
-RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,74 +53,6 @@ def main() -> None:
       segcli validate run/
       segcli report run/
     """
-
-
-def as_json(command: F) -> F:
-    """Add ``--json``."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print the summary as one JSON object."
-    )(command)
-
-
-def seed(command: F) -> F:
-    """Add ``--seed``."""
-    return click.option(
-        "--seed",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        help="Seeds every random choice. The same seed and data give the same files.",
-    )(command)
-
-
-def cluster_or_not(command: F) -> F:
-    """Add ``--engine`` and ``--master``."""
-    command = click.option(
-        "--master",
-        metavar="URL",
-        default=None,
-        help="The Spark cluster, such as spark://host:7077.  [default: local[*], this machine]",
-    )(command)
-    return click.option(
-        "--engine",
-        type=click.Choice(["local", "spark"]),
-        default="local",
-        show_default=True,
-        help="Who does the work: this process, or Spark, for data that one machine cannot hold. The "
-        "result is the same.",
-    )(command)
-
-
-def engine(command: F) -> F:
-    """Add the options that say who does the work."""
-    command = click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        default=None,
-        help="Threads to work with. They change the time, never the result.  [default: all cores]",
-    )(command)
-    return cluster_or_not(command)
-
-
-def evidence(command: F) -> F:
-    """Add ``--evidence``."""
-    return click.option(
-        "--evidence",
-        type=click.Choice(["quick", "full", "none"]),
-        default=None,
-        help="How much evidence to gather: each figure is shown beside the same on data without "
-        "segments.  [default: quick, or none where the data cannot bear it]",
-    )(command)
-
-
-def n_components(command: F) -> F:
-    """Add ``--n-components``."""
-    return click.option(
-        "--n-components",
-        type=click.IntRange(min=1),
-        required=True,
-        help="How many of the principal components to use.",
-    )(command)
 
 
 @main.command()
@@ -264,7 +205,7 @@ def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
       segcli explore-k run/ --n-components 10
       segcli explore-k run/ --n-components 10 --k-min 5 --k-max 30 --k-step 5
     """
-    _check_range_of_k(options["k_min"], options["k_max"])
+    check_range_of_k(options["k_min"], options["k_max"])
     with _drawing_beside(options["threads"]):
         from segcli.stages import explore_k as stage
 
@@ -333,7 +274,7 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
       segcli validate run/
       segcli validate run/ --require supported || echo "do not use these segments"
     """
-    _check_requirement(require, options["evidence"])
+    check_requirement(require, options["evidence"])
     with _drawing_beside(options["threads"]):
         from segcli.stages import validate as stage
 
@@ -401,9 +342,9 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
       segcli run ratings.csv run/ --n-components 10 --n-clusters 25
       segcli run ratings.csv run/ --n-components 10 --n-clusters 4 --require supported
     """
-    _check_engine(options["engine"], options["master"], options["threads"])
-    _check_range_of_k(options["k_min"], options["k_max"])
-    _check_requirement(options["require"], options["evidence"])
+    check_engine(options["engine"], options["master"], options["threads"])
+    check_range_of_k(options["k_min"], options["k_max"])
+    check_requirement(options["require"], options["evidence"])
     with _drawing_beside(options["threads"]):
         # Not before: it loads what the first stage needs, while the process that draws loads the rest.
         _check_number_of_components(options["n_components"], options["max_components"])
@@ -474,12 +415,6 @@ def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -
     )
 
 
-def _check_range_of_k(k_min: int, k_max: int | None) -> None:
-    if k_max is not None and k_min > k_max:
-        msg = f"--k-min {k_min} is larger than --k-max {k_max}."
-        raise click.UsageError(msg)
-
-
 def _check_number_of_components(n_components: int, max_components: int | None) -> None:
     from segcli.stages.explore_pca import DEFAULT_MAX_COMPONENTS
 
@@ -491,27 +426,12 @@ def _check_number_of_components(n_components: int, max_components: int | None) -
         raise click.UsageError(msg)
 
 
-def _check_requirement(require: str | None, evidence: str | None) -> None:
-    if require is not None and evidence == "none":
-        msg = "--require supported needs evidence: leave out --evidence none."
-        raise click.UsageError(msg)
-
-
-def _check_engine(engine: str, master: str | None, threads: int | None) -> None:
-    if engine == "local" and master is not None:
-        msg = f"--master {master} names a Spark cluster: add --engine spark."
-        raise click.UsageError(msg)
-    if engine == "spark" and threads is not None:
-        msg = "--threads goes with --engine local; Spark's go by --master, such as local[4]."
-        raise click.UsageError(msg)
-
-
 @contextmanager
 def _open_engine(
     run_dir: Path, engine: str, master: str | None, threads: int | None
 ) -> Iterator[Engine]:
     """Return the engine that was asked for; what it started ends with the block."""
-    _check_engine(engine, master, threads)
+    check_engine(engine, master, threads)
     if engine == "local":
         from segcli.engine import LocalEngine
 

@@ -1,0 +1,107 @@
+"""Options that several commands share, and what is asked of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WEIGHTINGS = ("raw", "log1p", "l2", "tfidf", "bm25", "pearson")
+FILE_PATH: click.Path = click.Path(path_type=Path)
+RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
+
+
+def as_json(command: F) -> F:
+    """Add ``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the summary as one JSON object."
+    )(command)
+
+
+def seed(command: F) -> F:
+    """Add ``--seed``."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seeds every random choice. The same seed and data give the same files.",
+    )(command)
+
+
+def cluster_or_not(command: F) -> F:
+    """Add ``--engine`` and ``--master``."""
+    command = click.option(
+        "--master",
+        metavar="URL",
+        default=None,
+        help="The Spark cluster, such as spark://host:7077.  [default: local[*], this machine]",
+    )(command)
+    return click.option(
+        "--engine",
+        type=click.Choice(["local", "spark"]),
+        default="local",
+        show_default=True,
+        help="Who does the work: this process, or Spark, for data that one machine cannot hold. The "
+        "result is the same.",
+    )(command)
+
+
+def engine(command: F) -> F:
+    """Add the options that say who does the work."""
+    command = click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        default=None,
+        help="Threads to work with. They change the time, never the result.  [default: all cores]",
+    )(command)
+    return cluster_or_not(command)
+
+
+def evidence(command: F) -> F:
+    """Add ``--evidence``."""
+    return click.option(
+        "--evidence",
+        type=click.Choice(["quick", "full", "none"]),
+        default=None,
+        help="How much evidence to gather: each figure is shown beside the same on data without "
+        "segments.  [default: quick, or none where the data cannot bear it]",
+    )(command)
+
+
+def n_components(command: F) -> F:
+    """Add ``--n-components``."""
+    return click.option(
+        "--n-components",
+        type=click.IntRange(min=1),
+        required=True,
+        help="How many of the principal components to use.",
+    )(command)
+
+
+def check_range_of_k(k_min: int, k_max: int | None) -> None:
+    """Refuse a range of k that is empty."""
+    if k_max is not None and k_min > k_max:
+        msg = f"--k-min {k_min} is larger than --k-max {k_max}."
+        raise click.UsageError(msg)
+
+
+def check_requirement(require: str | None, evidence: str | None) -> None:
+    """Refuse to require a verdict without evidence."""
+    if require is not None and evidence == "none":
+        msg = "--require supported needs evidence: leave out --evidence none."
+        raise click.UsageError(msg)
+
+
+def check_engine(engine: str, master: str | None, threads: int | None) -> None:
+    """Refuse options of an engine that is not the one chosen."""
+    if engine == "local" and master is not None:
+        msg = f"--master {master} names a Spark cluster: add --engine spark."
+        raise click.UsageError(msg)
+    if engine == "spark" and threads is not None:
+        msg = "--threads goes with --engine local; Spark's go by --master, such as local[4]."
+        raise click.UsageError(msg)
