@@ -96,9 +96,11 @@ check: $(VENV)/.spark
 	.ci/check-package
 	$(VENV)/bin/pytest -n auto --dist loadgroup
 
-# What segcli costs beside scripts that do the same; on a machine with nothing else to do.
+# What segcli costs beside scripts that do the same; on a machine with nothing else to do, half an hour.
 bench: $(VENV)/.bench
-	$(VENV)/bin/python benchmarks/pipeline.py --size movielens-1m --repeats 3
+	$(VENV)/bin/python benchmarks/pipeline.py --size movielens-1m --seeds 0 1 2 --repeats 1
+	$(VENV)/bin/python benchmarks/sweep.py --size movielens-1m
+	$(VENV)/bin/python benchmarks/pca.py --size movielens-1m --seeds 0 1 2
 	$(VENV)/bin/python benchmarks/ingest.py --size 2m
 
 # The versions that demo, test and check install; run after changing a bound in pyproject.toml.
