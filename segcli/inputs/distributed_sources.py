@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segcli.engine.scratch import Scratch
-from segcli.engine.spark import SparkEngine
+from segcli.engine.spark import Collected, SparkEngine
 from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.dialect import Dialect
@@ -29,7 +29,7 @@ from segcli.inputs.locations import Location, Url
 from segcli.inputs.pairs import group_rows
 from segcli.inputs.parquet_table import ParquetTable
 from segcli.inputs.text_table import TextTable
-from segcli.inputs.triplets import Form, Reader, columns_of
+from segcli.inputs.triplets import Form, Reader, columns_of, columns_read
 from segcli.inputs.vocabulary import is_float
 from segcli.progress import report
 
@@ -110,26 +110,41 @@ class _Manner:
 
 
 @dataclass(frozen=True)
-class _Lines:
-    """The parts of one text file, cut here and parsed by the workers."""
+class _Parts:
+    """Numbered parts of a source, each of which a task reads.
+
+    Attributes
+    ----------
+    manner : how they are written
+    """
 
     reading: _Reading
     manner: _Manner
-    paths: tuple[str, ...]
-    sha256: str | None
 
     @property
     def columns(self) -> dict[str, int | None]:
+        """The 0-based column of each role, from `columns_of`."""
         return self.reading.columns
+
+    def _collecting(self, engine: SparkEngine, n: int) -> Collected:
+        what = f"reading {self.manner.path.name}"
+        return engine.collecting(self, n, lambda done: report(what, done, n))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Lines(_Parts):
+    """The parts of one text file, cut here and parsed by the workers."""
+
+    paths: tuple[str, ...]
+    sha256: str | None
 
     def run(self, number: int, scratch: Scratch) -> Grouped:
         del scratch
         part = pickle.loads(Path(self.paths[number]).read_bytes())
         return self.reading.grouped(self.manner.table, [(number, part)], self.manner.path.name)
 
-    def collecting(self, engine: SparkEngine) -> Any:
-        n = len(self.paths)
-        return engine.collecting(self, n, _telling(self.manner.path.name, n))
+    def collecting(self, engine: SparkEngine) -> Collected:
+        return self._collecting(engine, len(self.paths))
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
         del reads
@@ -137,17 +152,11 @@ class _Lines:
 
 
 @dataclass(frozen=True)
-class _Files:
+class _Files(_Parts):
     """Files that are written alike, each read by one worker."""
 
-    reading: _Reading
-    manner: _Manner
     names: tuple[str, ...]
     paths: tuple[str, ...]
-
-    @property
-    def columns(self) -> dict[str, int | None]:
-        return self.reading.columns
 
     def read(self, number: int, path: Path) -> Grouped:
         """Return what is in a file, refusing one that has other columns than the first."""
@@ -164,16 +173,10 @@ class _Files:
                 f"{_listed(table)} instead of {_listed(first)}. Parts must be written alike."
             )
             raise InputError(msg)
-        parts = (
-            (number * _PARTS_PER_FILE + n, part) for n, part in enumerate(table.parts(self._used))
-        )
+        parts = enumerate(table.parts(columns_read(self.columns)), start=number * _PARTS_PER_FILE)
         found = self.reading.grouped(table, parts, self.names[number])
         with path.open("rb") as file:
             return replace(found, sha256=hashlib.file_digest(file, "sha256").hexdigest())
-
-    @property
-    def _used(self) -> list[int]:
-        return [column for column in self.columns.values() if column is not None]
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
         """Return a digest of the files' names and digests."""
@@ -187,9 +190,8 @@ class _LocalFiles(_Files):
         del scratch
         return self.read(number, Path(self.paths[number]))
 
-    def collecting(self, engine: SparkEngine) -> Any:
-        n = len(self.paths)
-        return engine.collecting(self, n, _telling(self.manner.path.name, n))
+    def collecting(self, engine: SparkEngine) -> Collected:
+        return self._collecting(engine, len(self.paths))
 
 
 @dataclass(frozen=True)
@@ -198,33 +200,25 @@ class _RemoteFiles(_Files):
         del scratch
         return self.read(number, copy)
 
-    def collecting(self, engine: SparkEngine) -> Any:
+    def collecting(self, engine: SparkEngine) -> Collected:
         return engine.collecting_files(self, self.paths)
 
 
 @dataclass(frozen=True)
-class _RowGroups:
+class _RowGroups(_Parts):
     """A Parquet file, of which each task reads some row groups."""
 
-    reading: _Reading
-    manner: _Manner
     groups: tuple[tuple[int, ...], ...]
-
-    @property
-    def columns(self) -> dict[str, int | None]:
-        return self.reading.columns
 
     def run(self, number: int, scratch: Scratch) -> Grouped:
         del scratch
-        used = sorted({column for column in self.columns.values() if column is not None})
         table = ParquetTable(self.manner.path, self.manner.names or ())
-        parts = table.parts(used, row_groups=self.groups[number])
+        parts = table.parts(columns_read(self.columns), row_groups=self.groups[number])
         numbered = enumerate(parts, start=number * _PARTS_PER_FILE)
         return self.reading.grouped(table, numbered, table.path.name)
 
-    def collecting(self, engine: SparkEngine) -> Any:
-        n = len(self.groups)
-        return engine.collecting(self, n, _telling(self.manner.path.name, n))
+    def collecting(self, engine: SparkEngine) -> Collected:
+        return self._collecting(engine, len(self.groups))
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
         del reads
@@ -270,9 +264,8 @@ def _single(engine: SparkEngine, path: Path, form: Form) -> _Lines | _RowGroups:
         n_tasks = max(min(engine.n_tasks, n_groups), 1)
         shares = np.array_split(np.arange(n_groups), n_tasks)
         return _RowGroups(reading, _Manner.of(table), tuple(tuple(one.tolist()) for one in shares))
-    used = [column for column in reading.columns.values() if column is not None]
     paths = []
-    for part in table.parts(used):
+    for part in table.parts(columns_read(reading.columns)):
         spilled = engine.scratch.new_path("lines")
         spilled.write_bytes(pickle.dumps(part, protocol=pickle.HIGHEST_PROTOCOL))
         paths.append(str(spilled))
@@ -314,10 +307,6 @@ def _inside(path: str, folder: str) -> str:
 def _is_hidden(name: str) -> bool:
     """Return whether a file is one of those that say how the others in a folder were written."""
     return any(part.startswith(("_", ".")) for part in name.split("/"))
-
-
-def _telling(name: str, n: int) -> Callable[[int], None]:
-    return lambda done: report(f"reading {name}", done, n)
 
 
 def _listed(table: tables.Table) -> str:

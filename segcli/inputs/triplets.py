@@ -5,7 +5,7 @@ White space around an id belongs to the file, not to the id: it is taken off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -195,6 +195,11 @@ def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
     return chosen
 
 
+def columns_read(columns: Mapping[str, int | None]) -> list[int]:
+    """Return the columns that are read, given the column of each role."""
+    return [column for column in columns.values() if column is not None]
+
+
 def _holds_times(table: tables.Table) -> bool:
     """Return whether the fourth column of a table without a header reads as times."""
     if table.names is not None or table.n_columns < 4:
@@ -259,7 +264,7 @@ class Reader:
         gathered = Pairs(self.form.duplicates, threads)
         before = 0
         parts: Iterable[tuple[int, Lines | Batch]]
-        parts = enumerate(self.table.parts(self.used))
+        parts = enumerate(self.table.parts(columns_read(self.columns)))
         for read in threads.map(self.read, parts):
             rejects.n_rows += read.n_rows + len(read.malformed)
             rejects.add(file, before + read.rows, read.codes, read.texts)
@@ -274,15 +279,10 @@ class Reader:
             raise InputError(msg)
         return gathered
 
-    @property
-    def used(self) -> list[int]:
-        """The columns that are read."""
-        return [column for column in self.columns.values() if column is not None]
-
     def read(self, numbered: tuple[int, Lines | Batch]) -> Read:
         """Return what is in a part, which comes with its number in the file."""
         number, part = numbered
-        batch = self.table.read(part, self.used, self.kinds)  # type: ignore[arg-type]
+        batch = self.table.read(part, columns_read(self.columns), self.kinds)  # type: ignore[arg-type]
         n = len(batch.rows)
         customers = self.customers.encode(self._ids(batch, "customer"))
         items = self.items.encode(self._ids(batch, "item"))
