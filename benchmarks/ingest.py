@@ -8,7 +8,8 @@ the ids. segcli also checks every row, digests what it read and wrote, and write
 programs take turns; a figure is the median over the turns; a ratio is the median over the turns of a
 program's figure divided by segcli's of the same turn. CPU is user plus system time, memory is the
 process's peak. "parsing alone" is what segcli would take if codes, merging and checks took nothing: it
-parses the file as segcli does, by pyarrow, digests it, and writes and digests arrays of the matrix's size.
+parses the file to the same types, by pyarrow, digests it, and writes and digests arrays of the matrix's
+size.
 
 Needs the dependency group `bench`. Writes a Markdown table.
 """
@@ -117,8 +118,12 @@ def parse_alone(file: Path, folder: Path) -> None:
         import pyarrow.csv as pacsv
         import scipy.sparse as sp
 
-        kinds = pacsv.ConvertOptions(column_types={"value": pa.float64()})
-        values = pacsv.read_csv(file, convert_options=kinds)["value"].to_numpy()
+        with file.open() as opened:
+            _, first = opened.readline(), opened.readline()
+        ids = pa.uint32() if first.split(",")[0].isdigit() else pa.string()
+        kinds = {"customer": ids, "item": ids, "value": pa.float64()}
+        table = pacsv.read_csv(file, convert_options=pacsv.ConvertOptions(column_types=kinds))
+        values = table["value"].to_numpy()
         indices = np.zeros(len(values), dtype=np.int32)
         matrix = sp.csr_array((values, indices, np.array([0, len(values)], dtype=np.int32)))
         with (folder / "matrix.npz").open("wb") as opened:
