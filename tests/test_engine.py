@@ -202,21 +202,26 @@ class TestProcesses:
 
     def test_meanwhile_is_while_processes_are_at_work(self, tmp_path):
         """Each task waits for the other side: neither comes first."""
-        begun, go_on = tmp_path / "begun", tmp_path / "go on"
+        begun, go_on = [tmp_path / "begun", tmp_path / "begun too"], tmp_path / "go on"
 
         def meanwhile():
-            wait_for(begun)
+            for each in begun:
+                wait_for(each)
             go_on.touch()
 
         def fail():
-            wait_for(begun)
+            for (
+                each
+            ) in begun:  # joblib may trip over a task that is on its way when all are dropped
+                wait_for(each)
             refuse(7)
 
-        tasks = [partial(begin_and_wait, begun, go_on)] * 2
+        tasks = [partial(begin_and_wait, each, go_on) for each in begun]
         run = partial(LocalEngine(2).run_tasks, tasks, "waiting", seconds=local.SURELY_LONG)
         with pytest.raises(ChoiceError, match="7 is too large"):
             run(meanwhile=fail)  # those that wait are not waited for
-        begun.unlink()
+        for each in begun:
+            each.unlink()
         assert run(meanwhile=meanwhile) == ["done"] * 2
 
     def test_processes_do_not_hear_ctrl_c(self):
