@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -81,14 +81,26 @@ class KMeansFit:
 
 
 @dataclass
-class _Run:
-    """One Lloyd run under way."""
+class Run:
+    """Centers on their way through Lloyd's steps.
 
-    k: int
+    Attributes
+    ----------
+    centers : ndarray of shape (k, n_columns)
+    inertia : float, about these centers; infinite before the first step
+    n_iterations : int
+    converged : bool
+    """
+
     centers: np.ndarray
     inertia: float = np.inf
     n_iterations: int = 0
     converged: bool = False
+
+    @property
+    def k(self) -> int:
+        """The number of segments."""
+        return len(self.centers)
 
 
 def fit_kmeans(
@@ -159,25 +171,28 @@ def fit_all(
         found = search_fixed_path(sample, ks, n_starts, seed)
     else:
         found = search(sample, ks, ks, n_starts, seed)
-    best = [_Run(len(centers), centers) for centers in found]
-    _settle(X, best, "k-means", for_curve=for_curve and n_customers > sample_size)
-    for previous, this in pairwise(best):
-        if this.inertia > previous.inertia:
-            _continue_from(X, previous, this)
-    return [_finish(X, run, customer_ranks) for run in best]
+    runs = [Run(centers) for centers in found]
+    _settle(X, runs, "k-means", for_curve=for_curve and n_customers > sample_size)
+    fits = [_finish(X, run, customer_ranks) for run in runs]
+    for i in range(1, len(fits)):
+        smaller, fit = fits[i - 1], fits[i]
+        if fit.inertia > smaller.inertia:
+            other = _finish(X, _continued(X, smaller, fit.k), customer_ranks)
+            fits[i] = min(fit, other, key=attrgetter("inertia"))
+    return fits
 
 
 def refine(
     X: Blocks,
     fits: Sequence[KMeansFit],
     *,
-    customer_ranks: np.ndarray,
     max_iterations: int = MAX_ITERATIONS,
     least_progress: float = 0.0,
-) -> list[KMeansFit]:
+) -> list[Run]:
     """Return the partitions of ``fits`` carried into the space of X and improved there.
 
-    Centers are the means, in X, of each partition's customers; then Lloyd's algorithm goes on.
+    Centers are the means, in X, of each partition's customers; then Lloyd's algorithm goes on. The
+    inertia is exact for the centers returned; nobody is labelled.
 
     Parameters
     ----------
@@ -194,7 +209,7 @@ def refine(
         max_iterations=max_iterations,
         least_progress=least_progress,
     )
-    return [_finish(X, run, customer_ranks) for run in runs]
+    return runs
 
 
 def refit(
@@ -225,7 +240,7 @@ def refit(
     if is_overtaken(sample, runs[-1].centers, seed):
         ks = [run.k for run in runs]
         found = search(sample, ks, ks, N_STARTS, seed, known=[run.centers for run in runs])
-        runs = [_Run(len(centers), centers) for centers in found]
+        runs = [Run(centers) for centers in found]
     _settle(X, runs, "k-means in full", for_curve=for_curve and X.shape[0] > sample_size)
     return [_finish(X, run, customer_ranks) for run in runs]
 
@@ -262,27 +277,26 @@ def _check_ks(ks: Sequence[int], n_customers: int) -> None:
         raise ChoiceError(msg)
 
 
-def _carried(X: Blocks, fits: Sequence[KMeansFit]) -> list[_Run]:
+def _carried(X: Blocks, fits: Sequence[KMeansFit]) -> list[Run]:
     """Return runs that start from the means, in X, of each partition's customers."""
     sums = _group_sums(X, fits)
-    return [_Run(fit.k, sum_ / fit.sizes[:, None]) for fit, sum_ in zip(fits, sums, strict=True)]
+    return [Run(sum_ / fit.sizes[:, None]) for fit, sum_ in zip(fits, sums, strict=True)]
 
 
-def _settle(X: Blocks, runs: Sequence[_Run], what: str, *, for_curve: bool) -> None:
-    """Take Lloyd steps on all customers; for a curve as `fit_all` says, and measure the inertia."""
+def _settle(X: Blocks, runs: Sequence[Run], what: str, *, for_curve: bool) -> None:
+    """Take Lloyd steps on all customers; for a curve as `fit_all` says."""
     if not for_curve:
         _lloyd(X, runs, what)
         return
     ordinary = 1e-12 < _mean_variance(X) < 1e12  # single precision holds no squares beyond 1e38
     precision = np.float32 if ordinary else np.float64
     _lloyd(X, runs, what, least_progress=CURVE_PROGRESS, precision=precision)
-    _lloyd(X, runs, max_iterations=0)
 
 
 def _lloyd(
     X: Blocks,
-    runs: Sequence[_Run],
-    what: str | None = None,
+    runs: Sequence[Run],
+    what: str,
     *,
     max_iterations: int = MAX_ITERATIONS,
     least_progress: float = 0.0,
@@ -311,18 +325,17 @@ def _lloyd(
             moved = _move(X, run, sums[rows], counts[rows], threshold)
             run.converged = moved <= threshold
         active = [run for run in active if not run.converged]
-        if what is not None:
-            progress.report(what, len(runs) - len(active), len(runs))
+        progress.report(what, len(runs) - len(active), len(runs))
         if not active:
             return
 
 
-def _move(X: Blocks, run: _Run, sums: np.ndarray, counts: np.ndarray, threshold: float) -> float:
+def _move(X: Blocks, run: Run, sums: np.ndarray, counts: np.ndarray, threshold: float) -> float:
     """Move a run's centers to the means of their customers; return the largest squared move."""
     centers = sums / np.maximum(counts, 1)[:, None]
     empty = np.flatnonzero(counts == 0)
     if len(empty):
-        centers[empty] = _farthest(X, run, len(empty), threshold)
+        centers[empty] = _farthest(X, run.centers, run.k, len(empty), threshold)
     moved = float(((centers - run.centers) ** 2).sum(axis=1).max())
     if moved > threshold:
         run.centers = centers
@@ -330,9 +343,11 @@ def _move(X: Blocks, run: _Run, sums: np.ndarray, counts: np.ndarray, threshold:
     return moved
 
 
-def _farthest(X: Blocks, run: _Run, n_needed: int, threshold: float) -> np.ndarray:
-    """Return the rows farthest from their centers, to put empty segments' centers on."""
-    distances, rounding = X.map_rows(own_distances, run.centers)
+def _farthest(
+    X: Blocks, centers: np.ndarray, k: int, n_needed: int, threshold: float
+) -> np.ndarray:
+    """Return the rows farthest from their centers, to put the centers on that k segments still need."""
+    distances, rounding = X.map_rows(own_distances, centers)
     negligible = max(threshold * X.shape[1], float(rounding.max()))
     order = np.argsort(-distances, kind="stable")
     rows, unique = [], set()
@@ -346,23 +361,22 @@ def _farthest(X: Blocks, run: _Run, n_needed: int, threshold: float) -> np.ndarr
         if len(rows) == n_needed:
             return np.stack(rows)
     msg = (
-        f"{run.k} segments are asked for and there are only {run.k - n_needed + len(rows)} distinct "
+        f"{k} segments are asked for and there are only {k - n_needed + len(rows)} distinct "
         f"customers. Choose a smaller k."
     )
     raise ChoiceError(msg)
 
 
-def _continue_from(X: Blocks, previous: _Run, run: _Run) -> None:
-    """Refit ``run`` from the next smaller k's centers and its farthest customers: never worse."""
-    farthest = _farthest(X, previous, run.k - previous.k, TOLERANCE**2 * _mean_variance(X))
-    better = _Run(run.k, np.vstack([previous.centers, farthest]))
-    _lloyd(X, [better], "k-means")
-    if better.inertia < run.inertia:
-        run.centers, run.inertia = better.centers, better.inertia
-        run.n_iterations, run.converged = better.n_iterations, better.converged
+def _continued(X: Blocks, smaller: KMeansFit, k: int) -> Run:
+    """Return k segments made of fewer, centers put on the farthest customers: no worse than those."""
+    threshold = TOLERANCE**2 * _mean_variance(X)
+    farthest = _farthest(X, smaller.centers, k, k - smaller.k, threshold)
+    run = Run(np.vstack([smaller.centers, farthest]))
+    _lloyd(X, [run], "k-means")
+    return run
 
 
-def _finish(X: Blocks, run: _Run, customer_ranks: np.ndarray) -> KMeansFit:
+def _finish(X: Blocks, run: Run, customer_ranks: np.ndarray) -> KMeansFit:
     """Label every customer; number the segments by size, ties by the first customer in rank."""
     labels, squares = X.map_rows(labels_and_squares, run.centers)
     counts = np.bincount(labels, minlength=run.k)
@@ -382,7 +396,7 @@ def _finish(X: Blocks, run: _Run, customer_ranks: np.ndarray) -> KMeansFit:
 
 def _step(
     X: Blocks,
-    runs: Sequence[_Run],
+    runs: Sequence[Run],
     precision: type[np.floating],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     centers = np.vstack([run.centers for run in runs])

@@ -247,7 +247,7 @@ def _curve(
         seed=seed,
         for_curve=True,
     )
-    inertia_full = _inertias_in_full(weighted, fits_held, n_interactions, ranks.customers)
+    inertia_full = _inertias_in_full(weighted, fits_held, n_interactions)
     table = k_scores_table(reduced, fits_reduced, inertia_full)
     columns = plots.columns(table)
     return fits_reduced, table, plots.draw(plots.inertia, columns, n_components, pca.weighting.name)
@@ -289,7 +289,7 @@ def choose_ks(k_min: int, k_max: int | None, k_step: int, *, n_customers: int) -
 
 
 def _inertias_in_full(
-    weighted: Blocks, held: Sequence[KMeansFit], n_interactions: int, customer_ranks: np.ndarray
+    weighted: Blocks, held: Sequence[KMeansFit], n_interactions: int
 ) -> np.ndarray:
     """Return the inertia on the full matrix for each k, by the partitions of all components held.
 
@@ -299,14 +299,8 @@ def _inertias_in_full(
     n_centers = sum(fit.k for fit in held)
     n_items = weighted.shape[1]
     if n_interactions * n_centers <= FULL_WORK and n_items * n_centers <= FULL_ROOM:
-        fits = refine(
-            weighted,
-            held,
-            customer_ranks=customer_ranks,
-            max_iterations=FULL_ITERATIONS,
-            least_progress=CURVE_PROGRESS,
-        )
-        inertias = np.array([fit.inertia for fit in fits])
+        runs = refine(weighted, held, max_iterations=FULL_ITERATIONS, least_progress=CURVE_PROGRESS)
+        inertias = np.array([run.inertia for run in runs])
     else:
         inertias = measure_inertias(weighted, held)
     return np.minimum.accumulate(inertias)
