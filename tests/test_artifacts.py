@@ -74,6 +74,31 @@ def test_a_table_is_written_as_pandas_writes_it(tmp_path, ids):
     assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "p.csv").read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["list", "numpy", "pandas"])
+def test_columns_are_written_as_a_frame_of_them_is(tmp_path, kind):
+    table = pd.DataFrame(
+        {
+            "customer": ["a", None, "\r"],
+            "n": pd.array([1, None, 3], dtype="Int64"),
+            "x": [0.1, np.nan, 3.0],
+            "is": [True, False, True],
+        }
+    )
+    as_kind = {
+        "list": lambda column: [None if pd.isna(v) else v for v in column.tolist()],
+        "numpy": lambda column: column.to_numpy(dtype=object if column.hasnans else None),
+        "pandas": lambda column: column,
+    }[kind]
+    columns = {name: as_kind(column) for name, column in table.items()}
+    if kind == "numpy":
+        columns["n"] = np.array([1, None, 3], dtype=object)
+    formats.Table(text=("customer",)).write(tmp_path / "c.csv", columns)
+    formats.Table(text=("customer",)).write(tmp_path / "t.csv", table)
+    assert (tmp_path / "c.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
+    expected = table.astype(object).where(table.notna(), None).to_dict("records")
+    assert formats.records(columns) == formats.records(table) == expected
+
+
 def test_a_number_that_is_missing_comes_back_missing(tmp_path):
     table = pd.DataFrame({"customer": ["NA", ""], "value": [1.5, float("nan")]})
     found = both_ways(formats.Table(text=("customer",)), tmp_path / "t.csv", table)

@@ -26,13 +26,13 @@ ITEMS = Artifact("items.csv", "ingest", Table(text=("item", "name")))
 REJECTS = Artifact("rejects.csv", "ingest", Table(text=("file", "reason", "text")))
 
 # explore-pca
-PCA_MODEL: Artifact[Any] = Artifact(
+PCA_MODEL: Artifact[Any, Any] = Artifact(
     "pca.joblib",
     "explore-pca",
     Model(("segcli.numerics.pca.PCA", "segcli.numerics.weighting.Weighting")),
 )
 EXPLAINED_VARIANCE = Artifact("explained_variance.csv", "explore-pca", Table())
-EXPLAINED_VARIANCE_PLOT: Artifact[bytes] = Artifact(
+EXPLAINED_VARIANCE_PLOT: Artifact[bytes, bytes] = Artifact(
     "explained_variance.png", "explore-pca", Picture()
 )
 COMPONENTS = Artifact(
@@ -45,11 +45,11 @@ COMPONENTS_VERDICT = Artifact("components_verdict.json", "explore-pca", Json())
 # explore-k
 K_SCORES = Artifact("k_scores.csv", "explore-k", Table())
 K_VERDICT = Artifact("k_verdict.json", "explore-k", Json())
-K_EVIDENCE_PLOT: Artifact[bytes] = Artifact("k_evidence.png", "explore-k", Picture())
-INERTIA_PLOT: Artifact[bytes] = Artifact("inertia.png", "explore-k", Picture())
+K_EVIDENCE_PLOT: Artifact[bytes, bytes] = Artifact("k_evidence.png", "explore-k", Picture())
+INERTIA_PLOT: Artifact[bytes, bytes] = Artifact("inertia.png", "explore-k", Picture())
 
 # cluster
-SEGMENTATION: Artifact[Any] = Artifact(
+SEGMENTATION: Artifact[Any, Any] = Artifact(
     "segmentation.joblib",
     "cluster",
     Model(
@@ -67,7 +67,7 @@ CLUSTERING = Artifact("clustering.json", "cluster", Json())
 # validate
 VALIDATION = Artifact("validation.json", "validate", Json())
 CONFUSION_MATRIX = Artifact("confusion_matrix.csv", "validate", Table(text=("evaluation",)))
-CONFUSION_PLOT: Artifact[bytes] = Artifact("confusion_matrix.png", "validate", Picture())
+CONFUSION_PLOT: Artifact[bytes, bytes] = Artifact("confusion_matrix.png", "validate", Picture())
 
 # report
 REPORT_PAGE = Artifact("report.html", "report", Text())
@@ -78,6 +78,6 @@ CHARACTERISTIC_ITEMS = Artifact(
 )
 TYPICAL_CUSTOMERS = Artifact("typical_customers.csv", "report", Table(text=("customer",)))
 SEGMENT_SUMMARY = Artifact("segment_summary.csv", "report", Table(text=("grade", "name")))
-SEGMENT_SIZES_PLOT: Artifact[bytes] = Artifact("segment_sizes.png", "report", Picture())
+SEGMENT_SIZES_PLOT: Artifact[bytes, bytes] = Artifact("segment_sizes.png", "report", Picture())
 
 STAGES = ("ingest", "explore-pca", "explore-k", "cluster", "validate", "report")

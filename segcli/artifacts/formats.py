@@ -13,20 +13,25 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-import joblib
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
-from joblib import numpy_pickle
 
 from segcli.jsontext import to_json
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import pandas as pd
+
+R_co = TypeVar("R_co", covariant=True)
+W_contra = TypeVar("W_contra", contravariant=True)
+
+#: A table by its columns. pandas takes as long to load as a small file to ingest, so that what only
+#: writes tables does without.
+Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -44,23 +49,23 @@ _DAMAGE = (
 """What the readers of damaged files raise, apart from `ValueError`."""
 
 
-class Format(Protocol[T]):
-    """A way to keep a value of type ``T`` in a file."""
+class Format(Protocol[R_co, W_contra]):
+    """A way to keep values of a type in a file; those read may be more special than those written."""
 
-    def write(self, path: Path, value: T) -> None:
+    def write(self, path: Path, value: W_contra) -> None:
         """Write ``value`` to ``path``."""
 
-    def read(self, path: Path) -> T:
+    def read(self, path: Path) -> R_co:
         """Return the value in ``path``; raise `ValueError` if it does not hold one."""
 
 
 @dataclass(frozen=True)
-class Artifact(Generic[T]):
+class Artifact(Generic[R_co, W_contra]):
     """A file of the run directory: its name, the stage that writes it, and its format."""
 
     name: str
     stage: str
-    format: Format[T]
+    format: Format[R_co, W_contra]
 
 
 @dataclass(frozen=True)
@@ -148,27 +153,27 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Table:
-    """A data frame as CSV. Columns named in ``text`` are read back as the strings they were."""
+    """A table as CSV. Columns named in ``text`` are read back as the strings they were.
+
+    It is written from columns or a data frame, and read back as a data frame.
+    """
 
     text: tuple[str, ...] = ()
 
-    def write(self, path: Path, value: pd.DataFrame) -> None:
+    def write(self, path: Path, value: Columns | pd.DataFrame) -> None:
+        # What pandas' `to_csv` writes, in a third of its time: there may be half a million customers.
+        cells = {str(name): _cells(column, missing="") for name, column in value.items()}
         # A reader takes a bare carriage return for the end of a row, yet csv does not quote it.
-        returns = any("\r" in "".join(map(str, value[name])) for name in self.text)
+        returns = any("\r" in "".join(map(str, cells[name])) for name in self.text)
         quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
-        # What `to_csv` writes, in a third of its time: there may be half a million customers.
-        columns = [
-            column.astype(object).where(column.notna(), "").tolist()
-            if column.hasnans
-            else column.tolist()
-            for _, column in value.items()
-        ]
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n", quoting=quoting)
-            writer.writerow(value.columns)
-            writer.writerows(zip(*columns, strict=True))
+            writer.writerow(cells)
+            writer.writerows(zip(*cells.values(), strict=True))
 
     def read(self, path: Path) -> pd.DataFrame:
+        import pandas as pd
+
         header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
         text = {name: str for name in self.text if name in header}
         # An id may read "NA" or "": only a text column keeps such a string as it stands.
@@ -186,9 +191,11 @@ UNASSIGNED = "unassigned"
 class SegmentTable(Table):
     """A table with a column ``segment``: whole numbers from 0 up in memory, -1 for the unassigned."""
 
-    def write(self, path: Path, value: pd.DataFrame) -> None:
-        words = value["segment"].astype(str).where(value["segment"] >= 0, UNASSIGNED)
-        super().write(path, value.assign(segment=words))
+    def write(self, path: Path, value: Columns | pd.DataFrame) -> None:
+        columns: dict[str, Any] = {str(name): column for name, column in value.items()}
+        segments = np.asarray(columns["segment"])
+        columns["segment"] = [str(one) if one >= 0 else UNASSIGNED for one in segments.tolist()]
+        super().write(path, columns)
 
     def read(self, path: Path) -> pd.DataFrame:
         table = super().read(path)
@@ -196,10 +203,23 @@ class SegmentTable(Table):
         return table.assign(segment=segments.astype(np.int64))
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def records(table: Columns | pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table's rows as dicts of plain Python values, None for what is missing."""
-    plain = table.astype(object).where(table.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+    cells = {str(name): _cells(column, missing=None) for name, column in table.items()}
+    return [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+
+
+def _cells(column: Any, *, missing: str | None) -> list[Any]:
+    """Return the values of a column as plain Python's, and what stands for those that are missing."""
+    values: list[Any] = column if isinstance(column, list) else column.tolist()
+    if not isinstance(
+        column, list | np.ndarray
+    ):  # of pandas, whose NA is neither equal nor unequal
+        is_missing = column.isna().tolist()
+        return [missing if no else value for value, no in zip(values, is_missing, strict=True)]
+    if isinstance(column, np.ndarray) and column.dtype.kind in "biu":
+        return values
+    return [missing if value is None or value != value else value for value in values]
 
 
 class Text:
@@ -243,52 +263,14 @@ class Model:
     classes: tuple[str, ...]
 
     def write(self, path: Path, value: object) -> None:
+        import joblib
+
         joblib.dump(value, path, compress=0, protocol=5)
 
     def read(self, path: Path) -> Any:
-        with path.open("rb") as file:
-            unpickler = _OwnClassesUnpickler(str(path), file, admitted=self.classes)
-            try:
-                return unpickler.load()
-            except _DAMAGE as error:
-                raise ValueError(str(error)) from error
+        from segcli.artifacts.unpickling import load
 
-
-_ARRAY_CLASSES = frozenset(
-    {
-        "joblib.numpy_pickle.NumpyArrayWrapper",
-        "numpy.dtype",
-        "numpy.ndarray",
-        "numpy.memmap",
-        "numpy._core.multiarray._reconstruct",
-        "numpy._core.multiarray.scalar",
-    }
-)
-
-
-class _PlainArrayWrapper(numpy_pickle.NumpyArrayWrapper):  # type: ignore[misc]
-    """joblib's note of an array to come, refusing arrays of objects.
-
-    joblib reads those with the standard unpickler, which would run whatever it is told to.
-    """
-
-    def read_array(self, *args: Any, **kwargs: Any) -> Any:
-        if self.dtype.hasobject:
-            msg = "it holds an array of objects, which segcli never writes"
-            raise pickle.UnpicklingError(msg)
-        return super().read_array(*args, **kwargs)
-
-
-class _OwnClassesUnpickler(numpy_pickle.NumpyUnpickler):  # type: ignore[misc]
-    """joblib's unpickler, refusing every class that is not expected."""
-
-    def __init__(self, filename: str, file: Any, *, admitted: tuple[str, ...]) -> None:
-        super().__init__(filename, file, ensure_native_byte_order=False)
-        self._admitted = _ARRAY_CLASSES | set(admitted)
-
-    def find_class(self, module: str, name: str) -> Any:
-        if f"{module}.{name}" not in self._admitted:
-            msg = f"it holds {module}.{name}, which segcli never writes"
-            raise pickle.UnpicklingError(msg)
-        found = super().find_class(module, name)
-        return _PlainArrayWrapper if found is numpy_pickle.NumpyArrayWrapper else found
+        try:
+            return load(path, admitted=self.classes)
+        except _DAMAGE as error:
+            raise ValueError(str(error)) from error

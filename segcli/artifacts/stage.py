@@ -24,7 +24,8 @@ from segcli.artifacts.formats import Artifact, MatrixSize, SparseMatrix
 from segcli.engine import scratch
 from segcli.errors import ResourceError, RunDirectoryError
 
-T = TypeVar("T")
+R = TypeVar("R")
+W = TypeVar("W")
 
 _PENDING = ".segcli-pending"
 _COMMIT = ".segcli-commit"
@@ -41,7 +42,7 @@ class Stage:
     reads: dict[str, str] = field(default_factory=dict)
     writes: dict[str, str] = field(default_factory=dict)
 
-    def load(self, artifact: Artifact[T]) -> T:
+    def load(self, artifact: Artifact[R, Any]) -> R:
         """Return an artifact that an earlier stage wrote, and note its digest.
 
         Raises
@@ -53,7 +54,7 @@ class Stage:
         self.reads[artifact.name] = digest
         return _read(self.run_dir, self.records, artifact)
 
-    def has(self, artifact: Artifact[Any]) -> bool:
+    def has(self, artifact: Artifact[Any, Any]) -> bool:
         """Return whether an artifact that this stage can do without is there, and fresh."""
         try:
             check(self.run_dir, self.records, artifact)
@@ -61,7 +62,7 @@ class Stage:
             return False
         return True
 
-    def peek(self, artifact: Artifact[T]) -> T | None:
+    def peek(self, artifact: Artifact[R, Any]) -> R | None:
         """Return an artifact as it stands now, without resting on it; None if missing or not fresh.
 
         For what is noted beside a result and does not bear on it: a later change of the artifact
@@ -83,7 +84,7 @@ class Stage:
         """Return the record of an earlier stage, which must have run."""
         return self.records.stages[stage]
 
-    def save(self, artifact: Artifact[T], value: T) -> None:
+    def save(self, artifact: Artifact[Any, W], value: W) -> None:
         """Write an artifact; it takes its place when the stage ends well."""
         if artifact.stage != self.name:
             msg = f"{artifact.name} belongs to {artifact.stage}, not to {self.name}"
@@ -142,7 +143,7 @@ def open_stage(
                 folder.rmdir()
 
 
-def read_artifact(run_dir: str | Path, artifact: Artifact[T]) -> T:
+def read_artifact(run_dir: str | Path, artifact: Artifact[R, Any]) -> R:
     """Return one artifact of a run directory, checked against the manifest.
 
     Raises
@@ -157,7 +158,7 @@ def read_artifact(run_dir: str | Path, artifact: Artifact[T]) -> T:
     return _read(folder, records, artifact)
 
 
-def check(run_dir: Path, records: manifest.Manifest, artifact: Artifact[Any]) -> str:
+def check(run_dir: Path, records: manifest.Manifest, artifact: Artifact[Any, Any]) -> str:
     """Return the digest of an artifact that is present, unaltered and fresh; refuse it otherwise."""
     path = run_dir / artifact.name
     record = records.stages.get(artifact.stage)
@@ -229,7 +230,7 @@ def _is(path: Path, digest: str) -> bool:
     return path.is_file() and manifest.digest(path) == digest
 
 
-def _read(run_dir: Path, records: manifest.Manifest, artifact: Artifact[T]) -> T:
+def _read(run_dir: Path, records: manifest.Manifest, artifact: Artifact[R, Any]) -> R:
     path = run_dir / artifact.name
     try:
         return artifact.format.read(path)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from segcli import plots
 from segcli.artifacts import open_stage, records
@@ -188,18 +187,11 @@ def run(
         if gathered is not None:
             found = verdict(gathered)
             document = verdict_document(gathered, found)
-            table = table.merge(
-                gathered.table.drop(columns=["inertia_share"]).rename(
-                    columns=lambda name: name.replace("inertia_share", "inertia_reduced_share")
-                ),
-                left_on="k",
-                right_index=True,
-                how="left",
-            )
+            table = table | _evidence_columns(gathered, ks)
             stage.save(K_VERDICT, document)
             plot = plots.draw(
                 plots.k_evidence,
-                plots.columns(table),
+                table,
                 thresholds={"jaccard_mean": LEAST_STABILITY, "transfer_ari": LEAST_TRANSFER},
                 supported=found.supported,
                 recommended=found.recommended,
@@ -228,7 +220,7 @@ def _curve(
     ranks: Ranks,
     seed: int,
     engine: Engine,
-) -> tuple[list[KMeansFit], pd.DataFrame, plots.Drawing]:
+) -> tuple[list[KMeansFit], dict[str, np.ndarray], plots.Drawing]:
     """Return the partitions on the first components, the inertia for each k, and its picture."""
     reduced = pca.first(n_components)
     # Not the first columns of all scores: products of another width may round otherwise, and
@@ -249,8 +241,17 @@ def _curve(
     )
     inertia_full = _inertias_in_full(weighted, fits_held, n_interactions)
     table = k_scores_table(reduced, fits_reduced, inertia_full)
-    columns = plots.columns(table)
-    return fits_reduced, table, plots.draw(plots.inertia, columns, n_components, pca.weighting.name)
+    picture = plots.draw(plots.inertia, table, n_components, pca.weighting.name)
+    return fits_reduced, table, picture
+
+
+def _evidence_columns(gathered: KEvidence, ks: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return the evidence for each k as columns of `K_SCORES`; there is none for k = 1."""
+    table = gathered.table.drop(columns=["inertia_share"]).reindex(np.array(ks))
+    named = table.rename(
+        columns=lambda name: name.replace("inertia_share", "inertia_reduced_share")
+    )
+    return dict(plots.columns(named))
 
 
 def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:
@@ -308,19 +309,17 @@ def _inertias_in_full(
 
 def k_scores_table(
     pca: PCA, reduced: Sequence[KMeansFit], inertia_full: np.ndarray
-) -> pd.DataFrame:
+) -> dict[str, np.ndarray]:
     """Return one row per k: each inertia, and its share of the total variance of its space."""
     degrees = pca.n_customers - 1
     inertia_reduced = np.array([fit.inertia for fit in reduced])
-    return pd.DataFrame(
-        {
-            "k": [fit.k for fit in reduced],
-            "inertia_reduced": inertia_reduced,
-            "inertia_full": inertia_full,
-            "inertia_reduced_share": inertia_reduced / (pca.explained_variance.sum() * degrees),
-            "inertia_full_share": inertia_full / (pca.total_variance * degrees),
-        }
-    )
+    return {
+        "k": np.array([fit.k for fit in reduced]),
+        "inertia_reduced": inertia_reduced,
+        "inertia_full": inertia_full,
+        "inertia_reduced_share": inertia_reduced / (pca.explained_variance.sum() * degrees),
+        "inertia_full_share": inertia_full / (pca.total_variance * degrees),
+    }
 
 
 def _pair(row: dict[str, Any], measure: str) -> str:

@@ -369,7 +369,7 @@ def prototype_text(profiles: Profiles, top_items: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _load_if_there(stage: Stage, artifact: Artifact[Any]) -> Any:
+def _load_if_there(stage: Stage, artifact: Artifact[Any, Any]) -> Any:
     return stage.load(artifact) if stage.has(artifact) else None
 
 
