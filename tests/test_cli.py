@@ -49,6 +49,30 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
     assert loaded.isdisjoint({*HEAVY, "threadpoolctl", "pyspark"})
 
 
+@pytest.mark.parametrize(
+    ("command", "unneeded"),
+    [
+        (
+            "ingest ratings.csv new",
+            ("pandas", "joblib", "pyarrow.parquet", "matplotlib", "sklearn"),
+        ),
+        (
+            "explore-k run --n-components 3 --k-max 4 --evidence none --threads 2",
+            ("pandas", "pyarrow", "matplotlib", "sklearn"),
+        ),
+    ],
+    ids=["ingest", "explore-k"],
+)
+def test_a_stage_loads_only_what_it_needs(place, command, unneeded):
+    """What is not needed takes longer to load than a small file to work on."""
+    code = (
+        "import sys\nfrom segcli.cli import main\n"
+        f"main({command.split()}, standalone_mode=False)\n"
+        f"print(*sorted({{*{unneeded}}} & {{*sys.modules}}), file=sys.stderr)"
+    )
+    assert python(code, place.folder).stderr.strip() == ""
+
+
 def test_on_its_way_out_python_need_not_look_through_all_that_was_loaded(tmp_path):
     code = (
         "import atexit, gc\natexit.register(lambda: print(gc.get_freeze_count()))\n"

@@ -501,6 +501,10 @@ def small_steps(monkeypatch, block, held):
     monkeypatch.setattr("segcli.inputs.pairs._RANGE", max(held // 4, 1))
 
 
+def as_lists(table):
+    return {name: column.tolist() for name, column in table.items()}
+
+
 @pytest.mark.parametrize("way", ["sum", "last", "mean", "max"])
 @pytest.mark.parametrize(("block", "held"), [(100, 50), (1000, 300), (20_000, 1 << 23)])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -510,7 +514,7 @@ def test_any_size_of_step_gives_the_same(tmp_path, monkeypatch, way, block, held
     small_steps(monkeypatch, block, held)
     parts, more = read(path, duplicates=way, delimiter=",")
     assert facts(parts) == facts(whole)
-    assert more.table().equals(rejects.table())
+    assert as_lists(more.table()) == as_lists(rejects.table())
     assert (parts.n_rows, parts.n_merged) == (whole.n_rows, whole.n_merged)
     assert parts.sha256 == whole.sha256
 

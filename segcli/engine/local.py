@@ -20,7 +20,6 @@ from functools import cache
 from itertools import islice, pairwise
 from typing import Any
 
-import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -101,6 +100,8 @@ class LocalEngine:
                 meanwhile()
             yield from map(alone, rest)
             return
+        import joblib  # noqa: PLC0415 (only here; most commands start no process)
+
         _have_started.set()
         parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
         with warnings.catch_warnings():

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segcli.inputs.arrow import to_arrow
+
 #: What to try text columns as: uint32 for ids, float64 for values. A column in which something reads
 #: otherwise, or has leading zeros, is struck out, and comes as strings from then on.
 Kinds = dict[int, pa.DataType]
@@ -39,7 +41,7 @@ class Batch:
 
     def texts(self, mask: np.ndarray) -> list[str]:
         """Return the rows under ``mask`` as lines of text, quoted where they must be."""
-        chosen = pa.array(mask)
+        chosen = to_arrow(mask)
         fields = [
             _as_field(column.filter(chosen), self.delimiter) for column in self.columns.values()
         ]
@@ -54,7 +56,7 @@ class Batch:
 
     def under(self, mask: np.ndarray) -> Batch:
         """Return the rows under a mask."""
-        chosen = pa.array(mask)
+        chosen = to_arrow(mask)
         columns = {i: column.filter(chosen) for i, column in self.columns.items()}
         return replace(self, rows=self.rows[mask], columns=columns)
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from segcli.errors import InputError
 from segcli.inputs import tables
+from segcli.inputs.arrow import to_numpy
 from segcli.inputs.columns import Role, choose_columns
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.values import CODES
@@ -90,7 +91,7 @@ def _count_names(
         ids = pc.utf8_trim_whitespace(tables.as_ids(batch.columns[id_column]))
         names = pc.utf8_trim_whitespace(tables.as_ids(batch.columns[name_column]))
         blank = is_blank(ids)
-        bad = blank.to_numpy(zero_copy_only=False)
+        bad = to_numpy(blank)
         if bad.any():
             codes = np.full(int(bad.sum()), CODES["no item"])
             rejects.add(table.path.name, batch.rows[bad], codes, batch.texts(bad))

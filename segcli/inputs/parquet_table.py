@@ -39,7 +39,7 @@ class ParquetTable:
 
     def sample(self, column: int) -> list[str]:
         """Return a column's first values as strings."""
-        with parquet_errors(self.path), pq.ParquetFile(self.path) as file:
+        with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
             name = self.names[column]
             for batch in file.iter_batches(batch_size=200, columns=[name]):
                 return [str(v) for v in batch.column(0).drop_null().to_pylist()]
@@ -51,7 +51,7 @@ class ParquetTable:
         """Yield the rows, of the given columns only, and of some row groups only if they are given."""
         columns = sorted(set(columns))
         done = 0
-        with parquet_errors(self.path), pq.ParquetFile(self.path) as file:
+        with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
             total = file.metadata.num_rows
             wanted = [self.names[i] for i in columns]
             for batch in file.iter_batches(
@@ -85,8 +85,20 @@ def _flat(column: pa.Array) -> pa.Array:
     return pc.fill_null(column, "") if pa.types.is_string(column.type) else column
 
 
+def open_parquet(path: Path) -> ParquetTable:
+    """Return a Parquet file as a table.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read as one.
+    """
+    with _parquet_errors(path), pq.ParquetFile(path) as file:
+        return ParquetTable(path, tuple(file.schema_arrow.names))
+
+
 @contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
+def _parquet_errors(path: Path) -> Iterator[None]:
     """Refuse a file that cannot be read as Parquet, in the words of what could not read it."""
     try:
         yield

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from segcli.inputs.values import CODES, REASONS
 
@@ -57,30 +56,26 @@ class Rejects:
             counts += np.bincount(codes, minlength=len(REASONS))
         return {reason: int(n) for reason, n in zip(REASONS, counts, strict=True) if n}
 
-    def table(self) -> pd.DataFrame:
-        """Return a table of file, row, reason and text, in the order of the files."""
-        if not self._rows:
-            columns = {"file": [], "row": np.zeros(0, np.int64), "reason": [], "text": []}
-            return pd.DataFrame(columns)
-        lengths = [len(rows) for rows in self._rows]
-        table = pd.DataFrame(
-            {
-                "file": np.repeat(np.array(self._files, dtype=object), lengths),
-                "row": np.concatenate(self._rows),
-                "reason": np.array(REASONS, dtype=object)[np.concatenate(self._codes)],
-                "text": [text for texts in self._texts for text in texts],
-            }
-        )
+    def table(self) -> dict[str, np.ndarray]:
+        """Return a table's columns: file, row, reason and text, in the order of the files."""
         position = {file: i for i, file in enumerate(dict.fromkeys(self._files))}
-        order = np.lexsort((table["row"], table["file"].map(position)))
-        return table.iloc[order].reset_index(drop=True)
+        lengths = [len(rows) for rows in self._rows]
+        places = np.repeat([position[file] for file in self._files], lengths).astype(np.int64)
+        rows = np.concatenate([np.zeros(0, np.int64), *self._rows])
+        codes = np.concatenate([np.zeros(0, np.uint8), *self._codes])
+        texts = np.array([text for texts in self._texts for text in texts], dtype=object)
+        order = np.lexsort((rows, places))
+        return {
+            "file": np.array([*position], dtype=object)[places[order]],
+            "row": rows[order],
+            "reason": np.array(REASONS, dtype=object)[codes[order]],
+            "text": texts[order],
+        }
 
     def first(self, file: str | None = None) -> str:
         """Return the first reject in one line: where it stands, why, and its text."""
         table = self.table()
-        if file is not None:
-            table = table[table["file"] == file]
-        row = table.iloc[0]
-        text = str(row["text"])
+        i = 0 if file is None else int(np.flatnonzero(table["file"] == file)[0])
+        text = table["text"][i]
         text = text if len(text) <= 80 else text[:79] + "…"
-        return f"row {row['row']} of {row['file']}, {row['reason']}: {text!r}"
+        return f"row {table['row'][i]} of {table['file'][i]}, {table['reason'][i]}: {text!r}"

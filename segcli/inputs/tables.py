@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from segcli.inputs import dialect, streams
-from segcli.inputs.parquet_table import ParquetTable, parquet_errors
 from segcli.inputs.text_table import TextTable
 
-Table = TextTable | ParquetTable
+if TYPE_CHECKING:
+    from segcli.inputs.parquet_table import ParquetTable
+
+Table: TypeAlias = "TextTable | ParquetTable"
 
 
 def open_table(
@@ -37,8 +39,9 @@ def open_table(
     """
     streams.check_file(path)
     if streams.is_parquet(path):
-        with parquet_errors(path), pq.ParquetFile(path) as file:
-            return ParquetTable(path, tuple(file.schema_arrow.names))
+        from segcli.inputs.parquet_table import open_parquet  # noqa: PLC0415 (most files are text)
+
+        return open_parquet(path)
     found = dialect.find_dialect(
         path,
         delimiter=delimiter,

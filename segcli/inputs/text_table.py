@@ -20,6 +20,7 @@ import pyarrow.csv as pacsv
 
 from segcli.errors import InputError
 from segcli.inputs import dialect, streams
+from segcli.inputs.arrow import to_numpy
 from segcli.inputs.batches import Batch, Kinds, LineBatch, Lines, as_written, numbered
 
 _BLOCK = 1 << 24
@@ -111,7 +112,7 @@ class TextTable:
         if ids and _has_leading_zero(part.text, self.dialect.separator):
             raise _UnlikeError(ids)
         passed: list[tuple[int, str]] = []
-        columns = {i: pa.array([], kind) for i, kind in types.items()}
+        columns = {i: pa.nulls(0, kind) for i, kind in types.items()}
         if part.text:
             columns = self._parsed(part.text, types, passed)
         n = len(next(iter(columns.values())))
@@ -207,7 +208,7 @@ class TextTable:
             for number, text in passed
             if text.strip()
         ]
-        none = {i: pa.array([], pa.string()) for i in range(self.n_columns)}
+        none = {i: pa.nulls(0, pa.string()) for i in range(self.n_columns)}
         nothing = np.zeros(0, dtype=np.int64)
         yield Batch(nothing, none, self.dialect.delimiter, 0, malformed)
 
@@ -247,15 +248,16 @@ class _UnlikeError(Exception):
 
 def _whole(chunks: Sequence[pa.Array], kind: pa.DataType) -> pa.Array:
     """Return chunks as one array; there is none where a part holds no row."""
-    return chunks[0] if len(chunks) == 1 else pa.concat_arrays([pa.array([], kind), *chunks])
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays([pa.nulls(0, kind), *chunks])
 
 
 def _is_unlike(column: pa.Array) -> bool:
     """Return whether a column of numbers is better read as text, which says why it is no number."""
     if pa.types.is_string(column.type):
         return False
-    unclear = pa.types.is_floating(column.type) and not np.isfinite(column.to_numpy(False)).all()
-    return column.null_count > 0 or unclear
+    if column.null_count:
+        return True
+    return pa.types.is_floating(column.type) and not np.isfinite(to_numpy(column)).all()
 
 
 def _has_leading_zero(text: bytes, separator: bytes) -> bool:
@@ -283,7 +285,7 @@ def _empty(columns: dict[int, pa.Array]) -> np.ndarray:
     for column in columns.values():
         if not pa.types.is_string(column.type):
             return np.zeros(len(empty), dtype=bool)
-        empty &= pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+        empty &= to_numpy(pc.binary_length(column)) == 0
         if not empty.any():
             break
     return empty

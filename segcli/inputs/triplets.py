@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from segcli.errors import ChoiceError, InputError
 from segcli.inputs import tables
+from segcli.inputs.arrow import strings, to_arrow
 from segcli.inputs.batches import Batch, Kinds, Lines
 from segcli.inputs.columns import Role, choose_columns
 from segcli.inputs.locations import Location, require_local
@@ -204,7 +205,7 @@ def _holds_times(table: tables.Table) -> bool:
     """Return whether the fourth column of a table without a header reads as times."""
     if table.names is not None or table.n_columns < 4:
         return False
-    times = read_times(pa.array(table.sample(3), pa.string()))
+    times = read_times(strings(table.sample(3)))
     return len(times) > 0 and bool(np.isfinite(times).all())
 
 
@@ -331,7 +332,7 @@ def _without_cancelled(
         shape=(int(rows.sum()), int(columns.sum())),
     )
     kept.has_canonical_format = True
-    return kept, customers.filter(pa.array(rows)), items.filter(pa.array(columns))
+    return kept, customers.filter(to_arrow(rows)), items.filter(to_arrow(columns))
 
 
 def described(table: tables.Table, columns: dict[str, int | None]) -> dict[str, Any]:
@@ -362,5 +363,5 @@ def refuse_nothing(path: Location, rejects: Rejects) -> None:
 
 
 def _fields(rejects: Rejects) -> list[str]:
-    text = str(rejects.table()["text"].iloc[0]).replace('"', "")
+    text = rejects.table()["text"][0].replace('"', "")
     return [part for d in ("\t", ";", "|", "::") for part in text.split(d)]

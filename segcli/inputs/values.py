@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 
 #: Why a row cannot be used, in the order in which reasons are looked for. 0 means that it can.
 REASONS = (
@@ -27,6 +28,7 @@ CODES = {reason: code for code, reason in enumerate(REASONS)}
 
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _NOT_FINITE = r"(?i)^[+-]?(?:nan|inf|infinity)$"
+_NAN = scalar("nan")
 _is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
 
 
@@ -51,7 +53,7 @@ def read_values(column: pa.Array, *, negatives: bool) -> tuple[np.ndarray, np.nd
     if pa.types.is_string(column.type):
         encoded = column.dictionary_encode()
         values, reasons = _read_texts(encoded.dictionary)
-        codes = encoded.indices.to_numpy(zero_copy_only=False)
+        codes = to_numpy(encoded.indices)
         values, reasons = values[codes], reasons[codes]
     else:
         values, reasons = _read_numbers(column)
@@ -80,14 +82,16 @@ def read_times(column: pa.Array) -> np.ndarray:
     times, reasons = _read_texts(texts)
     other = reasons != 0
     if other.any():
-        texts = pc.utf8_trim_whitespace(texts).filter(pa.array(other))
+        import pandas as pd  # noqa: PLC0415 (it takes long to load, and dates are few)
+
+        texts = pc.utf8_trim_whitespace(texts).filter(to_arrow(other))
         dates = pd.to_datetime(
             pd.Series(texts.to_pylist(), dtype=object), format="ISO8601", utc=True, errors="coerce"
         )
         seconds = (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
         times[other] = seconds.to_numpy(dtype=np.float64)
     times[~np.isfinite(times)] = np.nan
-    by_row: np.ndarray = times[encoded.indices.to_numpy(zero_copy_only=False)]
+    by_row: np.ndarray = times[to_numpy(encoded.indices)]
     return by_row
 
 
@@ -96,18 +100,17 @@ def _read_texts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     finite = pc.match_substring_regex(trimmed, _NUMBER)
     other = pc.match_substring_regex(trimmed, _NOT_FINITE)
     readable = pc.or_(finite, other)
-    numbers = pc.if_else(readable, trimmed, pa.scalar(None, pa.string())).cast(pa.float64())
-    values = np.array(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+    values = to_numpy(pc.if_else(readable, trimmed, _NAN).cast(pa.float64())).copy()
     reasons = np.full(len(texts), CODES["value is not a number"], dtype=np.uint8)
-    reasons[readable.to_numpy(zero_copy_only=False)] = 0
-    reasons[pc.equal(trimmed, "").to_numpy(zero_copy_only=False)] = CODES["no value"]
+    reasons[to_numpy(readable)] = 0
+    reasons[to_numpy(pc.binary_length(trimmed)) == 0] = CODES["no value"]
     return values, _refuse_not_finite(values, reasons)
 
 
 def _read_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     reasons = np.zeros(len(column), dtype=np.uint8)
     if column.type == pa.float64() and not column.null_count:
-        plain = column.to_numpy()
+        plain = to_numpy(column)
         if np.isfinite(plain).all():
             return plain, reasons
     try:
@@ -115,7 +118,7 @@ def _read_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         reasons[:] = CODES["value is not a number"]
         return np.full(len(column), np.nan), reasons
-    reasons[column.is_null().to_numpy(zero_copy_only=False)] = CODES["no value"]
+    reasons[to_numpy(column.is_null())] = CODES["no value"]
     return values, _refuse_not_finite(values, reasons)
 
 

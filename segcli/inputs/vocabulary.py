@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segcli.inputs.arrow import scalar, strings, to_arrow, to_numpy
 from segcli.inputs.keys import LONGEST, NONE, Keys, words_of
 
 _MARKED = -2
@@ -45,10 +46,10 @@ class Vocabulary:
         """
         if pa.types.is_string(ids.type):
             return self._encode_texts(ids)
-        numbers = ids.to_numpy()
+        numbers = to_numpy(ids)
         if len(numbers) and numbers.max() >= _LARGEST:
             return self._encode_keys(
-                ids, self._large, lambda ids: [ids.to_numpy().astype(np.uint64)]
+                ids, self._large, lambda ids: [to_numpy(ids).astype(np.uint64)]
             )
         return self._encode_numbers(numbers)
 
@@ -62,18 +63,18 @@ class Vocabulary:
         used : boolean ndarray of shape (n_codes,)
         """
         codes = np.flatnonzero(used)
-        texts = pc.utf8_trim_whitespace(pa.concat_arrays(self._parts).take(pa.array(codes)))
+        texts = pc.utf8_trim_whitespace(pa.concat_arrays(self._parts).take(to_arrow(codes)))
         encoded = tidy_ids(texts).dictionary_encode()
-        order = pc.sort_indices(encoded.dictionary).to_numpy()
+        order = to_numpy(pc.sort_indices(encoded.dictionary))
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
         places = np.zeros(len(used), dtype=np.int32)
-        places[codes] = place[encoded.indices.to_numpy()]
-        return encoded.dictionary.take(pa.array(order)), places
+        places[codes] = place[to_numpy(encoded.indices)]
+        return encoded.dictionary.take(to_arrow(order)), places
 
     def texts(self) -> pa.Array:
         """Return the id of each code, as it was written but for white space around it."""
-        return pc.utf8_trim_whitespace(pa.concat_arrays([pa.array([], pa.string()), *self._parts]))
+        return pc.utf8_trim_whitespace(pa.concat_arrays([strings([]), *self._parts]))
 
     def _encode_numbers(self, numbers: np.ndarray) -> np.ndarray:
         table = self._numbers  # another thread may put a longer one in its place
@@ -92,18 +93,20 @@ class Vocabulary:
         new = numbers[self._numbers[numbers] < 0]
         self._numbers[new] = _MARKED
         new = np.flatnonzero(self._numbers == _MARKED)
-        self._numbers[new] = self._append(pa.array(new).cast(pa.string()))
+        self._numbers[new] = self._append(to_arrow(new).cast(pa.string()))
 
     def _encode_texts(self, ids: pa.Array) -> np.ndarray:
-        long = pc.greater(pc.binary_length(ids), LONGEST)
-        if not pc.any(long).as_py():
+        long = to_numpy(pc.binary_length(ids)) > LONGEST
+        if not long.any():
             return self._encode_keys(ids, self._texts, words_of)
-        short = self._encode_keys(pc.if_else(long, "", ids), self._texts, words_of)
+        short = self._encode_keys(
+            pc.if_else(to_arrow(long), scalar(""), ids), self._texts, words_of
+        )
         with self._lock:
-            for row in np.flatnonzero(long.to_numpy(zero_copy_only=False)):
+            for row in np.flatnonzero(long):
                 text = ids[row].as_py()
                 if text not in self._long and text.strip():
-                    self._long[text] = int(self._append(pa.array([text]))[0])
+                    self._long[text] = int(self._append(strings([text]))[0])
                 short[row] = self._long.get(text, NONE)
         return short
 
@@ -120,7 +123,7 @@ class Vocabulary:
                 found = self._find_or_learn(piece, words, keys, words_of)
             else:  # as in a file in the order of its customers
                 words = [word[firsts] for word in words]
-                found = self._find_or_learn(piece.take(pa.array(firsts)), words, keys, words_of)
+                found = self._find_or_learn(piece.take(to_arrow(firsts)), words, keys, words_of)
                 found = np.repeat(found, np.diff(firsts, append=n))
             codes[start : start + n] = found
         return codes
@@ -135,16 +138,16 @@ class Vocabulary:
         codes = keys.find(words)
         missing = codes == NONE
         if missing.any():
-            encoded = ids.filter(pa.array(missing)).dictionary_encode()
+            encoded = ids.filter(to_arrow(missing)).dictionary_encode()
             distinct = encoded.dictionary
             with self._lock:
                 learnt = keys.find(words_of(distinct))
                 texts = distinct.cast(pa.string())
-                new = (learnt == NONE) & ~is_blank(texts).to_numpy(zero_copy_only=False)
-                chosen = pa.array(new)
+                new = (learnt == NONE) & ~to_numpy(is_blank(texts))
+                chosen = to_arrow(new)
                 learnt[new] = self._append(texts.filter(chosen))
                 keys.add(words_of(distinct.filter(chosen)), learnt[new])
-            codes[missing] = learnt[encoded.indices.to_numpy()]
+            codes[missing] = learnt[to_numpy(encoded.indices)]
         return codes
 
     def _append(self, texts: pa.Array) -> np.ndarray:
@@ -181,4 +184,4 @@ def without_float(ids: pa.Array) -> pa.Array:
 
 def is_blank(texts: pa.Array) -> pa.Array:
     """Return where strings are empty or nothing but white space."""
-    return pc.equal(pc.utf8_trim_whitespace(texts), "")
+    return pc.equal(pc.utf8_trim_whitespace(texts), scalar(""))

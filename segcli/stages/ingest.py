@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from segcli.artifacts import open_stage
+from segcli.artifacts import Columns, open_stage
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import ChoiceError, InputError
 from segcli.inputs.dialect import delimiter_from
@@ -237,33 +236,24 @@ def _check(interactions: Location, triplets: Triplets, rejects: Rejects, *, stri
             raise InputError(msg)
 
 
-def _customers(triplets: Triplets) -> pd.DataFrame:
+def _customers(triplets: Triplets) -> Columns:
     matrix = triplets.matrix
-    return pd.DataFrame(
-        {
-            "customer": _strings(triplets.customers),
-            "interactions": np.diff(matrix.indptr).astype(np.int64),
-            "total": matrix @ np.ones(matrix.shape[1]),
-        }
-    )
+    return {
+        "customer": triplets.customers.to_pylist(),
+        "interactions": np.diff(matrix.indptr),
+        "total": matrix @ np.ones(matrix.shape[1]),
+    }
 
 
-def _items(triplets: Triplets, names: ItemNames | None) -> pd.DataFrame:
+def _items(triplets: Triplets, names: ItemNames | None) -> Columns:
     matrix = triplets.matrix
     n_items = matrix.shape[1]
-    return pd.DataFrame(
-        {
-            "item": _strings(triplets.items),
-            "name": _strings(names.names if names is not None else [""] * n_items),
-            "customers": _count(matrix.indices, n_items),
-            "total": matrix.T @ np.ones(matrix.shape[0]),
-        }
-    )
-
-
-def _strings(texts: pa.Array | list[str]) -> pd.Series:
-    values = texts if isinstance(texts, list) else texts.to_pylist()
-    return pd.Series(values, dtype=object)
+    return {
+        "item": triplets.items.to_pylist(),
+        "name": names.names if names is not None else [""] * n_items,
+        "customers": _count(matrix.indices, n_items),
+        "total": matrix.T @ np.ones(matrix.shape[0]),
+    }
 
 
 def _ingested(
