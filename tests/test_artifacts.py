@@ -124,6 +124,19 @@ def test_a_sparse_matrix_keeps_every_entry(tmp_path, data):
         np.testing.assert_array_equal(getattr(found, part), getattr(matrix, part))
 
 
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("n", [0, 7, 3000])
+def test_a_sparse_matrix_is_written_as_scipy_writes_it(tmp_path, monkeypatch, n, index):
+    monkeypatch.setattr(formats, "_WRITTEN", 1000)
+    matrix = sp.random_array((50, 90), density=n / 4500, format="csr", rng=0)
+    parts = (matrix.data, matrix.indices.astype(index), matrix.indptr.astype(index))
+    matrix = sp.csr_array(parts, shape=matrix.shape)
+    formats.SparseMatrix().write(tmp_path / "m.npz", matrix)
+    with (tmp_path / "s.npz").open("wb") as file:
+        sp.save_npz(file, matrix, compressed=False)
+    assert (tmp_path / "m.npz").read_bytes() == (tmp_path / "s.npz").read_bytes()
+
+
 def test_arrays_keep_names_types_and_shapes(tmp_path):
     value = {"scores": np.arange(6.0).reshape(2, 3), "ids": np.array(["é", ""])}
     found = both_ways(formats.Arrays(), tmp_path / "a.npz", value)
