@@ -29,6 +29,7 @@ _CHECKED = 1 << 18  # bytes, so that what is made of them stays in a processor's
 _PARSED = 1 << 20  # likewise, but for longer rows
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _LONG_ROW = "straddling"  # two blocks, in pyarrow's words
+_GOES_ON = np.isin(np.arange(256), list(b"0123456789xX"))  # after a leading zero
 _IN_COLUMN = re.compile(r"In CSV column #(\d+)")
 
 
@@ -263,18 +264,20 @@ def _is_unlike(column: pa.Array) -> bool:
 def _has_leading_zero(text: bytes, separator: bytes) -> bool:
     """Return whether a field may start with a zero and go on: ``007`` is not ``7``."""
     data = np.frombuffer(text, dtype=np.uint8)
-    others = [ord("\n"), *(c for c in b"\r \t" if bytes([c]) in text)]
-    digits = np.zeros(256, dtype=bool)
-    digits[list(b"0123456789xX")] = True
-    if text[:1] == b"0" and digits[data[1:2]].any():
+    if text[:1] == b"0" and _GOES_ON[data[1:2]].any():
         return True
+    is_start = np.zeros(256, dtype=bool)
+    is_start[list(b"\n\r \t" + separator)] = True
     for start in range(0, len(data) - 2, _CHECKED):
         piece = data[start : start + _CHECKED + 2]
-        starts = piece[:-2] == separator[0]
-        for byte in others:
-            starts |= piece[:-2] == byte
-        starts &= piece[1:-1] == ord("0")
-        if digits[piece[2:][starts]].any():
+        before, zero, after = piece[:-2], piece[1:-1], piece[2:]
+        # Most of what stands before a field comes before all that a number is made of, but for "+".
+        found = before < ord("-")
+        if separator >= b"-":
+            found |= before == separator[0]
+        found &= zero == ord("0")
+        places = np.flatnonzero(found)
+        if (is_start[before[places]] & _GOES_ON[after[places]]).any():
             return True
     return False
 
