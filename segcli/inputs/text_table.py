@@ -23,7 +23,8 @@ from segcli.inputs import dialect, streams
 from segcli.inputs.arrow import to_numpy
 from segcli.inputs.batches import Batch, Kinds, LineBatch, Lines, as_written, numbered
 
-_BLOCK = 1 << 24
+_BLOCK, _LEAST_BLOCK = 1 << 24, 1 << 20
+_BLOCKS = 16  # of a file that is not large: the threads share them evenly and hold few of them
 _STREAMED = 1 << 22
 _CHECKED = 1 << 18  # bytes, so that what is made of them stays in a processor's cache
 _PARSED = 1 << 20  # likewise, but for longer rows
@@ -71,7 +72,8 @@ class TextTable:
         """Yield what `read` takes: lines, or rows already where a row may be several lines."""
         del columns
         self.digest = streams.Digest()
-        size = streams.PIECE if self.dialect.quoted else _BLOCK
+        block = min(_BLOCK, max(self.path.stat().st_size // _BLOCKS, _LEAST_BLOCK))
+        size = streams.PIECE if self.dialect.quoted else block
         source = self.dialect.pieces(self.path, f"reading {self.path.name}", self.digest, size)
         with _parse_errors(self.path, self.dialect.delimiter_name):
             if self.dialect.quoted:
@@ -79,7 +81,7 @@ class TextTable:
                     yield from self._streamed(stream)
                 return
             before = self.dialect.skip + self.dialect.header
-            for text in streams.blocks(source, _BLOCK):
+            for text in streams.blocks(source, block):
                 yield Lines(_without_lines(text, before), before)
                 before = 0
 
