@@ -46,11 +46,8 @@ def words_of(texts: pa.Array) -> list[np.ndarray]:
     shortest, longest = int(lengths.min()), int(lengths.max())
     n_words = longest // _WORD + 1
     text = np.frombuffer(data, dtype=np.uint8)[first:last]
-    if shortest == longest:  # as many ids are; the same words, sooner
-        rows = np.zeros((n, _WORD * n_words), dtype=np.uint8)
-        rows[:, :longest] = text.reshape(n, longest)
-        rows[:, longest] = _END
-        return list(np.ascontiguousarray(rows.view("<u8").T))
+    if shortest == longest >= _WORD:  # as many ids are; the same words, sooner
+        return _words_of_length(text, longest)
     padded = np.zeros(last - first + _WORD * (n_words + 1), dtype=np.uint8)
     padded[: last - first] = text
     anywhere = as_strided(padded[:_WORD].view("<u8"), (len(padded) - _WORD,), (1,), writeable=False)
@@ -63,6 +60,23 @@ def words_of(texts: pa.Array) -> list[np.ndarray]:
             word |= _ENDED[left]
         words.append(word)
     return words
+
+
+def _words_of_length(text: np.ndarray, length: int) -> list[np.ndarray]:
+    """Return texts of one length, one after another, as keys; a word or more each."""
+    n, n_left = len(text) // length, length % _WORD
+
+    def word_at(position: int) -> np.ndarray:
+        first = text[position : position + _WORD].view("<u8")
+        return as_strided(first, (n,), (length,), writeable=False)
+
+    words = [word_at(start).copy() for start in range(0, length - n_left, _WORD)]
+    if not n_left:
+        return [*words, np.full(n, _ENDED[1])]
+    # The last word begins before what is left, so as not to read beyond the last text.
+    last = word_at(length - _WORD) >> np.uint64(8 * (_WORD - n_left))
+    last |= np.uint64(_END << 8 * n_left)
+    return [*words, last]
 
 
 class Keys:
