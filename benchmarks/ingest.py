@@ -7,9 +7,7 @@ items codes in the order of their ids, adds up repeated pairs, and writes the ma
 the ids. segcli also checks every row, digests what it read and wrote, and writes a manifest. The
 programs take turns; a figure is the median over the turns; a ratio is the median over the turns of a
 program's figure divided by segcli's of the same turn. CPU is user plus system time, memory is the
-process's peak. "parsing alone" is what segcli would take if codes, merging and checks took nothing: it
-parses the file to the same types, by pyarrow, digests it, and writes and digests arrays of the matrix's
-size.
+process's peak.
 
 Needs the dependency group `bench`. Writes a Markdown table.
 """
@@ -103,35 +101,6 @@ def with_polars(file: Path, folder: Path) -> None:
     _write_matrix(sp.coo_array((values, (codes["customer"], codes["item"]))), folder)
 
 
-def parse_alone(file: Path, folder: Path) -> None:
-    import hashlib
-    from concurrent.futures import ThreadPoolExecutor
-
-    def digest(path: Path) -> str:
-        with path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-
-    with ThreadPoolExecutor(1) as pool:
-        digesting = pool.submit(digest, file)
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.csv as pacsv
-        import scipy.sparse as sp
-
-        with file.open() as opened:
-            _, first = opened.readline(), opened.readline()
-        ids = pa.uint32() if first.split(",")[0].isdigit() else pa.string()
-        kinds = {"customer": ids, "item": ids, "value": pa.float64()}
-        table = pacsv.read_csv(file, convert_options=pacsv.ConvertOptions(column_types=kinds))
-        values = table["value"].to_numpy()
-        indices = np.zeros(len(values), dtype=np.int32)
-        matrix = sp.csr_array((values, indices, np.array([0, len(values)], dtype=np.int32)))
-        with (folder / "matrix.npz").open("wb") as opened:
-            sp.save_npz(opened, matrix, compressed=False)
-        digest(folder / "matrix.npz")
-        digesting.result()
-
-
 def _write_matrix(pairs: object, folder: Path) -> None:
     import scipy.sparse as sp
 
@@ -146,7 +115,6 @@ PROGRAMS = {
     "pandas (C)": lambda file, folder: with_pandas(file, folder, "c"),
     "pandas (pyarrow)": lambda file, folder: with_pandas(file, folder, "pyarrow"),
     "polars": with_polars,
-    "parsing alone": parse_alone,
 }
 
 

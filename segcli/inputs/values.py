@@ -82,7 +82,7 @@ def read_times(column: pa.Array) -> np.ndarray:
     times, reasons = _read_texts(texts)
     other = reasons != 0
     if other.any():
-        import pandas as pd  # noqa: PLC0415 (it takes long to load, and dates are few)
+        import pandas as pd  # noqa: PLC0415 (it takes long to load, and only dates need it)
 
         texts = pc.utf8_trim_whitespace(texts).filter(to_arrow(other))
         dates = pd.to_datetime(
