@@ -229,9 +229,8 @@ def records(table: Columns | pd.DataFrame) -> list[dict[str, Any]]:
 def _cells(column: Any, *, missing: str | None) -> list[Any]:
     """Return the values of a column as plain Python's, and what stands for those that are missing."""
     values: list[Any] = column if isinstance(column, list) else column.tolist()
-    if not isinstance(
-        column, list | np.ndarray
-    ):  # of pandas, whose NA is neither equal nor unequal
+    if not isinstance(column, list | np.ndarray):
+        # Of pandas, whose NA is neither equal to itself nor unequal.
         is_missing = column.isna().tolist()
         return [missing if no else value for value, no in zip(values, is_missing, strict=True)]
     if isinstance(column, np.ndarray) and column.dtype.kind in "biu":
