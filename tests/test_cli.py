@@ -60,8 +60,17 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
             "explore-k run --n-components 3 --k-max 4 --evidence none --threads 2",
             ("pandas", "pyarrow", "matplotlib", "sklearn"),
         ),
+        *(
+            (f"{stage} --evidence none --threads 2", ("pandas", "pyarrow", "matplotlib", "sklearn"))
+            for stage in (
+                "explore-pca run",
+                "cluster run --n-components 3 --n-clusters 4",
+                "validate run",
+                "report run",
+            )
+        ),
     ],
-    ids=["ingest", "explore-k"],
+    ids=["ingest", "explore-k", "explore-pca", "cluster", "validate", "report"],
 )
 def test_a_stage_loads_only_what_it_needs(place, command, unneeded):
     """What is not needed takes longer to load than a small file to work on."""

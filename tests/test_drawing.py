@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from segcli import plots
@@ -110,11 +109,3 @@ def test_stages_load_no_matplotlib():
         "sys.exit('matplotlib' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-
-
-def test_columns_of_a_table_are_arrays():
-    table = pd.DataFrame({"k": [2, 3], "share": [0.5, np.nan]})
-    columns = plots.columns(table)
-    assert list(columns) == ["k", "share"]
-    assert columns["k"].tolist() == [2, 3]
-    assert np.isnan(columns["share"][1])

@@ -61,7 +61,7 @@ SEGMENTATION: Artifact[Any, Any] = Artifact(
     ),
 )
 PROJECTED = Artifact("projected.npz", "cluster", Arrays())
-SEGMENTS = Artifact("segments.csv", "cluster", SegmentTable(text=("customer",)))
+SEGMENTS = Artifact("segments.csv", "cluster", SegmentTable(text=("customer", "segment")))
 CLUSTERING = Artifact("clustering.json", "cluster", Json())
 
 # validate

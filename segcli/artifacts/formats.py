@@ -11,10 +11,12 @@ import csv
 import json
 import pickle
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
@@ -29,11 +31,11 @@ if TYPE_CHECKING:
 R_co = TypeVar("R_co", covariant=True)
 W_contra = TypeVar("W_contra", contravariant=True)
 
-#: A table by its columns. pandas takes as long to load as a small file to ingest, so that what only
-#: writes tables does without.
+#: A table by its columns; no data frame: pandas takes a third of a small stage's time to load.
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 _WRITTEN = 1 << 22  # bytes at a time
+_ROWS = 1 << 16  # of a table, read at a time
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -170,16 +172,16 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as CSV. Columns named in ``text`` are read back as the strings they were.
+    """A table as CSV. Columns named in ``text`` are strings, all others numbers.
 
-    It is written from columns or a data frame, and read back as a data frame.
+    It is read back as arrays: of strings, of whole numbers, or of numbers with NaN for what is missing.
     """
 
     text: tuple[str, ...] = ()
 
-    def write(self, path: Path, value: Columns | pd.DataFrame) -> None:
+    def write(self, path: Path, value: Columns) -> None:
         # What pandas' `to_csv` writes, in a third of its time: there may be half a million customers.
-        cells = {str(name): _cells(column, missing="") for name, column in value.items()}
+        cells = {name: _cells(column, missing="") for name, column in value.items()}
         # A reader takes a bare carriage return for the end of a row, yet csv does not quote it.
         returns = any("\r" in "".join(map(str, cells[name])) for name in self.text)
         quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
@@ -188,16 +190,21 @@ class Table:
             writer.writerow(cells)
             writer.writerows(zip(*cells.values(), strict=True))
 
-    def read(self, path: Path) -> pd.DataFrame:
-        import pandas as pd
-
-        header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
-        text = {name: str for name in self.text if name in header}
-        # An id may read "NA" or "": only a text column keeps such a string as it stands.
-        na_values = {name: [""] for name in header if name not in text}
-        return pd.read_csv(
-            path, dtype=text, keep_default_na=False, na_values=na_values, encoding="utf-8"
-        )
+    def read(self, path: Path) -> dict[str, np.ndarray]:
+        csv.field_size_limit(sys.maxsize)  # an id may be of any length
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            try:
+                names = next(rows, [])
+                array = [_texts if name in self.text else _numbers for name in names]
+                parts = [[of([])] for of in array]
+                while some := list(islice(rows, _ROWS)):
+                    columns = zip(*some, strict=True)
+                    for of, part, cells in zip(array, parts, columns, strict=True):
+                        part.append(of(cells))
+            except csv.Error as error:
+                raise ValueError(str(error)) from error
+        return {name: np.concatenate(part) for name, part in zip(names, parts, strict=True)}
 
 
 UNASSIGNED = "unassigned"
@@ -206,36 +213,57 @@ UNASSIGNED = "unassigned"
 
 @dataclass(frozen=True)
 class SegmentTable(Table):
-    """A table with a column ``segment``: whole numbers from 0 up in memory, -1 for the unassigned."""
+    """A table with a text column ``segment``; in memory whole numbers from 0 up, -1 for the unassigned."""
 
-    def write(self, path: Path, value: Columns | pd.DataFrame) -> None:
-        columns: dict[str, Any] = {str(name): column for name, column in value.items()}
-        segments = np.asarray(columns["segment"])
-        columns["segment"] = [str(one) if one >= 0 else UNASSIGNED for one in segments.tolist()]
-        super().write(path, columns)
+    def write(self, path: Path, value: Columns) -> None:
+        segments = np.asarray(value["segment"]).tolist()
+        named = [str(one) if one >= 0 else UNASSIGNED for one in segments]
+        super().write(path, {**value, "segment": named})
 
-    def read(self, path: Path) -> pd.DataFrame:
+    def read(self, path: Path) -> dict[str, np.ndarray]:
         table = super().read(path)
-        segments = table["segment"].astype(str).replace(UNASSIGNED, "-1")
-        return table.assign(segment=segments.astype(np.int64))
+        named = table["segment"].tolist()
+        segments = [-1 if one == UNASSIGNED else int(one) for one in named]
+        return {**table, "segment": np.array(segments, dtype=np.int64)}
 
 
-def records(table: Columns | pd.DataFrame) -> list[dict[str, Any]]:
+def columns(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the columns of a data frame, by name."""
+    return {str(name): frame[name].to_numpy() for name in frame}
+
+
+def records(table: Columns) -> list[dict[str, Any]]:
     """Return a table's rows as dicts of plain Python values, None for what is missing."""
-    cells = {str(name): _cells(column, missing=None) for name, column in table.items()}
+    cells = {name: _cells(column, missing=None) for name, column in table.items()}
     return [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+
+
+def from_records(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Columns:
+    """Return rows, which may be none, as a table of the columns named."""
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def _cells(column: Any, *, missing: str | None) -> list[Any]:
     """Return the values of a column as plain Python's, and what stands for those that are missing."""
-    values: list[Any] = column if isinstance(column, list) else column.tolist()
-    if not isinstance(column, list | np.ndarray):
-        # Of pandas, whose NA is neither equal to itself nor unequal.
-        is_missing = column.isna().tolist()
-        return [missing if no else value for value, no in zip(values, is_missing, strict=True)]
+    values: list[Any] = column.tolist() if isinstance(column, np.ndarray) else list(column)
     if isinstance(column, np.ndarray) and column.dtype.kind in "biu":
         return values
     return [missing if value is None or value != value else value for value in values]
+
+
+def _texts(cells: Sequence[str]) -> np.ndarray:
+    """Return an array of strings, each of its own length."""
+    texts = np.empty(len(cells), dtype=object)
+    texts[:] = cells
+    return texts
+
+
+def _numbers(cells: Sequence[str]) -> np.ndarray:
+    """Return an array of whole numbers, or of any with NaN for what is missing."""
+    try:
+        return np.array(list(map(int, cells)), dtype=np.int64)
+    except (ValueError, OverflowError):
+        return np.array([float(cell) if cell else np.nan for cell in cells], dtype=np.float64)
 
 
 class Text:

@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from segcli.numerics.profiles import top
-
-
-@dataclass(frozen=True)
-class TypicalCustomers:
-    """The most typical customers of one segment, the most typical first.
-
-    Attributes
-    ----------
-    segment : int
-    customers : ndarray of int, positions; fewer than asked where the segment is smaller
-    distances : ndarray, to the segment's center
-    membership : ndarray, how often each lands in the segment over resamples, 0 to 1; None if unknown
-    """
-
-    segment: int
-    customers: np.ndarray
-    distances: np.ndarray
-    membership: np.ndarray | None
 
 
 def typical_customers(
@@ -34,9 +14,8 @@ def typical_customers(
     *,
     customer_ranks: np.ndarray,
     n: int = 5,
-    membership: np.ndarray | None = None,
-) -> tuple[TypicalCustomers, ...]:
-    """Return each segment's customers nearest to its center.
+) -> list[np.ndarray]:
+    """Return each segment's customers nearest to its center, the nearest first.
 
     Distances equal to twelve digits are ties, which go to the lower rank.
 
@@ -47,18 +26,10 @@ def typical_customers(
     k : int
     customer_ranks : ndarray of shape (n_customers,), from `segcli.numerics.ranks`
     n : customers to list per segment
-    membership : ndarray of shape (n_customers,), in the customer's own segment
+
+    Returns
+    -------
+    list of k ndarrays of positions; fewer than asked for where the segment is smaller
     """
-    result = []
-    for segment in range(k):
-        members = np.flatnonzero(labels == segment)
-        nearest = members[top(-distances[members], n, customer_ranks[members])]
-        result.append(
-            TypicalCustomers(
-                segment=segment,
-                customers=nearest,
-                distances=distances[nearest],
-                membership=None if membership is None else membership[nearest],
-            )
-        )
-    return tuple(result)
+    members = [np.flatnonzero(labels == segment) for segment in range(k)]
+    return [own[top(-distances[own], n, customer_ranks[own])] for own in members]

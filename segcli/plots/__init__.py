@@ -6,14 +6,13 @@ A stage begins a picture with :func:`draw` as soon as its data are known, and ta
 from segcli.plots.components import explained_variance
 from segcli.plots.confusion import confusion_matrix
 from segcli.plots.curves import inertia
-from segcli.plots.drawing import Drawing, columns, draw, drawing_beside
+from segcli.plots.drawing import Drawing, draw, drawing_beside
 from segcli.plots.evidence import k_evidence
 from segcli.plots.figure import png
 from segcli.plots.sizes import segment_sizes
 
 __all__ = [
     "Drawing",
-    "columns",
     "confusion_matrix",
     "draw",
     "drawing_beside",

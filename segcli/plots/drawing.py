@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -19,8 +19,6 @@ from segcli.cores import n_cores
 from segcli.plots.figure import new_figure, png
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
@@ -108,11 +106,6 @@ def drawing_beside(*, n_threads: int | None = None) -> Iterator[None]:
     finally:
         _helper.reset(token)
         helper.stop()
-
-
-def columns(table: pd.DataFrame) -> Mapping[str, np.ndarray]:
-    """Return the columns of a table by name: the process that draws need not load pandas."""
-    return {str(name): table[name].to_numpy() for name in table}
 
 
 def draw(picture: Callable[P, Figure], *args: P.args, **kwargs: P.kwargs) -> Drawing:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
-from segcli.artifacts import Stage, open_stage, records
+from segcli.artifacts import Columns, Stage, open_stage, records
 from segcli.artifacts.catalogue import (
     CLUSTERING,
     CUSTOMERS,
@@ -306,24 +305,23 @@ def _trust(
 
 
 def segments_table(
-    customers: pd.Series,
+    customers: np.ndarray,
     segment: np.ndarray,
     distances: np.ndarray,
     membership: np.ndarray | None,
-) -> pd.DataFrame:
+) -> Columns:
     """Return one row per customer.
 
     Segment (-1: unassigned); distance to the center, to six digits; membership: how often the
     customer lands in this segment when other customers make the segments, 0 to 1, empty if unknown.
     """
-    return pd.DataFrame(
-        {
-            "customer": customers,
-            "segment": segment,
-            "distance": [float(f"{distance:.6g}") for distance in distances],
-            "membership": np.nan if membership is None else np.round(membership, 4),
-        }
-    )
+    unknown = np.full(len(segment), np.nan)
+    return {
+        "customer": customers,
+        "segment": segment,
+        "distance": [float(f"{distance:.6g}") for distance in distances],
+        "membership": unknown if membership is None else np.round(membership, 4),
+    }
 
 
 def _assigned(labels: np.ndarray, trust: _Trust | None, least: float | None) -> np.ndarray:
@@ -375,8 +373,8 @@ def _on_the_table(
     if (verdict["weighting"], verdict["n_components"]) != (pca.weighting.name, n_components):
         return None
     said = {name: verdict[name] for name in ("supported", "recommended", "gain_peak", "reason")}
-    rows = records(scores[scores["k"] == n_clusters])
-    return {**said, "k_scores": rows[0] if rows else None}
+    rows = (row for row in records(scores) if row["k"] == n_clusters)
+    return {**said, "k_scores": next(rows, None)}
 
 
 def _number(value: float | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segcli.artifacts import read_artifact, records
+from segcli.artifacts import columns, read_artifact, records
 from segcli.artifacts.catalogue import MATRIX
 from segcli.engine import Engine
 from segcli.numerics.ranks import rank
@@ -81,7 +81,7 @@ def run(
         engine=engine,
     )
     return WeightingsCompared(
-        weightings=tuple(records(found.table.reset_index())),
+        weightings=tuple(records(columns(found.table.reset_index()))),
         skipped=found.skipped,
         recommended=found.recommended,
         reason=found.reason,

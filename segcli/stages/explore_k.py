@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segcli import plots
-from segcli.artifacts import open_stage, records
+from segcli.artifacts import columns, open_stage, records
 from segcli.artifacts.catalogue import (
     INERTIA_PLOT,
     K_EVIDENCE_PLOT,
@@ -251,7 +251,7 @@ def _evidence_columns(gathered: KEvidence, ks: Sequence[int]) -> dict[str, np.nd
     named = table.rename(
         columns=lambda name: name.replace("inertia_share", "inertia_reduced_share")
     )
-    return dict(plots.columns(named))
+    return columns(named)
 
 
 def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:

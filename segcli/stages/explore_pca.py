@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from segcli import plots
-from segcli.artifacts import open_stage, records
+from segcli.artifacts import Columns, from_records, open_stage, records
 from segcli.artifacts.catalogue import (
     COMPONENTS,
     COMPONENTS_VERDICT,
@@ -218,14 +217,14 @@ def run(
         table = explained_variance_table(pca, gathered)
         plot = plots.draw(
             plots.explained_variance,
-            plots.columns(table),
+            table,
             weighting,
             suggestions=_suggestions(gathered),
         )
         faces = describe_components(
             score(weighted, pca), pca.loadings, matrix, item_ranks=ranks.items
         )
-        names = items["name"].where(items["name"] != "", items["item"])
+        names = np.where(items["name"] != "", items["name"], items["item"])
         stage.save(PCA_MODEL, pca)
         stage.save(EXPLAINED_VARIANCE, table)
         stage.save(COMPONENTS, components_table(faces, names))
@@ -244,7 +243,9 @@ def run(
         )
 
 
-def explained_variance_table(pca: PCA, evidence: ComponentEvidence | None = None) -> pd.DataFrame:
+def explained_variance_table(
+    pca: PCA, evidence: ComponentEvidence | None = None
+) -> dict[str, np.ndarray]:
     """Return one row per component p: its variance, its share of the total, and the running share.
 
     With evidence also, undefined beyond what the evidence could look at:
@@ -270,12 +271,10 @@ def explained_variance_table(pca: PCA, evidence: ComponentEvidence | None = None
             "prediction_error": evidence.prediction.errors[1:],
             "null_prediction_error": evidence.null_prediction.errors[1:],
         }
-    return pd.DataFrame(
-        {name: _of_length(values, pca.n_components) for name, values in columns.items()}
-    )
+    return {name: _of_length(values, pca.n_components) for name, values in columns.items()}
 
 
-def components_table(faces: Sequence[ComponentFace], names: pd.Series) -> pd.DataFrame:
+def components_table(faces: Sequence[ComponentFace], names: np.ndarray) -> Columns:
     """Return one row per component: its correlations, and the names of the items at its two ends.
 
     ``positive_1`` is the item with the largest loading, ``negative_1`` the one with the smallest; empty
@@ -289,10 +288,10 @@ def components_table(faces: Sequence[ComponentFace], names: pd.Series) -> pd.Dat
             "popularity_correlation": face.popularity_correlation,
         }
         for end, items in (("positive", face.positive), ("negative", face.negative)):
-            named = [*names.iloc[items], *[""] * N_TOP]
+            named = [*names[items], *[""] * N_TOP]
             row |= {f"{end}_{i + 1}": named[i] for i in range(N_TOP)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return from_records(rows, list(rows[0]))
 
 
 def verdict_document(evidence: ComponentEvidence) -> dict[str, Any]:
@@ -319,13 +318,13 @@ def _suggestions(evidence: ComponentEvidence | None) -> dict[str, int]:
     }
 
 
-def _face_document(face: ComponentFace, names: pd.Series) -> dict[str, Any]:
+def _face_document(face: ComponentFace, names: np.ndarray) -> dict[str, Any]:
     return {
         "component": face.component,
         "activity_correlation": _or_none(face.activity_correlation),
         "popularity_correlation": _or_none(face.popularity_correlation),
-        "positive": names.iloc[face.positive].tolist(),
-        "negative": names.iloc[face.negative].tolist(),
+        "positive": names[face.positive].tolist(),
+        "negative": names[face.negative].tolist(),
     }
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from segcli import page, plots
-from segcli.artifacts import Artifact, Stage, open_stage, records
+from segcli.artifacts import Artifact, Columns, Stage, from_records, open_stage, records
 from segcli.artifacts.catalogue import (
     CHARACTERISTIC_ITEMS,
     CLUSTERING,
@@ -38,6 +38,7 @@ from segcli.numerics.levels import choose_level
 from segcli.numerics.profiles import Profiles, profile_segments, top
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
+from segcli.numerics.stability import nan_mean
 from segcli.numerics.typical import typical_customers
 from segcli.stages.memory import require_memory_for
 
@@ -100,7 +101,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
         segmentation = stage.load(SEGMENTATION)
         validation = _load_if_there(stage, VALIDATION)
         clustering = _load_if_there(stage, CLUSTERING)
-        k, labels = segmentation.k, segments["segment"].to_numpy()
+        k, labels = segmentation.k, segments["segment"]
         X = engine.blocks(matrix)
         ranks = rank(X)
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
@@ -138,7 +139,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
                 engine=engine,
             )
 
-        names = items["name"].where(items["name"] != "", items["item"])
+        names = np.where(items["name"] != "", items["name"], items["item"])
         top_items = top_items_table(profiles, items["item"], names, n_top, ranks.items)
         characteristic = characteristic_items_table(described, items["item"], names)
         typical = typical_customers_table(segments, k, matrix, described, ranks)
@@ -197,8 +198,8 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
 
 
 def top_items_table(
-    profiles: Profiles, items: pd.Series, names: pd.Series, n_top: int, item_ranks: np.ndarray
-) -> pd.DataFrame:
+    profiles: Profiles, items: np.ndarray, names: np.ndarray, n_top: int, item_ranks: np.ndarray
+) -> Columns:
     """Return the items of greatest mean tf-idf in each segment, with how many customers have them."""
     rows = []
     for segment, scores in enumerate(profiles.tfidf):
@@ -209,21 +210,24 @@ def top_items_table(
                     "rank": position + 1,
                     "item": items[column],
                     "name": names[column],
-                    "score": scores[column],
+                    "score": float(scores[column]),
                     "customers": int(profiles.customers[segment, column]),
-                    "share": profiles.shares[segment, column],
+                    "share": float(profiles.shares[segment, column]),
                 }
             )
-    return pd.DataFrame(rows)
+    return from_records(rows, _TOP_COLUMNS)
+
+
+_TOP_COLUMNS = ["segment", "rank", "item", "name", "score", "customers", "share"]
 
 
 def characteristic_items_table(
-    described: Description, items: pd.Series, names: pd.Series
-) -> pd.DataFrame:
+    described: Description, items: np.ndarray, names: np.ndarray
+) -> Columns:
     """Return the items that mark each segment (characteristic) and those it avoids (avoided).
 
     The columns from ``unseen_customers`` on are from interactions that a making of the segments did
-    not see (`segcli.numerics.unseen`); NaN where there are too few to tell.
+    not see (`segcli.numerics.unseen`); missing where there are too few to tell.
     """
     seen, unseen, hidden = described.log_odds, described.unseen, described.unseen_log_odds
     rows = []
@@ -231,7 +235,7 @@ def characteristic_items_table(
         for segment, listed in enumerate(getattr(described, kind)):
             for position, column in enumerate(listed):
                 cell = segment, column
-                told = unseen is not None and bool(unseen.is_enough[cell])
+                told = hidden if unseen is not None and unseen.is_enough[cell] else None
                 rows.append(
                     {
                         "segment": segment,
@@ -239,23 +243,19 @@ def characteristic_items_table(
                         "rank": position + 1,
                         "item": items[column],
                         "name": names[column],
-                        "log_odds": seen.log_odds[cell],
-                        "z": seen.z[cell],
+                        "log_odds": float(seen.log_odds[cell]),
+                        "z": float(seen.z[cell]),
                         "customers": int(seen.customers[cell]),
-                        "share": seen.share[cell],
-                        "share_outside": seen.share_outside[cell],
+                        "share": float(seen.share[cell]),
+                        "share_outside": float(seen.share_outside[cell]),
                         "popularity_rank": int(seen.popularity_rank[column]),
                         "unseen_customers": int(unseen.found[cell]) if unseen is not None else None,
-                        "unseen_share": hidden.share[cell] if told and hidden else np.nan,
-                        "unseen_share_outside": hidden.share_outside[cell]
-                        if told and hidden
-                        else np.nan,
-                        "unseen_log_odds": hidden.log_odds[cell] if told and hidden else np.nan,
+                        "unseen_share": float(told.share[cell]) if told else None,
+                        "unseen_share_outside": float(told.share_outside[cell]) if told else None,
+                        "unseen_log_odds": float(told.log_odds[cell]) if told else None,
                     }
                 )
-    table = pd.DataFrame(rows, columns=_CHARACTERISTIC_COLUMNS)
-    table["unseen_customers"] = table["unseen_customers"].astype("Int64")
-    return table.sort_values(["segment"], kind="stable", ignore_index=True)
+    return from_records(sorted(rows, key=itemgetter("segment")), _CHARACTERISTIC_COLUMNS)
 
 
 _CHARACTERISTIC_COLUMNS = [
@@ -266,41 +266,42 @@ _CHARACTERISTIC_COLUMNS = [
 
 
 def typical_customers_table(
-    segments: pd.DataFrame, k: int, matrix: sp.csr_array, described: Description, ranks: Ranks
-) -> pd.DataFrame:
+    segments: Mapping[str, np.ndarray],
+    k: int,
+    matrix: sp.csr_array,
+    described: Description,
+    ranks: Ranks,
+) -> Columns:
     """Return each segment's customers nearest to its center.
 
     ``interactions`` are the customer's items, ``listed`` those of them that are listed as the
     segment's characteristic ones.
     """
-    membership = segments["membership"].to_numpy() if "membership" in segments else None
+    found = typical_customers(
+        segments["segment"], segments["distance"], k, customer_ranks=ranks.customers, n=N_TYPICAL
+    )
     rows = []
-    for found in typical_customers(
-        segments["segment"].to_numpy(),
-        segments["distance"].to_numpy(),
-        k,
-        customer_ranks=ranks.customers,
-        n=N_TYPICAL,
-        membership=membership,
-    ):
-        listed = described.characteristic[found.segment]
-        for position, row in enumerate(found.customers):
+    for segment, customers in enumerate(found):
+        listed = described.characteristic[segment]
+        for position, row in enumerate(customers):
             own = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
             rows.append(
                 {
-                    "segment": found.segment,
+                    "segment": segment,
                     "rank": position + 1,
                     "customer": segments["customer"][row],
-                    "distance": found.distances[position],
-                    "membership": np.nan
-                    if found.membership is None
-                    else found.membership[position],
+                    "distance": float(segments["distance"][row]),
+                    "membership": float(segments["membership"][row]),
                     "interactions": len(own),
                     "listed": int(np.isin(listed, own).sum()),
                 }
             )
-    columns = ["segment", "rank", "customer", "distance", "membership", "interactions", "listed"]
-    return pd.DataFrame(rows, columns=columns)
+    return from_records(rows, _TYPICAL_COLUMNS)
+
+
+_TYPICAL_COLUMNS = [
+    *("segment", "rank", "customer", "distance", "membership", "interactions", "listed"),
+]
 
 
 def interactions_by_segment(activity: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -312,12 +313,12 @@ def interactions_by_segment(activity: np.ndarray, labels: np.ndarray, k: int) ->
 def segment_summary_table(
     profiles: Profiles,
     activity: np.ndarray,
-    segments: pd.DataFrame,
+    segments: Mapping[str, np.ndarray],
     *,
     listed: np.ndarray,
     names: Sequence[str],
-    grades: pd.DataFrame,
-) -> pd.DataFrame:
+    grades: Columns,
+) -> Columns:
     """Return one row per segment: size, activity, tightness, name and grade.
 
     Parameters
@@ -328,43 +329,38 @@ def segment_summary_table(
     grades : a row per segment with columns stability, grade
     """
     k = len(profiles.sizes)
-    frame = segments.assign(activity=activity)
-    grouped = frame[frame["segment"] >= 0].groupby("segment", sort=True)
-    everyone = range(k)  # a segment may be left without customers
-    interactions = interactions_by_segment(activity, segments["segment"].to_numpy(), k)
-    membership = (
-        grouped["membership"].mean().reindex(everyone).to_numpy()
-        if "membership" in frame
-        else np.full(k, np.nan)
-    )
-    return pd.DataFrame(
-        {
-            "segment": np.arange(k),
-            "customers": profiles.sizes,
-            "share": profiles.sizes / len(segments),
-            "interactions": interactions,
-            "interactions_share": interactions / max(activity.sum(), 1),
-            "median_interactions": grouped["activity"].median().reindex(everyone).to_numpy(),
-            "total_value": profiles.totals.sum(axis=1),
-            "mean_distance": grouped["distance"].mean().reindex(everyone).to_numpy(),
-            "mean_membership": membership,
-            "listed_share": listed / np.maximum(profiles.sizes, 1),
-            "stability": grades["stability"].to_numpy(),
-            "grade": grades["grade"].to_numpy(),
-            "name": list(names),
-        }
-    )
+    labels = segments["segment"]
+    interactions = interactions_by_segment(activity, labels, k)
+    # A segment may be left without customers: they have no middle.
+    members = [np.flatnonzero(labels == segment) for segment in range(k)]
+
+    def middles(middle: Callable[[np.ndarray], Any], values: np.ndarray) -> list[float | None]:
+        return [float(middle(values[rows])) if len(rows) else None for rows in members]
+
+    return {
+        "segment": np.arange(k),
+        "customers": profiles.sizes,
+        "share": profiles.sizes / len(labels),
+        "interactions": interactions,
+        "interactions_share": interactions / max(activity.sum(), 1),
+        "median_interactions": middles(np.median, activity),
+        "total_value": profiles.totals.sum(axis=1),
+        "mean_distance": middles(np.mean, segments["distance"]),
+        "mean_membership": middles(nan_mean, segments["membership"]),
+        "listed_share": listed / np.maximum(profiles.sizes, 1),
+        "stability": grades["stability"],
+        "grade": grades["grade"],
+        "name": names,
+    }
 
 
-def prototype_text(profiles: Profiles, top_items: pd.DataFrame) -> str:
+def prototype_text(profiles: Profiles, top_items: Columns) -> str:
     """Return the report in the form of 2015: ``22 (33, 1682)``, then item and score by line."""
     n_items = profiles.tfidf.shape[1]
     lines = []
-    for segment, rows in top_items.groupby("segment", sort=True):
-        lines.append(f"{segment} ({profiles.sizes[int(str(segment))]}, {n_items})")
-        lines.extend(
-            f"{name} {score:.6f}" for name, score in zip(rows["name"], rows["score"], strict=True)
-        )
+    for segment, rows in _by_segment(top_items).items():
+        lines.append(f"{segment} ({profiles.sizes[segment]}, {n_items})")
+        lines.extend(f"{row['name']} {row['score']:.6f}" for row in rows)
         lines.append("")
     return "\n".join(lines)
 
@@ -375,20 +371,18 @@ def _load_if_there(stage: Stage, artifact: Artifact[Any, Any]) -> Any:
 
 def _grades(
     validation: Mapping[str, Any] | None, clustering: Mapping[str, Any] | None, k: int
-) -> pd.DataFrame:
-    """Return stability and grade of each segment; NaN and "" where nobody has found them."""
+) -> Columns:
+    """Return stability and grade of each segment; None and "" where nobody has found them."""
     found: dict[int, Mapping[str, Any]] = {}
     for document in (clustering, validation):
         for row in (document or {}).get("segments", ()):
             if row.get("grade"):
                 found[row["segment"]] = row
     rows = [found.get(segment, {}) for segment in range(k)]
-    return pd.DataFrame(
-        {
-            "stability": pd.Series([row.get("stability") for row in rows], dtype=np.float64),
-            "grade": [row.get("grade") or "" for row in rows],
-        }
-    )
+    return {
+        "stability": [row.get("stability") for row in rows],
+        "grade": [row.get("grade") or "" for row in rows],
+    }
 
 
 def _having_any(X: Blocks, characteristic: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
@@ -407,11 +401,10 @@ def _count_having_any(block: Block, marks: np.ndarray, labels: np.ndarray) -> tu
     return (np.bincount(own[hits], minlength=len(marks) - 1),)
 
 
-def _names(characteristic: pd.DataFrame, k: int) -> list[str]:
+def _names(characteristic: Columns, k: int) -> list[str]:
     """Return a name for each segment: the first items that mark it."""
-    table = characteristic[characteristic["kind"] == "characteristic"]
-    first = table[table["rank"] <= N_IN_NAME]
-    return ["; ".join(first.loc[first["segment"] == s, "name"]) for s in range(k)]
+    rows = _by_segment(characteristic, "characteristic")
+    return ["; ".join(row["name"] for row in rows.get(s, [])[:N_IN_NAME]) for s in range(k)]
 
 
 def _pictures(stage: Stage, sizes_plot: bytes) -> dict[str, bytes]:
@@ -437,8 +430,9 @@ def _parameters(stage: Stage) -> list[page.Parameter]:
     return rows
 
 
-def _by_segment(table: pd.DataFrame, kind: str | None = None) -> dict[int, list[dict[str, Any]]]:
+def _by_segment(table: Columns, kind: str | None = None) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = {}
-    for row in records(table if kind is None else table[table["kind"] == kind]):
-        found.setdefault(row["segment"], []).append(row)
+    for row in records(table):
+        if kind is None or row["kind"] == kind:
+            found.setdefault(row["segment"], []).append(row)
     return found

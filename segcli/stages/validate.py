@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from segcli import plots
-from segcli.artifacts import open_stage
+from segcli.artifacts import Columns, open_stage
 from segcli.artifacts.catalogue import (
     CLUSTERING,
     CONFUSION_MATRIX,
@@ -131,7 +130,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         clustering = stage.load(CLUSTERING)
         k = segmentation.k
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
-        labels = stage.load(SEGMENTS)["segment"].to_numpy()
+        labels = stage.load(SEGMENTS)["segment"]
         sizes = np.bincount(labels[labels != UNASSIGNED])
         blocks = engine.blocks(matrix)
         ranks = rank(blocks)
@@ -163,16 +162,15 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
     return Validation(**{**vars(found), "wrote": tuple(stage.writes)})
 
 
-def confusion_table(evaluations: dict[str, Agreement]) -> pd.DataFrame:
+def confusion_table(evaluations: dict[str, Agreement]) -> Columns:
     """Return both confusion matrices, a row per evaluation and cluster label."""
-    tables = []
-    for name, result in evaluations.items():
-        table = pd.DataFrame(result.confusion)
-        table.columns = [f"predicted_{label}" for label in range(len(table))]
-        table.insert(0, "evaluation", name)
-        table.insert(1, "segment", range(len(table)))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    both = np.vstack([result.confusion for result in evaluations.values()])
+    k = both.shape[1]
+    return {
+        "evaluation": [name for name in evaluations for _ in range(k)],
+        "segment": np.tile(np.arange(k), len(evaluations)),
+        **{f"predicted_{label}": both[:, label] for label in range(k)},
+    }
 
 
 def _gather(
