@@ -22,7 +22,10 @@ _MARGINS = Margins(left=0.75, right=1.25, bottom=0.7, top=0.45, columns=0.4)
 
 
 def confusion_matrix(evaluations: Mapping[str, Agreement]) -> Figure:
-    """Draw one panel per evaluation: rows are cluster labels, shaded by the share of the row."""
+    """Draw one panel per evaluation: rows are cluster labels, shaded by the share of the row.
+
+    Of few segments the customers are given in numbers, but where there are none.
+    """
     n = len(evaluations)
     width = _MARGINS.left + n * _SIDE + (n - 1) * _MARGINS.columns + _MARGINS.right
     height = _MARGINS.bottom + _SIDE + _MARGINS.top
@@ -41,18 +44,17 @@ def confusion_matrix(evaluations: Mapping[str, Agreement]) -> Figure:
         title = name.replace("_", "-")
         ax.set_title(f"{title}: {result.accuracy:.1%} agree", fontsize=11, color=INK)
         if k <= _MOST_CELLS_WITH_NUMBERS:
-            for row in range(k):
-                for column in range(k):
-                    dark = shares[row, column] > 0.55
-                    ax.text(
-                        column,
-                        row,
-                        f"{counts[row, column]:,}",
-                        ha="center",
-                        va="center",
-                        fontsize=7,
-                        color="white" if dark else INK,
-                    )
+            for row, column in np.argwhere(counts):
+                dark = shares[row, column] > 0.55
+                ax.text(
+                    column,
+                    row,
+                    f"{counts[row, column]:,}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if dark else INK,
+                )
     axes[0].set_ylabel("segment")
     left, bottom = (width - 0.95) / width, (_MARGINS.bottom + 0.4) / height
     bar = figure.add_axes((left, bottom, 0.18 / width, (_SIDE - 0.8) / height))
