@@ -35,7 +35,7 @@ W_contra = TypeVar("W_contra", contravariant=True)
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 _WRITTEN = 1 << 22  # bytes at a time
-_ROWS = 1 << 16  # of a table, read at a time
+_ROWS = 1 << 10  # of a table at a time: many more at once, and the collector looks through them all
 
 _DAMAGE = (
     zipfile.BadZipFile,
