@@ -1,8 +1,12 @@
 """The null keeps what activity and popularity say, and nothing else."""
 
+import itertools
+from collections import Counter
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.stats import chisquare
 
 from segcli.engine import LocalEngine
 from segcli.numerics import nulls
@@ -22,11 +26,16 @@ def co_occurrences(X):
     return have.T @ have
 
 
-def test_counts_of_rows_and_columns_and_each_customers_values_stay(ratings):
+@pytest.mark.parametrize("n_less", [0, 1])
+def test_counts_of_rows_and_columns_and_each_customers_values_stay(ratings, n_less):
+    """Of an odd number of customers too, of whom one does not trade in each round."""
+    ratings = ratings[n_less:]
     null = null_of(ratings, 0, seed=0)
     assert null.shape == ratings.shape
     assert np.array_equal(np.diff(null.indptr), np.diff(ratings.indptr))
-    assert np.array_equal(np.bincount(null.indices), np.bincount(ratings.indices))
+    n_items = ratings.shape[1]
+    found, expected = (np.bincount(X.indices, minlength=n_items) for X in (null, ratings))
+    assert np.array_equal(found, expected)
     assert null.has_canonical_format
     for i in range(ratings.shape[0]):
         assert sorted(null[[i]].data) == sorted(ratings[[i]].data)
@@ -41,6 +50,42 @@ def test_who_has_what_is_drawn_anew():
     expected = 40 * 40 / 80  # of 40 customers with each of two items among 80
     across = together[:8, 8:][before[:8, 8:] == 0]
     assert across[across > 0].mean() == pytest.approx(expected, rel=0.2)
+
+
+def test_every_matrix_of_the_same_counts_is_as_likely():
+    X = sp.csr_array(np.array([[1.0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 1]]))
+    counts = X.sum(axis=1), X.sum(axis=0)
+    all_of_them = [
+        cells
+        for cells in itertools.product([0, 1], repeat=16)
+        if np.array_equal(np.reshape(cells, (4, 4)).sum(axis=1), counts[0])
+        and np.array_equal(np.reshape(cells, (4, 4)).sum(axis=0), counts[1])
+    ]
+    rng = np.random.default_rng(0)
+    ranks = ranks_by_position(X)
+    drawn = Counter(
+        tuple(swapped(X, ranks=ranks, rng=rng, n_rounds=12).toarray().ravel().astype(int))
+        for _ in range(1000)
+    )
+    found = [drawn[cells] for cells in all_of_them]
+    assert sum(found) == 1000
+    assert chisquare(found).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_those_who_are_chosen_are_drawn_evenly(share):
+    sizes = np.array([5, 0, 1, 40, 5])
+    n = np.round(share * sizes).astype(int)
+    rng = np.random.default_rng(0)
+    times = np.zeros(sizes.sum())
+    for _ in range(4000):
+        chosen = nulls._chosen(n, sizes, rng)
+        groups = np.split(chosen, np.cumsum(sizes)[:-1])
+        assert [group.sum() for group in groups] == n.tolist()
+        times += chosen
+    expected = np.repeat(n / np.maximum(sizes, 1), sizes)
+    error = np.sqrt(expected * (1 - expected) / 4000)
+    assert np.all(np.abs(times / 4000 - expected) <= 4.5 * error)
 
 
 def test_values_are_shuffled_within_the_customer_even_where_items_cannot_be():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import scipy.sparse as sp
 
-_PER_INTERACTION = 3e-6
+_PER_INTERACTION = 1.5e-6
 _PER_CUSTOMER_AND_CENTER = 5e-7
 _PER_INTERACTION_AND_K = 1.5e-7
 

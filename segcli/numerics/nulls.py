@@ -6,7 +6,8 @@ statistic shows on such data comes from activity and popularity alone.
 
 The chain of swaps runs as global curveball trades. In a round all customers are paired at random.
 A pair keeps the items that both have, and deals the others out again at random, each customer as
-many as before. That leaves all counts as they are, does many swaps at once, and a round is two sorts.
+many as before. That leaves all counts as they are, does many swaps at once, and takes time proportional
+to the interactions.
 
 References
 ----------
@@ -35,8 +36,6 @@ from segcli.numerics.ranks import Ranks, ranks_by_position
 N_ROUNDS = 30
 """Rounds of trades. On real data co-occurrences are as after 150 rounds from about ten, and the share
 of entries in common with the original from about twenty."""
-
-_KEY_BITS = 63
 
 
 def swapped(
@@ -67,17 +66,19 @@ def swapped(
         As many entries in each row and in each column as X; in each row, the same values.
     """
     customers, items = ranks.customer_order, ranks.item_order
-    lengths = np.diff(X.indptr)[customers]
     ordered = X[customers]
-    rows = np.repeat(np.arange(X.shape[0]), lengths)
-    columns = _inverse(items)[ordered.indices]
-    values = _shuffled_values(ordered.data.astype(np.float64), rows, rng)
+    ordered.indices = _inverse(items)[ordered.indices]
+    ordered.has_sorted_indices = False
+    ordered.sort_indices()
+    lengths = np.diff(ordered.indptr)
+    values = _shuffled_within(ordered.data.astype(np.float64), lengths, rng)
+    ones = np.ones(X.nnz, dtype=np.int8)
+    have = sp.csr_array((ones, ordered.indices, ordered.indptr), shape=X.shape)
+    who = np.arange(X.shape[0])  # stands where
     for _ in range(n_rounds):
-        rows, columns = _trade(rows, columns, X.shape, rng)
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    null = sp.csr_array(
-        (values, items[columns[np.argsort(rows, kind="stable")]], indptr), shape=X.shape
-    )
+        order = rng.permutation(X.shape[0])
+        have, who = _traded(have[order], rng), who[order]
+    null = sp.csr_array((values, items[have[_inverse(who)].indices], ordered.indptr), shape=X.shape)
     null = null[_inverse(customers)]
     null.sort_indices()
     return null
@@ -124,54 +125,84 @@ def _digest(X: sp.csr_array, seed: int) -> bytes:
     return digest.digest()
 
 
-def _trade(
-    rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pair all customers and let each pair deal out again what only one of the two has.
+def _traded(have: sp.csr_array, rng: np.random.Generator) -> sp.csr_array:
+    """Let each customer of the first half deal out again, with one of the second, what only one has.
 
-    Sorting whole words, with pair, chance and column packed into one, is much faster than sorting
-    indices by them.
+    Parameters
+    ----------
+    have : csr_array of ones, of single bytes, its indices sorted; of an odd number the last sits out
     """
-    n_customers, n_items = shape
-    partners = rng.permutation(n_customers)
-    column_bits = n_items.bit_length()
-    random_bits = _KEY_BITS - column_bits - n_customers.bit_length()
-
-    # Pair p sits at places 2p and 2p + 1. A key is its pair, the column and the side, from above.
-    places = _inverse(partners)
-    keys = (((places >> 1) << (column_bits + 1)) | (places & 1))[rows]
-    keys |= columns << 1
-    keys.sort()
-    same = (keys[1:] ^ keys[:-1]) == 1
-    shared = np.zeros(len(keys), dtype=bool)
-    shared[1:] |= same
-    shared[:-1] |= same
-
-    kept, dealt = keys[shared], keys[~shared]
-    n_dealt = np.bincount(_place(dealt, column_bits), minlength=n_customers)
-    hands = rng.integers(1 << random_bits, size=len(dealt))
-    hands <<= column_bits
-    hands |= (dealt >> (column_bits + 1)) << (random_bits + column_bits)
-    hands |= _column(dealt, column_bits)
-    hands.sort()
-    # Each place gets as many of its pair's cards as it gave.
-    rows = np.concatenate([partners[_place(kept, column_bits)], np.repeat(partners, n_dealt)])
-    columns = np.concatenate([_column(kept, column_bits), hands & ((1 << column_bits) - 1)])
-    return rows, columns
+    half = have.shape[0] // 2
+    first, second, out = have[:half], have[half : 2 * half], have[2 * half :]
+    both = first + 2 * second  # 3 where both have the item
+    lengths, unions = np.diff(have.indptr), np.diff(both.indptr)
+    n_shared = lengths[:half] + lengths[half : 2 * half] - unions
+    dealt = np.flatnonzero(both.data != 3)
+    to_first = _chosen(lengths[:half] - n_shared, unions - n_shared, rng)
+    both.data[dealt] = 2 - to_first
+    indices = [both.indices[np.flatnonzero(both.data != other)] for other in (2, 1)]
+    traded = sp.csr_array(
+        (have.data, np.concatenate([*indices, out.indices]), have.indptr), shape=have.shape
+    )
+    traded.has_canonical_format = True
+    return traded
 
 
-def _place(keys: np.ndarray, column_bits: int) -> np.ndarray:
-    return ((keys >> (column_bits + 1)) << 1) | (keys & 1)
+def _chosen(n: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return which members of each group are chosen: so many, all ways to do so equally likely.
+
+    Each is chosen or not by chance alone, at first; then the few that are too many go back, or as many
+    as are missing are added. Whatever the number, who was chosen is as likely as any others, so that
+    this is exact; and it takes no sorting.
+
+    Parameters
+    ----------
+    n : ndarray of shape (n_groups,), how many to choose of each
+    sizes : ndarray of shape (n_groups,), members of each
+
+    Returns
+    -------
+    ndarray of bool, of shape (sum of sizes,), group after group
+    """
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    shares = np.repeat(np.float32(n / np.maximum(sizes, 1)), sizes)
+    chosen = rng.random(len(groups), dtype=np.float32) < shares
+    excess = np.bincount(groups[np.flatnonzero(chosen)], minlength=len(sizes)) - n
+    are_too_many = excess > 0
+    candidates = np.flatnonzero(chosen == np.repeat(are_too_many, sizes))
+    n_candidates = np.where(are_too_many, n + excess, sizes - n - excess)
+    changed = candidates[_distinct(np.abs(excess), n_candidates, rng)]
+    chosen[changed] = ~chosen[changed]
+    return np.asarray(chosen)
 
 
-def _column(keys: np.ndarray, column_bits: int) -> np.ndarray:
-    return (keys >> 1) & ((1 << column_bits) - 1)
+def _distinct(n: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the positions of some members of each group, drawn evenly; groups lie end to end.
+
+    One that was drawn already is drawn again: good for few of many, and for all of few.
+    """
+    starts = np.cumsum(sizes) - sizes
+    missing = np.repeat(np.arange(len(n)), n)
+    drawn = np.empty(0, dtype=np.int64)
+    while len(missing):
+        more = starts[missing] + (rng.random(len(missing)) * sizes[missing]).astype(np.int64)
+        drawn = np.concatenate([drawn, more])
+        is_new = np.zeros(len(drawn), dtype=bool)
+        is_new[np.unique(drawn, return_index=True)[1]] = True
+        missing = missing[~is_new[-len(more) :]]
+        drawn = drawn[is_new]
+    return drawn
 
 
-def _shuffled_values(values: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the values shuffled within each row; sorted first, so that their order says nothing."""
-    values = values[np.lexsort((values, rows))]
-    return values[np.lexsort((rng.random(len(values)), rows))]
+def _shuffled_within(
+    values: np.ndarray, lengths: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the values of rows that lie end to end, shuffled within each row."""
+    n, rows = len(values), np.repeat(np.arange(len(lengths)), lengths)
+    order = rng.permutation(n)
+    # To turn columns into rows is to sort by row, in time proportional to the entries.
+    shuffled = sp.csc_array((values[order], rows[order], np.arange(n + 1)), (len(lengths), n))
+    return np.asarray(shuffled.tocsr().data)
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:
