@@ -11,7 +11,6 @@ import csv
 import json
 import pickle
 import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -35,6 +34,7 @@ W_contra = TypeVar("W_contra", contravariant=True)
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 _WRITTEN = 1 << 22  # bytes at a time
+_LONGEST = 2**31 - 1  # what a C long holds everywhere
 _ROWS = 1 << 10  # of a table at a time: many more at once, and the collector looks through them all
 
 _DAMAGE = (
@@ -191,7 +191,7 @@ class Table:
             writer.writerows(zip(*cells.values(), strict=True))
 
     def read(self, path: Path) -> dict[str, np.ndarray]:
-        csv.field_size_limit(sys.maxsize)  # an id may be of any length
+        csv.field_size_limit(_LONGEST)  # an id may be of any length
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file, strict=True)
             try:
