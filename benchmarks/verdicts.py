@@ -54,8 +54,8 @@ def judge_null(X, i, ks, level, weighting):
     null = swapped(X, ranks=ranks_of(X), rng=np.random.default_rng([2026, i]))
     evidence, found = judge(null, weighting, ks, i, level)
     table = evidence.table
-    above = (table["held_out_gain"] - table["held_out_gain_null_max"]).max()
-    return not found.supported, table["transfer_ari"].max(), above
+    above = np.nanmax(table["held_out_gain"] - table["held_out_gain_null_max"])
+    return not found.supported, np.nanmax(table["transfer_ari"]), above
 
 
 def judge_planted(design, i, ks, level, weighting):

@@ -51,8 +51,8 @@ def measure(X, seeds, label):
     lines = []
     for seed in seeds:
         found = compare_weightings(X, ranks=ranks, seed=seed)
-        table = found.table.assign(chosen=found.table.index == found.recommended, seed=seed)
-        lines.append(table.reset_index())
+        table = pd.DataFrame(list(found.weightings))
+        lines.append(table.assign(chosen=table["weighting"] == found.recommended, seed=seed))
         print(f"{label}, seed {seed}: {found.reason}", file=sys.stderr, flush=True)
     return pd.concat(lines, ignore_index=True)
 

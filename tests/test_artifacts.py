@@ -68,7 +68,9 @@ def test_a_table_is_written_as_pandas_writes_it(tmp_path, ids):
             "none": [None, "f", None],
         }
     )
-    formats.Table(text=("customer",)).write(tmp_path / "t.csv", formats.columns(table))
+    formats.Table(text=("customer",)).write(
+        tmp_path / "t.csv", {name: table[name].to_numpy() for name in table}
+    )
     quoting = csv.QUOTE_NONNUMERIC if "\r" in "".join(ids) else csv.QUOTE_MINIMAL
     table.to_csv(tmp_path / "p.csv", index=False, lineterminator="\n", quoting=quoting)
     assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "p.csv").read_bytes()

@@ -56,21 +56,25 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
             "ingest ratings.csv new",
             ("pandas", "joblib", "pyarrow.parquet", "matplotlib", "sklearn"),
         ),
-        (
-            "explore-k run --n-components 3 --k-max 4 --evidence none --threads 2",
-            ("pandas", "pyarrow", "matplotlib", "sklearn"),
-        ),
         *(
-            (f"{stage} --evidence none --threads 2", ("pandas", "pyarrow", "matplotlib", "sklearn"))
+            (
+                f"{stage} --evidence {evidence} --threads 2",
+                ("pandas", "pyarrow", "matplotlib", "sklearn"),
+            )
+            for evidence in ("none", "quick")
             for stage in (
                 "explore-pca run",
+                "explore-k run --n-components 3 --k-max 4",
                 "cluster run --n-components 3 --n-clusters 4",
                 "validate run",
                 "report run",
             )
         ),
+        (
+            "explore-pca run --compare-weightings --threads 2",
+            ("pandas", "pyarrow", "matplotlib", "sklearn"),
+        ),
     ],
-    ids=["ingest", "explore-k", "explore-pca", "cluster", "validate", "report"],
 )
 def test_a_stage_loads_only_what_it_needs(place, command, unneeded):
     """What is not needed takes longer to load than a small file to work on."""

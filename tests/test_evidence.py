@@ -5,7 +5,6 @@ import sys
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse as sp
 from planted import DESIGNS, plant, unplanted
@@ -65,11 +64,15 @@ def table(**changes):
         "held_out_step_se": [0.01, 0.01, 0.01],
     }
     columns.update(changes)
-    return pd.DataFrame(columns, index=pd.Index([2, 3, 4], name="k"))
+    return {"k": np.array([2, 3, 4])} | {name: np.array(cells) for name, cells in columns.items()}
+
+
+def evidence(**changes):
+    return KEvidence(Recipe("tfidf", 5), table(**changes), 100, False, 3, 1)
 
 
 def judge(**changes):
-    return verdict(KEvidence(Recipe("tfidf", 5), table(**changes), 100, False, 3, 1))
+    return verdict(evidence(**changes))
 
 
 def test_the_largest_supported_k_is_recommended():
@@ -94,8 +97,7 @@ def test_the_largest_supported_k_is_recommended():
 )
 def test_each_condition_alone_can_refuse_a_k(changes, reason):
     assert judge(**changes).supported == (2, 3)
-    evidence = KEvidence(Recipe("tfidf", 5), table(**changes), 100, False, 3, 1)
-    judged = verdict_for(evidence, 4)
+    judged = verdict_for(evidence(**changes), 4)
     assert not judged.supported
     assert reason in judged.reason
 
@@ -114,9 +116,9 @@ def test_no_gain_and_no_supported_k_is_said_plainly():
 
 
 def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():
-    assert gain_peak(table(held_out_gain=[0.1, 0.291, 0.3])) == 3
-    assert gain_peak(table(held_out_gain=[0.1, 0.289, 0.3])) == 4
-    assert gain_peak(table(held_out_gain=[np.nan] * 3)) is None
+    assert gain_peak(evidence(held_out_gain=[0.1, 0.291, 0.3])) == 3
+    assert gain_peak(evidence(held_out_gain=[0.1, 0.289, 0.3])) == 4
+    assert gain_peak(evidence(held_out_gain=[np.nan] * 3)) is None
 
 
 def test_a_k_that_was_not_looked_at_is_refused(planted):
@@ -149,7 +151,7 @@ def test_the_null_of_planted_data_has_no_supported_k(weighting):
 def test_every_measure_stands_beside_its_null(planted):
     for measure in MEASURES:
         low, mean, high = (planted.table[f"{measure}_null{end}"] for end in ("_min", "", "_max"))
-        assert planted.table[measure].notna().all()
+        assert np.isfinite(planted.table[measure]).all()
         assert ((low <= mean + 1e-12) & (mean <= high + 1e-12)).all()
 
 
@@ -162,15 +164,16 @@ def test_evidence_does_not_depend_on_order_or_names(planted):
     X, _ = plant(DESIGN, 1)
     rng = np.random.default_rng(6)
     shuffled = sp.csr_array(X[rng.permutation(X.shape[0])][:, rng.permutation(X.shape[1])])
-    pd.testing.assert_frame_equal(gather(shuffled).table, planted.table)
+    for name, column in gather(shuffled).table.items():
+        assert np.array_equal(column, planted.table[name]), name
 
 
 def test_a_k_beyond_the_customers_of_a_half_has_no_stability():
     X = sp.csr_array(np.kron(np.eye(4), np.ones((6, 3))) + 0.0)
     found = gather(X, ks=[2, 4], n_components=3)
-    assert found.table["jaccard_min"].notna().all()
+    assert np.isfinite(found.table["jaccard_min"]).all()
     found = gather(X, ks=[2, 4, 5], n_components=3)
-    assert found.table.loc[5].isna().any()
+    assert np.isnan(found.row(5)["jaccard_min"])
 
 
 def test_too_few_customers_bear_no_evidence():

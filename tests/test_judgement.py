@@ -1,7 +1,6 @@
 """The judgement of one segmentation: every measure beside its null."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from planted import DESIGNS, plant
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -56,15 +55,14 @@ def test_in_sample_agreement_is_as_high_without_segments(planted):
 
 def test_a_value_stands_beside_the_smallest_and_largest_null():
     agreement = Agreement(np.diag([3, 1]))
-    row = dict.fromkeys(MEASURES, 0.5)
-    row |= {f"{name}_null_min": 0.1 for name in MEASURES}
-    row |= {f"{name}_null_max": 0.2 for name in MEASURES}
+    table = {"k": np.array([2])}
+    for end, value in (("", 0.5), ("_null_min", 0.1), ("_null_max", 0.2)):
+        table |= {f"{name}{end}": np.array([value]) for name in MEASURES}
     nulls = (
         {"in_sample": 0.9, "cross_validated": 0.4},
         None,  # with fewer distinct customers than segments
         {"in_sample": 1.0, "cross_validated": 0.3},
     )
-    table = pd.DataFrame(row, index=pd.Index([2], name="k"))
     evidence = KEvidence(Recipe("raw", 2), table, 10, False, 1, 3, nulls)
     evaluations = {"in_sample": agreement, "cross_validated": agreement}
     found = measure(evaluations, evidence, 2)

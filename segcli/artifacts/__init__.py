@@ -5,14 +5,13 @@ records what every file was made from, and `stage` ties them together: loads tha
 that are atomic.
 """
 
-from segcli.artifacts.formats import Artifact, Columns, columns, from_records, records
+from segcli.artifacts.formats import Artifact, Columns, from_records, records
 from segcli.artifacts.stage import Stage, describe, open_stage, read_artifact
 
 __all__ = [
     "Artifact",
     "Columns",
     "Stage",
-    "columns",
     "describe",
     "from_records",
     "open_stage",

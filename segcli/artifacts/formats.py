@@ -17,15 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from segcli.jsontext import to_json
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 R_co = TypeVar("R_co", covariant=True)
 W_contra = TypeVar("W_contra", contravariant=True)
@@ -225,11 +222,6 @@ class SegmentTable(Table):
         named = table["segment"].tolist()
         segments = [-1 if one == UNASSIGNED else int(one) for one in named]
         return {**table, "segment": np.array(segments, dtype=np.int64)}
-
-
-def columns(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the columns of a data frame, by name."""
-    return {str(name): frame[name].to_numpy() for name in frame}
 
 
 def records(table: Columns) -> list[dict[str, Any]]:

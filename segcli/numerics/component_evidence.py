@@ -298,7 +298,7 @@ def _sample(X: Blocks, ranks: Ranks, size: int, rng: np.random.Generator) -> sp.
     if len(rows) > size:
         drawn = shuffled(ranks.customers, rng)[:size]
         rows = drawn[np.argsort(ranks.customers[drawn])]
-    sample = sp.csr_array(X.take(rows))
+    sample = sp.csr_array(X.take(rows))  # type: ignore[arg-type]  # X is sparse
     present = np.bincount(sample.indices, minlength=sample.shape[1]) > 0
     order = ranks.item_order
     sample = sp.csr_array(sample[:, order[present[order]]])

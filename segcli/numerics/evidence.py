@@ -33,10 +33,10 @@ Trees", section 3.4.3 (the one-standard-error rule).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -52,9 +52,6 @@ from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.silhouette import silhouettes
 from segcli.numerics.stability import Resample, nan_mean, resample
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEAST_STABILITY = 0.75
 LEAST_TRANSFER = 0.65
@@ -121,8 +118,8 @@ class KEvidence:
     Attributes
     ----------
     recipe : Recipe
-    table : DataFrame indexed by ``k``
-        For each of `MEASURES`, ``<measure>`` on the data, ``<measure>_null`` the mean,
+    table : dict of ndarrays of shape (n_ks,), by column
+        ``k``, and for each of `MEASURES`, ``<measure>`` on the data, ``<measure>_null`` the mean,
         ``<measure>_null_min`` the smallest and ``<measure>_null_max`` the largest over the nulls; for
         prediction strength, transfer ARI and held-out gain also ``<measure>_se``, a standard error.
 
@@ -144,12 +141,26 @@ class KEvidence:
     """
 
     recipe: Recipe
-    table: pd.DataFrame
+    table: Mapping[str, np.ndarray]
     n_customers: int
     is_sample: bool
     n_splits: int
     n_nulls: int
     null_answers: tuple[Any, ...] = ()
+
+    def row(self, k: int) -> dict[str, float]:
+        """Return all figures of this k, by column.
+
+        Raises
+        ------
+        ChoiceError
+            If there is no evidence for this k.
+        """
+        ks = self.table["k"].tolist()
+        if k not in ks:
+            msg = f"there is no evidence for k = {k}. Run segcli explore-k with it in the range."
+            raise ChoiceError(msg)
+        return {name: float(column[ks.index(k)]) for name, column in self.table.items()}
 
 
 @dataclass(frozen=True)
@@ -222,8 +233,6 @@ def gather_evidence(
     ChoiceError
         If there are fewer than 20 customers, or negative values.
     """
-    import pandas as pd  # noqa: PLC0415 (only here: processes that gather need not load it)
-
     rows = sample_rows(ranks, sample_size, seed=seed)
     if len(rows) < LEAST_CUSTOMERS:
         msg = (
@@ -238,7 +247,13 @@ def gather_evidence(
     splits = [partial(resample, ordered, recipe, ks, split=j, seed=seed) for j in range(n_splits)]
     # The longest first, so that no process waits for another in the end; but where the first, by
     # itself, tells whether the rest is worth starting processes, one that is not so long.
-    tasks = [hidings[0], *nulls, *hidings[1:], *splits, partial(_on_all, ordered, recipe, ks, seed)]
+    tasks: list[Callable[[], Any]] = [
+        hidings[0],
+        *nulls,
+        *hidings[1:],
+        *splits,
+        partial(_on_all, ordered, recipe, ks, seed),
+    ]
     results: list[Any] = engine.run_tasks(
         tasks, "evidence for k", seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile
     )
@@ -248,8 +263,7 @@ def gather_evidence(
     full, silhouette = results[-1]
     stacked = np.stack([measures for measures, _ in on_nulls])
     resamples = [one for both in on_splits for one in both]
-    columns = _measure(ordered, full, silhouette, on_hidings, resamples, ks)
-    table = pd.DataFrame(columns, index=pd.Index(ks, name="k"))
+    table = {"k": np.array(ks), **_measure(ordered, full, silhouette, on_hidings, resamples, ks)}
     for i, measure in enumerate(MEASURES):
         table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
         table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
@@ -260,11 +274,11 @@ def gather_evidence(
 
 def verdict(evidence: KEvidence) -> KVerdict:
     """Return which k the evidence supports, and what to choose. See the module for the rule."""
-    table = evidence.table
-    supported = tuple(int(k) for k in table.index if verdict_for(evidence, k).supported)
+    ks = evidence.table["k"].tolist()
+    supported = tuple(k for k in ks if verdict_for(evidence, k).supported)
     recommended = max(supported, default=None)
-    peak = gain_peak(table)
-    return KVerdict(supported, recommended, peak, _in_words(table, supported, peak))
+    peak = gain_peak(evidence)
+    return KVerdict(supported, recommended, peak, _in_words(evidence, supported, peak))
 
 
 def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
@@ -275,24 +289,22 @@ def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
     ChoiceError
         If there is no evidence for this k.
     """
-    if k not in evidence.table.index:
-        msg = f"there is no evidence for k = {k}. Run segcli explore-k with it in the range."
-        raise ChoiceError(msg)
-    failures = _failures(evidence.table.loc[k])
+    row = evidence.row(k)
+    failures = _failures(row)
     if not failures:
-        return KJudgement(k, True, f"k = {k} is supported: {_strengths(evidence.table.loc[k])}.")
+        return KJudgement(k, True, f"k = {k} is supported: {_strengths(row)}.")
     return KJudgement(k, False, f"k = {k} is not supported: {'; '.join(failures)}.")
 
 
-def gain_peak(table: pd.DataFrame) -> int | None:
+def gain_peak(evidence: KEvidence) -> int | None:
     """Return the smallest k whose held-out gain is within one standard error of the best."""
-    gains = table["held_out_gain"]
-    if gains.isna().all():
+    ks, gains = evidence.table["k"], evidence.table["held_out_gain"]
+    if np.isnan(gains).all():
         return None
-    best = gains.idxmax()
-    if not _gains(table.loc[best]):
+    best = evidence.row(int(ks[np.nanargmax(gains)]))
+    if not _gains(best):
         return None
-    return int(gains.index[gains >= gains[best] - table.loc[best, "held_out_gain_se"]][0])
+    return int(ks[gains >= best["held_out_gain"] - best["held_out_gain_se"]][0])
 
 
 @dataclass(frozen=True)
@@ -359,7 +371,7 @@ def _measure(
     transfer, transfer_se = _over_splits([r.transfer_ari[:n_ks] for r in resamples])
     gains = np.array([mean_gain(row, n_hidden) for row in bits]).reshape(n_ks, 2)
     steps_up = np.array([_step_up(bits, gains[:, 0], i, n_hidden) for i in range(n_ks)])
-    columns = {
+    columns: dict[str, Any] = {
         "inertia_share": full.inertia_shares,
         "silhouette": silhouette,
         "prediction_strength": strength,
@@ -403,12 +415,12 @@ def _step_up(
     return mean_gain(bits[i] - bits[np.nanargmax(gains[:i])], n_hidden)
 
 
-def _gains(row: pd.Series) -> bool:
+def _gains(row: Mapping[str, float]) -> bool:
     floor = max(row["held_out_gain_null_max"], 0.0)
     return bool(row["held_out_gain"] - floor >= LEAST_GAIN_ABOVE_NULL)
 
 
-def _failures(row: pd.Series) -> list[str]:
+def _failures(row: Mapping[str, float]) -> list[str]:
     """Return what speaks against a k, in words; nothing if it is supported."""
     failures = []
     stability = row["jaccard_min"]
@@ -434,7 +446,7 @@ def _failures(row: pd.Series) -> list[str]:
     return failures
 
 
-def _strengths(row: pd.Series) -> str:
+def _strengths(row: Mapping[str, float]) -> str:
     return (
         f"other customers lead to the same segments (least Jaccard similarity "
         f"{row['jaccard_min']:.2f}), what customers have tells their segment (transfer ARI "
@@ -443,26 +455,27 @@ def _strengths(row: pd.Series) -> str:
     )
 
 
-def _in_words(table: pd.DataFrame, supported: tuple[int, ...], peak: int | None) -> str:
+def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None) -> str:
     if not supported:
-        return _none_in_words(table, peak)
+        return _none_in_words(evidence, peak)
     best = max(supported)
+    row = evidence.row(best)
     words = f"k = {best} is the largest number of segments that the evidence supports: "
-    words += f"{_strengths(table.loc[best])}."
+    words += f"{_strengths(row)}."
     if peak is not None and peak != best:
-        gains = table["held_out_gain"]
         words += (
-            f" Held-out gain levels off at k = {peak} ({gains[peak]:.2f} bits against "
-            f"{gains[best]:.2f}): choose {best} to name and follow segments, for they come back with "
-            f"other customers; choose {peak} to predict or recommend, where borders may be arbitrary."
+            f" Held-out gain levels off at k = {peak} ({evidence.row(peak)['held_out_gain']:.2f} bits "
+            f"against {row['held_out_gain']:.2f}): choose {best} to name and follow segments, for they "
+            f"come back with other customers; choose {peak} to predict or recommend, where borders may "
+            "be arbitrary."
         )
     return words
 
 
-def _none_in_words(table: pd.DataFrame, peak: int | None) -> str:
+def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
     if peak is None:
         return "no supported k: these customers differ in activity, not in taste."
-    gain = table["held_out_gain"][peak]
+    gain = evidence.row(peak)["held_out_gain"]
     return (
         "no supported k: tastes differ, but not in groups that other customers would lead to again. "
         f"Segments help to predict (k = {peak}: {gain:.2f} bits per hidden interaction); do not take "

@@ -163,11 +163,10 @@ def measure(evaluations: dict[str, Agreement], evidence: KEvidence | None, k: in
         for name, result in evaluations.items()
     }
     if evidence is not None:
-        row = evidence.table.loc[k].to_dict()
+        row = evidence.row(k)
         for name in WORDS:
-            if name in evidence.table:
-                limits = [float(row[f"{name}_null_min"]), float(row[f"{name}_null_max"])]
-                values[name] = (float(row[name]), limits)
+            if name in row:
+                values[name] = row[name], [row[f"{name}_null_min"], row[f"{name}_null_max"]]
     return [
         Measure(
             measure=name,

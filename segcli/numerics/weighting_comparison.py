@@ -29,9 +29,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
@@ -58,6 +58,9 @@ N_COMPONENTS = 10
 N_SPLITS = 2
 N_NULLS = 1
 
+Line = dict[str, Any]
+"""What there is to say of one weighting."""
+
 
 @dataclass(frozen=True)
 class WeightingComparison:
@@ -65,7 +68,8 @@ class WeightingComparison:
 
     Attributes
     ----------
-    table : DataFrame indexed by ``weighting``, the best first
+    weightings : tuple of dict, the best first
+        - weighting: its name
         - gain, gain_se: held-out gain in bits per hidden interaction at its peak, and its standard
           error over customers; 0, the segments predict nothing
         - gain_k: the k of the peak
@@ -90,7 +94,7 @@ class WeightingComparison:
     n_splits, n_nulls : int
     """
 
-    table: pd.DataFrame
+    weightings: tuple[Line, ...]
     skipped: dict[str, str]
     recommended: str | None
     reason: str
@@ -180,7 +184,7 @@ def compare_weightings(
     ]
     results = engine.run_tasks(tasks, "weightings", seconds=durations.of_fit(ordered, ks))
     found: dict[str, _Measured] = {}
-    lines = {}
+    lines: list[Line] = []
     for i, name in enumerate(compared):
         of_this = [results[i], *results[len(compared) + i * n_nulls :][:n_nulls]]
         troubles = [str(one) for one in of_this if isinstance(one, ChoiceError)]
@@ -189,16 +193,15 @@ def compare_weightings(
             skipped[name] = troubles[0].rstrip(".")
             continue
         found[name] = measured[0]
-        lines[name] = _line(measured[0], measured[1:], ks)
+        lines.append(_line(name, measured[0], measured[1:], ks))
     if not found:
         msg = f"no weighting can be measured on these data: {next(iter(skipped.values()))}."
         raise ChoiceError(msg)
-    table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("weighting")
-    table = table.sort_values("gain", ascending=False, kind="stable")
-    table = _with_distances(table, found, ks)
-    recommended, reason = recommend(table)
+    order = np.argsort([-line["gain"] for line in lines], kind="stable")
+    lines = _with_distances([lines[i] for i in order], found, ks)
+    recommended, reason = recommend(lines)
     return WeightingComparison(
-        table=table,
+        weightings=tuple(lines),
         skipped=skipped,
         recommended=recommended,
         reason=reason,
@@ -211,42 +214,45 @@ def compare_weightings(
     )
 
 
-def recommend(table: pd.DataFrame) -> tuple[str | None, str]:
+def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
     """Return the weighting to take, or None, and the reason. See the module for the rule.
 
     Parameters
     ----------
-    table : as in `WeightingComparison`, the best first
+    lines : as in `WeightingComparison`, the best first
     """
-    above_null = table["gain"] - table["gain_null"].clip(lower=0) >= LEAST_GAIN_ABOVE_NULL
-    if not above_null.any():
+    found = [
+        line
+        for line in lines
+        if line["gain"] - max(line["gain_null"], 0.0) >= LEAST_GAIN_ABOVE_NULL
+    ]
+    if not found:
         return None, (
             "No weighting is better than another: with none do the segments help to predict hidden "
             "interactions. These customers differ in activity, not in taste."
         )
-    found = table[above_null]
-    best = found.iloc[0]
-    close = found[found["behind"] - best["behind"] <= found["behind_se"]]
+    best = found[0]
+    close = [line for line in found if line["behind"] - best["behind"] <= line["behind_se"]]
     if len(close) == 1:
-        return str(best.name), (
-            f"{best.name}: its segments help the most to predict hidden interactions "
-            f"({best['gain']:.3f} bits, at k = {best['gain_k']:.0f})."
+        return best["weighting"], (
+            f"{best['weighting']}: its segments help the most to predict hidden interactions "
+            f"({best['gain']:.3f} bits, at k = {best['gain_k']})."
         )
-    excess = (close["transfer_ari"] - close["transfer_ari_null"]).fillna(-np.inf)
-    chosen = close.loc[excess.idxmax()]
-    others = ", ".join(str(name) for name in close.index if name != chosen.name)
+    excess = np.array([line["transfer_ari"] - line["transfer_ari_null"] for line in close])
+    chosen = close[_best(excess)]
+    others = ", ".join(line["weighting"] for line in close if line is not chosen)
     verb = "predict" if len(close) > 2 else "predicts"
     reason = (
-        f"{chosen.name}: its segments help to predict hidden interactions as much as any "
-        f"({chosen['gain']:.3f} bits, at k = {chosen['gain_k']:.0f}; {others} {verb} as well within "
+        f"{chosen['weighting']}: its segments help to predict hidden interactions as much as any "
+        f"({chosen['gain']:.3f} bits, at k = {chosen['gain_k']}; {others} {verb} as well within "
         "the error)"
     )
-    if np.isfinite(excess.max()):
+    if not np.isnan(excess).all():
         reason += (
             f", and of these they come back with other customers most clearly (transfer ARI "
             f"{chosen['transfer_ari']:.2f}, {chosen['transfer_ari_null']:.2f} without any segments)"
         )
-    return str(chosen.name), f"{reason}."
+    return chosen["weighting"], f"{reason}."
 
 
 def _skipped(X: sp.csr_array, names: Sequence[str]) -> dict[str, str]:
@@ -301,23 +307,24 @@ def _measure(
     )
 
 
-def _line(real: _Measured, nulls: Sequence[_Measured], ks: Sequence[int]) -> dict[str, float]:
-    """Return a row of the table, but for the distances from the best."""
+def _line(name: str, real: _Measured, nulls: Sequence[_Measured], ks: Sequence[int]) -> Line:
+    """Return what there is to say of a weighting, but for the distance from the best."""
     peak = _best(real.gains)
     gain, gain_se = mean_gain(real.bits[peak], real.n_hidden)
     transfer_null = nan_mean(np.stack([null.transfer_ari for null in nulls]))
     activity_null = nan_mean(np.stack([null.activity_share for null in nulls]))
     few = _best(real.transfer_ari - transfer_null)
     return {
+        "weighting": name,
         "gain": gain,
         "gain_se": gain_se,
         "gain_k": ks[peak],
         "gain_null": float(nan_mean(np.array([null.gains[_best(null.gains)] for null in nulls]))),
-        "transfer_ari": real.transfer_ari[few],
-        "transfer_ari_null": transfer_null[few],
+        "transfer_ari": float(real.transfer_ari[few]),
+        "transfer_ari_null": float(transfer_null[few]),
         "transfer_k": ks[few],
-        "activity_share": real.activity_share[few],
-        "activity_share_null": activity_null[few],
+        "activity_share": float(real.activity_share[few]),
+        "activity_share_null": float(activity_null[few]),
         "variance_held": real.variance_held,
     }
 
@@ -328,15 +335,13 @@ def _best(values: np.ndarray) -> int:
 
 
 def _with_distances(
-    table: pd.DataFrame, found: dict[str, _Measured], ks: Sequence[int]
-) -> pd.DataFrame:
-    """Return the table with how far each gain is below the best, and the error of that."""
-    peaks = {
-        name: found[str(name)].bits[ks.index(table.loc[name, "gain_k"])] for name in table.index
-    }
-    best = table.index[0]
-    distances = [mean_gain(peaks[best] - peaks[name], found[name].n_hidden) for name in table.index]
-    at = list(table.columns).index("gain_null") + 1
-    table.insert(at, "behind", [distance for distance, _ in distances])
-    table.insert(at + 1, "behind_se", [error for _, error in distances])
-    return table
+    lines: Sequence[Line], found: dict[str, _Measured], ks: Sequence[int]
+) -> list[Line]:
+    """Return the lines with how far each gain is below the first, and the error of that."""
+    measured = [found[line["weighting"]] for line in lines]
+    peaks = [one.bits[ks.index(line["gain_k"])] for line, one in zip(lines, measured, strict=True)]
+    farther = []
+    for line, one, peak in zip(lines, measured, peaks, strict=True):
+        behind, error = mean_gain(peaks[0] - peak, one.n_hidden)
+        farther.append({**line, "behind": behind, "behind_se": error})
+    return farther

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segcli.artifacts import columns, read_artifact, records
+from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import MATRIX
 from segcli.engine import Engine
 from segcli.numerics.ranks import rank
@@ -20,7 +20,7 @@ class WeightingsCompared:
     Attributes
     ----------
     weightings : tuple of dict, the best first
-        The table of `segcli.numerics.weighting_comparison.WeightingComparison`.
+        See `segcli.numerics.weighting_comparison.WeightingComparison`.
     skipped : dict from the weightings that these data cannot take to the reason
     recommended : str or None, a weighting
     reason : str
@@ -81,7 +81,7 @@ def run(
         engine=engine,
     )
     return WeightingsCompared(
-        weightings=tuple(records(columns(found.table.reset_index()))),
+        weightings=found.weightings,
         skipped=found.skipped,
         recommended=found.recommended,
         reason=found.reason,
@@ -97,8 +97,8 @@ def run(
 def _row(line: dict[str, Any]) -> str:
     behind = f"{line['behind']:.3f} ± {line['behind_se']:.3f}" if line["behind"] else "–"
     return (
-        f"{line['weighting']:<10}{_pair(line, 'gain', 3):>15} {line['gain_k']:>4.0f} {behind:>13}"
-        f"{_pair(line, 'transfer_ari', 2):>15} {line['transfer_k']:>4.0f}"
+        f"{line['weighting']:<10}{_pair(line, 'gain', 3):>15} {line['gain_k']:>4} {behind:>13}"
+        f"{_pair(line, 'transfer_ari', 2):>15} {line['transfer_k']:>4}"
         f"{_pair(line, 'activity_share', 2):>15}{line['variance_held']:>10.1%}"
     )
 

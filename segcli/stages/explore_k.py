@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segcli import plots
-from segcli.artifacts import columns, open_stage, records
+from segcli.artifacts import open_stage, records
 from segcli.artifacts.catalogue import (
     INERTIA_PLOT,
     K_EVIDENCE_PLOT,
@@ -247,11 +247,15 @@ def _curve(
 
 def _evidence_columns(gathered: KEvidence, ks: Sequence[int]) -> dict[str, np.ndarray]:
     """Return the evidence for each k as columns of `K_SCORES`; there is none for k = 1."""
-    table = gathered.table.drop(columns=["inertia_share"]).reindex(np.array(ks))
-    named = table.rename(
-        columns=lambda name: name.replace("inertia_share", "inertia_reduced_share")
-    )
-    return columns(named)
+    is_there = np.isin(ks, gathered.table["k"])
+    found = {}
+    for name, column in gathered.table.items():
+        if name in ("k", "inertia_share"):  # which have columns already
+            continue
+        values = np.full(len(ks), np.nan)
+        values[is_there] = column
+        found[name.replace("inertia_share", "inertia_reduced_share")] = values
+    return found
 
 
 def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:
