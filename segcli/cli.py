@@ -365,7 +365,16 @@ def _run_each(ctx: click.Context, *, as_json: bool, options: dict[str, Any]) -> 
         except click.exceptions.Exit as ended:
             # The verdict is not the one required: all the more to report.
             status = ended.exit_code
+        if stage is ingest:
+            _check_choices(options)
     return status
+
+
+def _check_choices(options: dict[str, Any]) -> None:
+    from segcli.stages.choices import check_choices
+
+    names = ("n_components", "max_components", "k_min", "k_max", "k_step", "n_clusters")
+    check_choices(options["run_dir"], **{name: options[name] for name in names})
 
 
 @main.command()

@@ -4,9 +4,19 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
-from run_dirs import STAGES, assert_whole, digests, environment, invoke, ok, states, workplace_in
+from run_dirs import (
+    STAGES,
+    assert_whole,
+    digests,
+    environment,
+    invoke,
+    ok,
+    states,
+    workplace_in,
+)
 
 RUN = (
     *("run", "ratings.csv", "run-2", "--max-components", "4", "--n-components", "2"),
@@ -56,13 +66,46 @@ def test_a_verdict_that_is_not_the_one_required_is_reported_all_the_same(place):
     assert_whole(place.folder / "run-2")
 
 
-def test_a_stage_that_fails_leaves_those_before_it_done(place):
-    found = invoke(*RUN, "--n-clusters", "61")
-    assert found.exit_code == 1
+def assert_ended_by(found, *words):
+    """Insist on exit status 1 and one line that holds the words, whatever was printed before."""
+    assert (found.exit_code, len(found.stderr.splitlines())) == (1, 1), found.stderr
     assert found.stderr.startswith("Error: ")
-    assert len(found.stderr.splitlines()) == 1
-    done = [name for name, state in states(place.folder / "run-2").items() if state == "fresh"]
-    assert done == ["ingest", "explore-pca", "explore-k"]
+    assert all(word in found.stderr for word in words), found.stderr
+
+
+def done(run):
+    return [name for name, state in states(run).items() if state == "fresh"]
+
+
+def test_a_stage_that_fails_leaves_those_before_it_done(place):
+    of_kind = np.random.default_rng(0).random((7, 12)) < 0.5
+    rows = [f"c{c},i{item},1" for c in range(60) for item in of_kind[c % 7].nonzero()[0]]
+    (place.folder / "ratings.csv").write_text("\n".join(["customer,item,value", *rows]))
+    found = invoke(*RUN, "--n-clusters", "8")
+    assert_ended_by(found, "8 segments are asked for", "only 7 distinct customers")
+    assert done(place.folder / "run-2") == ["ingest", "explore-pca", "explore-k"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--n-clusters", "61"), "61 segments cannot be made of 60 customers"),
+        (("--k-max", "61"), "k = 61 is too large"),
+        (("--max-components", "60"), "--max-components 60 is too large: 60 customers"),
+        (("--max-components", "60", "--n-components", "60"), "60 is too large: 60 customers"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_the_data_cannot_bear_is_found_before_the_long_work(place, words, said):
+    assert_ended_by(invoke(*RUN, *words), said)
+    assert done(place.folder / "run-2") == ["ingest"]
+
+
+def test_more_components_than_there_are_are_found_before_the_long_work(place):
+    at = RUN.index("--max-components")
+    words = [*RUN[:at], *RUN[at + 2 :], "--n-components", "45"]
+    assert_ended_by(invoke(*words), "--n-components 45 is too large")
+    assert done(place.folder / "run-2") == ["ingest"]
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def fit_all(
         If there are fewer distinct customers than k.
     """
     n_customers = X.shape[0]
-    _check_ks(ks, n_customers)
+    check_ks(ks, n_customers)
     sample = draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
     if along_fixed_path:
         found = search_fixed_path(sample, ks, n_starts, seed)
@@ -271,7 +271,13 @@ def measure_inertias(X: Blocks, fits: Sequence[KMeansFit]) -> np.ndarray:
     return np.asarray(np.maximum(float(total) - np.array(between), 0))
 
 
-def _check_ks(ks: Sequence[int], n_customers: int) -> None:
+def check_ks(ks: Sequence[int], n_customers: int) -> None:
+    """Refuse more segments than there are customers.
+
+    Raises
+    ------
+    ChoiceError
+    """
     if max(ks) > n_customers:
         msg = f"{max(ks)} segments cannot be made of {n_customers} customers. Choose a smaller k."
         raise ChoiceError(msg)

@@ -193,7 +193,7 @@ def run(
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
         X = engine.blocks(matrix)
-        n_components = _n_components(max_components, *X.shape)
+        n_components = choose_max_components(max_components, *X.shape)
         level, no_evidence = component_evidence_level(evidence, *X.shape)
         ranks = rank(X)
         fitted = fit_weighting(X, weighting)
@@ -369,14 +369,21 @@ def _fit(names: Sequence[str]) -> str:
     return "; ".join(short)
 
 
-def _n_components(asked: int | None, n_customers: int, n_items: int) -> int:
+def choose_max_components(asked: int | None, n_customers: int, n_items: int) -> int:
+    """Return how many components to compute.
+
+    Raises
+    ------
+    ChoiceError
+        If more are asked for than a matrix of this shape can have.
+    """
     limit = n_components_limit(n_customers, n_items)
     if asked is None:
         return min(DEFAULT_MAX_COMPONENTS, limit)
     if asked > limit:
         msg = (
-            f"--max-components {asked} is too large: {n_customers} customers and {n_items} items "
-            f"have at most {limit} components. Choose {limit} or fewer."
+            f"--max-components {asked} is too large: {n_customers:,} customers and {n_items:,} "
+            f"items have at most {limit:,} components. Choose {limit} or fewer."
         )
         raise ChoiceError(msg)
     return asked

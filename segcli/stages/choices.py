@@ -1,0 +1,44 @@
+"""What is chosen for all stages at once, held against the data before the first that takes long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segcli.artifacts.catalogue import MATRIX
+from segcli.artifacts.formats import SparseMatrix
+from segcli.errors import ChoiceError
+from segcli.numerics.kmeans import check_ks
+from segcli.numerics.pca import n_components_limit
+from segcli.stages.explore_k import choose_ks
+from segcli.stages.explore_pca import choose_max_components
+
+
+def check_choices(
+    run_dir: Path,
+    *,
+    n_components: int,
+    max_components: int | None,
+    k_min: int,
+    k_max: int | None,
+    k_step: int,
+    n_clusters: int,
+) -> None:
+    """Refuse what the stages to come would refuse for the matrix's size alone.
+
+    What only the work shows, such as customers who are all the same, is left to them.
+
+    Raises
+    ------
+    ChoiceError
+    """
+    size = SparseMatrix().size(run_dir / MATRIX.name)
+    choose_max_components(max_components, size.n_customers, size.n_items)
+    limit = n_components_limit(size.n_customers, size.n_items)
+    if n_components > limit:
+        msg = (
+            f"--n-components {n_components} is too large: {size.n_customers:,} customers and "
+            f"{size.n_items:,} items have at most {limit:,} components. Choose {limit} or fewer."
+        )
+        raise ChoiceError(msg)
+    choose_ks(k_min, k_max, k_step, n_customers=size.n_customers)
+    check_ks([n_clusters], size.n_customers)
