@@ -17,8 +17,8 @@ from segcli.options import (
     WEIGHTINGS,
     as_json,
     check_engine,
+    check_evidence,
     check_range_of_k,
-    check_requirement,
     cluster_or_not,
     engine,
     evidence,
@@ -245,6 +245,7 @@ def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
       segcli cluster run/ --n-components 10 --n-clusters 25
       segcli cluster run/ --n-components 10 --n-clusters 4 --because "largest supported k"
     """
+    check_evidence(options["evidence"], min_membership=options["min_membership"])
     from segcli.stages import cluster as stage
 
     _run(stage.run, run_dir, as_json, **options)
@@ -274,7 +275,7 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
       segcli validate run/
       segcli validate run/ --require supported || echo "do not use these segments"
     """
-    check_requirement(require, options["evidence"])
+    check_evidence(options["evidence"], require=require)
     with _drawing_beside(options["threads"]):
         from segcli.stages import validate as stage
 
@@ -344,7 +345,9 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     """
     check_engine(options["engine"], options["master"], options["threads"])
     check_range_of_k(options["k_min"], options["k_max"])
-    check_requirement(options["require"], options["evidence"])
+    check_evidence(
+        options["evidence"], require=options["require"], min_membership=options["min_membership"]
+    )
     with _drawing_beside(options["threads"]):
         # Not before: it loads what the first stage needs, while the process that draws loads the rest.
         _check_number_of_components(options["n_components"], options["max_components"])

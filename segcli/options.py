@@ -90,11 +90,17 @@ def check_range_of_k(k_min: int, k_max: int | None) -> None:
         raise click.UsageError(msg)
 
 
-def check_requirement(require: str | None, evidence: str | None) -> None:
-    """Refuse to require a verdict without evidence."""
-    if require is not None and evidence == "none":
-        msg = "--require supported needs evidence: leave out --evidence none."
-        raise click.UsageError(msg)
+def check_evidence(
+    evidence: str | None, *, require: str | None = None, min_membership: float | None = None
+) -> None:
+    """Refuse to require a verdict, or memberships, without evidence."""
+    if evidence != "none":
+        return
+    for option, value in (("--require", require), ("--min-membership", min_membership)):
+        if value is not None:
+            shown = f"{value:g}" if isinstance(value, float) else value
+            msg = f"{option} {shown} needs evidence: leave out --evidence none."
+            raise click.UsageError(msg)
 
 
 def check_engine(engine: str, master: str | None, threads: int | None) -> None:

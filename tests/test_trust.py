@@ -5,7 +5,7 @@ import json
 
 import pandas as pd
 import pytest
-from run_dirs import STAGES, invoke, ok, workplace_in
+from run_dirs import STAGES, assert_one_line, invoke, ok, workplace_in
 
 
 @pytest.fixture
@@ -35,9 +35,15 @@ def test_customers_of_small_membership_are_unassigned_and_left_out(place):
 
 
 def test_memberships_that_were_not_found_cannot_be_asked_for(place):
-    result = invoke(*STAGES["cluster"], "--min-membership", "0.5", "--evidence", "none")
-    assert result.exit_code == 1
-    assert "--min-membership needs memberships" in result.stderr
+    asked = (*STAGES["cluster"], "--min-membership", "0.5")
+    result = invoke(*asked, "--evidence", "none")
+    assert result.exit_code == 2
+    assert "--min-membership 0.5 needs evidence" in result.stderr
+    with (place.folder / "ratings.csv").open("a") as file:
+        file.write("\nsomebody,something,-1")
+    ok(*STAGES["ingest"], "--negative", "keep")
+    ok(*STAGES["explore-pca"], "--weighting", "raw")
+    assert_one_line(invoke(*asked), "--min-membership needs memberships")
 
 
 def test_the_reason_is_kept_with_the_evidence_on_the_table(place):
