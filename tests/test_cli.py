@@ -9,6 +9,9 @@ import sys
 import time
 
 import click
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from run_dirs import STAGES, assert_whole, digests, environment, invoke, ok, process, workplace_in
 
@@ -84,6 +87,24 @@ def test_a_stage_loads_only_what_it_needs(place, command, unneeded):
         f"print(*sorted({{*{unneeded}}} & {{*sys.modules}}), file=sys.stderr)"
     )
     assert python(code, place.folder).stderr.strip() == ""
+
+
+def test_no_kind_of_file_needs_pandas(tmp_path):
+    """It takes a third of a second to load, and pyarrow would do so for the smallest of reasons."""
+    rows = ['"a, b",7,1,"x ""y"""', "c,8,2,z", "c,,3,z", '"a, b",8,1.5,z', "d,7,-1,"]
+    (tmp_path / "quoted.csv").write_text("\n".join(["customer,item,value,name", *rows]))
+    columns = {"customer": [1.0, 2.0, None], "item": ["x", "y", None], "value": [1, 2, 3]}
+    pq.write_table(pa.table(columns), tmp_path / "packed.parquet")
+    code = (
+        "import sys\nfrom segcli.cli import main\n"
+        "args = ['ingest', 'quoted.csv', 'a', '--items', 'quoted.csv', '--items-name', 'name']\n"
+        "main(args, standalone_mode=False)\n"
+        "main(['ingest', 'packed.parquet', 'b'], standalone_mode=False)\n"
+        "print('pandas' in sys.modules, file=sys.stderr)"
+    )
+    assert python(code, tmp_path).stderr == "False\n"
+    assert pd.read_csv(tmp_path / "a" / "rejects.csv")["row"].tolist() == [4, 6]
+    assert pd.read_csv(tmp_path / "b" / "items.csv")["item"].tolist() == ["x", "y"]
 
 
 def test_on_its_way_out_python_need_not_look_through_all_that_was_loaded(tmp_path):

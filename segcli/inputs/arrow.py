@@ -1,8 +1,9 @@
 """Arrays from numpy to Arrow and back.
 
 pyarrow does it too, but loads pandas on the way, where it is installed: `pa.array`, `pa.scalar` and
-`to_numpy` do, and so does any function of `pyarrow.compute` that is given a plain number or string. That
-takes longer than to ingest a small file, which needs no pandas.
+`to_numpy` do, and so does any function of `pyarrow.compute` that is given a plain number or string,
+`fill_null` and a table's `group_by` and `sort_by`. That takes longer than to ingest a small file, which
+needs no pandas.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def to_arrow(values: np.ndarray) -> pa.Array:
@@ -43,6 +45,11 @@ def strings(texts: Sequence[str]) -> pa.Array:
     ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+
+
+def without_nulls(texts: pa.Array) -> pa.Array:
+    """Return strings, empty where there is none."""
+    return pc.coalesce(texts, scalar(""))
 
 
 def scalar(value: float | str) -> pa.Scalar:

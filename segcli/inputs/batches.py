@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segcli.inputs.arrow import to_arrow
+from segcli.inputs.arrow import scalar, to_arrow, without_nulls
 
 #: What to try text columns as: uint32 for ids, float64 for values. A column in which something reads
 #: otherwise, or has leading zeros, is struck out, and comes as strings from then on.
@@ -45,7 +45,9 @@ class Batch:
         fields = [
             _as_field(column.filter(chosen), self.delimiter) for column in self.columns.values()
         ]
-        joined = pc.binary_join_element_wise(*fields, self.delimiter, null_handling="replace")
+        joined = pc.binary_join_element_wise(
+            *fields, scalar(self.delimiter), null_handling="replace"
+        )
         texts: list[str] = joined.to_pylist()
         return texts
 
@@ -107,9 +109,10 @@ def as_written(text: str, separator: bytes, delimiter: str) -> str:
 
 def _as_field(column: pa.Array, delimiter: str) -> pa.Array:
     text = column if pa.types.is_string(column.type) else column.cast(pa.string())
-    text = pc.fill_null(text, "")
+    text = without_nulls(text)
     if delimiter not in (",", ";"):
         return text
     doubled = pc.replace_substring(text, '"', '""')
-    quoted = pc.binary_join_element_wise('"', doubled, '"', "")
+    quote = scalar('"')
+    quoted = pc.binary_join_element_wise(quote, doubled, quote, scalar(""))
     return pc.if_else(pc.match_substring_regex(text, f'[{delimiter}"\r\n]'), quoted, text)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +11,7 @@ import pyarrow.compute as pc
 
 from segcli.errors import InputError
 from segcli.inputs import tables
-from segcli.inputs.arrow import to_numpy
+from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 from segcli.inputs.columns import Role, choose_columns
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.values import CODES
@@ -81,9 +79,9 @@ def read_item_names(
 
 def _count_names(
     table: tables.Table, id_column: int, name_column: int, rejects: Rejects
-) -> pa.Table:
+) -> _Counts:
     """Return how often each id goes with each name."""
-    counts: list[pa.Table] = []
+    counts: list[_Counts] = []
     n_rows = 0
     for batch in table.batches([id_column, name_column]):
         n_rows += len(batch.rows) + len(batch.malformed)
@@ -95,26 +93,50 @@ def _count_names(
         if bad.any():
             codes = np.full(int(bad.sum()), CODES["no item"])
             rejects.add(table.path.name, batch.rows[bad], codes, batch.texts(bad))
-        pairs = pa.table({"id": ids, "name": names, "n": np.ones(len(ids), dtype=np.int64)})
-        counts.append(_total([pairs.filter(pc.invert(blank))]))
+        there = pc.invert(blank)
+        once = np.ones(len(ids) - int(bad.sum()), dtype=np.int64)
+        counts.append(_Counts(ids.filter(there), names.filter(there), once).added_up())
     if not n_rows:
         msg = f"{table.path} has a header and no rows. It needs rows of item id and name."
         raise InputError(msg)
-    return _total(counts) if counts else pa.table({"id": [], "name": [], "n": []})
+    ids = pa.concat_arrays([one.ids for one in counts])
+    names = pa.concat_arrays([one.names for one in counts])
+    return _Counts(ids, names, np.concatenate([one.n for one in counts])).added_up()
 
 
-def _total(counts: Sequence[pa.Table]) -> pa.Table:
-    summed: Any = pa.concat_tables(counts).group_by(["id", "name"]).aggregate([("n", "sum")])
-    return summed.rename_columns({"n_sum": "n"})
+@dataclass(frozen=True)
+class _Counts:
+    """How often ids go with names; `pyarrow.Table.group_by` does that too, but loads pandas.
+
+    Attributes
+    ----------
+    ids, names : string arrays of length m
+    n : int64 ndarray of shape (m,)
+    """
+
+    ids: pa.Array
+    names: pa.Array
+    n: np.ndarray
+
+    def added_up(self) -> _Counts:
+        """Return the same with every pair of id and name once."""
+        ids, names = self.ids.dictionary_encode(), self.names.dictionary_encode()
+        n_names = max(len(names.dictionary), 1)
+        pairs = to_numpy(ids.indices).astype(np.int64) * n_names + to_numpy(names.indices)
+        distinct, places = np.unique(pairs, return_inverse=True)
+        n = np.bincount(places, self.n, len(distinct)).astype(np.int64)
+        return _Counts(
+            ids.dictionary.take(to_arrow(distinct // n_names)),
+            names.dictionary.take(to_arrow(distinct % n_names)),
+            n,
+        )
 
 
-def _commonest(counts: pa.Table) -> dict[str, str]:
+def _commonest(counts: _Counts) -> dict[str, str]:
     """Return each id's most frequent name that is not empty."""
-    if not len(counts):
-        return {}
-    counts = counts.set_column(
-        counts.column_names.index("id"), "id", tidy_ids(counts["id"].combine_chunks())
-    )
-    named = counts.filter(pc.not_equal(counts["name"], ""))
-    best_last = named.sort_by([("n", "ascending"), ("name", "descending")])
-    return dict(zip(best_last["id"].to_pylist(), best_last["name"].to_pylist(), strict=True))
+    there = pc.not_equal(counts.names, scalar(""))
+    ids, names = tidy_ids(counts.ids).filter(there).to_pylist(), counts.names.filter(there)
+    by_name = to_numpy(pc.sort_indices(names, sort_keys=[("", "descending")])).astype(np.int64)
+    best_last = by_name[np.argsort(counts.n[to_numpy(there)][by_name], kind="stable")]
+    texts = names.to_pylist()
+    return {ids[i]: texts[i] for i in best_last.tolist()}

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segcli.errors import InputError
+from segcli.inputs.arrow import without_nulls
 from segcli.inputs.batches import Batch, Kinds, numbered
 from segcli.progress import report
 
@@ -82,7 +82,7 @@ def _flat(column: pa.Array) -> pa.Array:
     textual = pa.types.is_large_string(kind) or pa.types.is_binary(kind)
     if textual or pa.types.is_large_binary(kind) or kind == pa.string_view():
         column = column.cast(pa.string())
-    return pc.fill_null(column, "") if pa.types.is_string(column.type) else column
+    return without_nulls(column) if pa.types.is_string(column.type) else column
 
 
 def open_parquet(path: Path) -> ParquetTable:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segcli.inputs import dialect, streams
+from segcli.inputs.arrow import scalar, without_nulls
 from segcli.inputs.text_table import TextTable
 
 if TYPE_CHECKING:
@@ -61,12 +62,12 @@ def as_ids(column: pa.Array) -> pa.Array:
         return column
     if pa.types.is_floating(column.type):
         column = column.cast(pa.float64())
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
-        safe = pc.if_else(whole, column, 0.0).cast(pa.int64()).cast(pa.string())
-        ids = pc.if_else(
-            whole, pc.binary_join_element_wise(safe, ".0", ""), column.cast(pa.string())
-        )
+        column = pc.if_else(pc.is_nan(column), pa.nulls(1, pa.float64())[0], column)
+        is_exact = pc.less(pc.abs(column), scalar(2.0**53))
+        whole = pc.and_(pc.equal(pc.floor(column), column), is_exact)
+        safe = pc.if_else(whole, column, scalar(0.0)).cast(pa.int64()).cast(pa.string())
+        written = pc.binary_join_element_wise(safe, scalar(".0"), scalar(""))
+        ids = pc.if_else(whole, written, column.cast(pa.string()))
     else:
         ids = column.cast(pa.string())
-    return pc.fill_null(ids, "")
+    return without_nulls(ids)

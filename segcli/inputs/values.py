@@ -29,6 +29,7 @@ CODES = {reason: code for code, reason in enumerate(REASONS)}
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _NOT_FINITE = r"(?i)^[+-]?(?:nan|inf|infinity)$"
 _NAN = scalar("nan")
+_NO_NUMBER = scalar(float("nan"))
 _is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
 
 
@@ -74,7 +75,7 @@ def read_times(column: pa.Array) -> np.ndarray:
         column = column.cast(pa.timestamp("s"))
     if pa.types.is_timestamp(column.type):
         micro = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-        return np.asarray(micro.cast(pa.float64()).to_numpy(zero_copy_only=False)) / 1e6
+        return _as_floats(micro) / 1e6
     if not pa.types.is_string(column.type):
         return _read_numbers(column)[0]
     encoded = column.dictionary_encode()
@@ -114,12 +115,17 @@ def _read_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         if np.isfinite(plain).all():
             return plain, reasons
     try:
-        values = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        values = _as_floats(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         reasons[:] = CODES["value is not a number"]
         return np.full(len(column), np.nan), reasons
     reasons[to_numpy(column.is_null())] = CODES["no value"]
     return values, _refuse_not_finite(values, reasons)
+
+
+def _as_floats(column: pa.Array) -> np.ndarray:
+    """Return numbers as float64, NaN where there is none."""
+    return to_numpy(pc.coalesce(column.cast(pa.float64(), safe=False), _NO_NUMBER)).copy()
 
 
 def _refuse_not_finite(values: np.ndarray, reasons: np.ndarray) -> np.ndarray:
