@@ -153,3 +153,13 @@ def test_few_and_many_pairs_of_a_small_matrix(n_pairs):
     values, vectors = dense_eigenpairs(matrix, n_pairs)
     assert np.allclose(values, np.linspace(2, -1, 30)[:n_pairs])
     assert np.allclose(matrix @ vectors, vectors * values)
+
+
+def test_as_many_pairs_as_asked_for_where_eigenvalues_are_the_same():
+    """A bestseller and an item of one's own for each of 30 customers: LAPACK alone finds none of 29."""
+    n = 30
+    products = np.eye(n) - 1 / n
+    for n_pairs in (1, 3):
+        values, vectors = dense_eigenpairs(14.0 * products, n_pairs)
+        assert values == pytest.approx([14.0] * n_pairs)
+        assert vectors.shape == (n, n_pairs)

@@ -86,13 +86,17 @@ def test_the_largest_supported_k_is_recommended():
     [
         ({"jaccard_min": [0.95, 0.9, 0.74]}, "other customers would lead to other segments"),
         ({"transfer_ari": [0.9, 0.9, 0.64]}, "what customers have does not tell their segment"),
-        ({"transfer_ari_null_max": [0.1, 0.1, 0.86]}, "what customers have does not tell"),
+        ({"transfer_ari_null_max": [0.1, 0.1, 0.86]}, "no better than without any segments"),
         ({"held_out_gain_null_max": [0, 0, 0.29]}, "does not help to predict"),
         (
             {"held_out_step": [0.1, 0.1, 0.019]},
             "fewer segments predict hidden interactions as well",
         ),
-        ({"jaccard_min": [0.95, 0.9, np.nan]}, "other customers would lead to other segments"),
+        ({"jaccard_min": [0.95, 0.9, np.nan]}, "too few customers differ"),
+        (
+            {"held_out_gain": [0.1, 0.2, np.nan]},
+            "whether the segment helps to predict is not known",
+        ),
     ],
 )
 def test_each_condition_alone_can_refuse_a_k(changes, reason):

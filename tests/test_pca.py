@@ -322,3 +322,22 @@ def test_equals_scikit_learn_on_movielens(ml100k):
     ratios = full.explained_variance_ratio_
     assert np.allclose(pca.explained_variance_ratio, ratios, rtol=TOLERANCE, atol=0)
     assert np.allclose(pca.loadings, loadings, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_customers", [2, 5, 7, 25])
+def test_equal_customers_are_nothing_to_segment_whatever_rounding_leaves(n_customers):
+    """Pearson residuals of equal rows are rounding."""
+    rows = np.tile([1.0, 3, 2, 5, 0, 7, 1], (n_customers, 1))
+    with pytest.raises(ChoiceError, match="nothing to segment"):
+        of(rows, 1, name="pearson")
+
+
+def test_pca_says_whether_it_holds_all_there_is():
+    rng = np.random.default_rng(0)
+    dense = rng.random((30, 3)) @ rng.random((3, 8))
+    assert not of(dense, 2)[0].holds_all
+    assert of(dense, 3)[0].holds_all
+    with pytest.raises(ChoiceError, match=r"Choose at most 3: beyond, these data have no variance"):
+        of(dense, 3)[0].first(4)
+    with pytest.raises(ChoiceError, match=r"--max-components 4"):
+        of(dense, 2)[0].first(4)

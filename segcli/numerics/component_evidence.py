@@ -150,6 +150,7 @@ def gather_component_evidence(
     n_nulls: int = LEVELS["full"].n_nulls,
     n_folds: int = LEVELS["full"].n_folds,
     sample_size: int = LEVELS["full"].n_customers,
+    more: bool = True,
 ) -> ComponentEvidence:
     """Return the evidence for the number of components, and a recommendation.
 
@@ -163,6 +164,7 @@ def gather_component_evidence(
     seed : int
     n_nulls, n_folds : see `Level`; both at least 1
     sample_size : of more customers than that, so many are drawn
+    more : whether X may have more components
 
     Raises
     ------
@@ -201,7 +203,7 @@ def gather_component_evidence(
     )
     n_parallel = count_leading(ratios, null_limit(null_ratios))
     recommended, reason = recommend(
-        n_parallel, prediction.n_components, len(ratios), more=n_components < limit
+        n_parallel, prediction.n_components, len(ratios), more=more and n_components < limit
     )
     return ComponentEvidence(
         weighting=weighting,
@@ -254,8 +256,8 @@ def recommend(
     recommended = min(max(smaller, LEAST_COMPONENTS), n_components)
     if smaller == n_components:
         words = (
-            f"{_all(n_components)} more variance than without segments, and help to predict held-out "
-            "customers and items."
+            f"{_all(n_components)} more variance than without segments, and "
+            f"help{'s' * (n_components == 1)} to predict held-out customers and items."
         )
         if more:
             words += " There may be more: raise --max-components to see."

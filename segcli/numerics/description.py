@@ -14,7 +14,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
-from segcli.errors import ChoiceError
 from segcli.numerics.log_odds import LogOdds, score_log_odds
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.profiles import Profiles, profile_segments
@@ -127,20 +126,17 @@ def describe_segments(
     )
     unseen = None
     if n_rounds and k > 1 and X.shape[0] >= LEAST_CUSTOMERS:
-        try:
-            unseen = profile_unseen(
-                X,
-                labels,
-                k,
-                recipe,
-                ranks=ranks,
-                seed=seed,
-                n_rounds=n_rounds,
-                sample_size=sample_size,
-                engine=engine,
-            )
-        except ChoiceError:  # what is left of the customers in a round is all the same
-            unseen = None
+        unseen = profile_unseen(
+            X,
+            labels,
+            k,
+            recipe,
+            ranks=ranks,
+            seed=seed,
+            n_rounds=n_rounds,
+            sample_size=sample_size,
+            engine=engine,
+        )
     return Description(
         log_odds=log_odds,
         characteristic=tuple(
@@ -180,10 +176,7 @@ def null_echo(
     """
     ordered = in_rank_order(X, ranks, sample_rows(ranks, sample_size, seed=seed))
     (null,) = nulls_of(ordered, 1, seed=seed, engine=engine)
-    try:
-        fit = fit_recipe(null, recipe, [k], seed=seed)
-    except ChoiceError:
-        return None
+    fit = fit_recipe(null, recipe, [k], seed=seed)
     if not fit.partitions:
         return None
     labels = fit.partitions[0].labels

@@ -189,9 +189,11 @@ def confirmed_eigenpairs(
 def dense_eigenpairs(A: np.ndarray, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest eigenvalues of a symmetric matrix, descending, and their vectors."""
     n = len(A)
-    if n_pairs * _FEW_OF_ALL < n:
+    few = n_pairs * _FEW_OF_ALL < n
+    if few:
         values, vectors = scipy.linalg.eigh(A, subset_by_index=[n - n_pairs, n - 1])
-    else:
+    # Of many that are the same, LAPACK may find fewer than were asked for, or none.
+    if not few or len(values) < n_pairs:
         values, vectors = scipy.linalg.eigh(A, driver="evd")
     return values[::-1][:n_pairs], vectors[:, ::-1][:, :n_pairs]
 

@@ -61,6 +61,8 @@ LEAST_STEP_ERRORS = 2.0
 
 LEAST_CUSTOMERS = 20
 
+NOTHING_TO_HIDE = "no customer has two interactions, of which one could be hidden"
+
 MEASURES = (
     "inertia_share",
     "silhouette",
@@ -423,19 +425,28 @@ def _gains(row: Mapping[str, float]) -> bool:
 def _failures(row: Mapping[str, float]) -> list[str]:
     """Return what speaks against a k, in words; nothing if it is supported."""
     failures = []
-    stability = row["jaccard_min"]
-    if not stability >= LEAST_STABILITY:
+    stability, transfer = row["jaccard_min"], row["transfer_ari"]
+    null = np.nan_to_num(row["transfer_ari_null_max"])
+    if np.isnan(stability):
+        failures.append("too few customers differ for half of them to make so many segments")
+    elif stability < LEAST_STABILITY:
         failures.append(
             f"other customers would lead to other segments (the least stable segment's Jaccard "
             f"similarity is {stability:.2f}, {LEAST_STABILITY} is needed)"
         )
-    transfer, null = row["transfer_ari"], row["transfer_ari_null_max"]
-    if not transfer >= max(LEAST_TRANSFER, null + LEAST_TRANSFER_ABOVE_NULL):
+    if transfer < LEAST_TRANSFER:
         failures.append(
             f"what customers have does not tell their segment (transfer ARI {transfer:.2f}, "
             f"{LEAST_TRANSFER} is needed; {null:.2f} without any segments)"
         )
-    if not _gains(row):
+    elif transfer < null + LEAST_TRANSFER_ABOVE_NULL:
+        failures.append(
+            f"what customers have tells their segment no better than without any segments (transfer "
+            f"ARI {transfer:.2f}; {null:.2f} there)"
+        )
+    if np.isnan(row["held_out_gain"]):
+        failures.append(f"{NOTHING_TO_HIDE}, so whether the segment helps to predict is not known")
+    elif not _gains(row):
         failures.append(
             f"knowing the segment does not help to predict hidden interactions "
             f"({row['held_out_gain']:.3f} bits, {row['held_out_gain_null_max']:.3f} without any "
@@ -473,6 +484,10 @@ def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None)
 
 
 def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
+    if np.isnan(evidence.table["held_out_gain"]).all():
+        return (
+            f"no supported k: {NOTHING_TO_HIDE}, so whether segments help to predict is not known."
+        )
     if peak is None:
         return "no supported k: these customers differ in activity, not in taste."
     gain = evidence.row(peak)["held_out_gain"]

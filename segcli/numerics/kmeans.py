@@ -37,6 +37,7 @@ from segcli.numerics.kmeans_search import (
 )
 from segcli.numerics.partition import TOLERANCE
 from segcli.numerics.weighting import squared_norms
+from segcli.words import counted
 
 N_STARTS = 10
 SAMPLE_SIZE = 5_000
@@ -44,6 +45,9 @@ SAMPLE_SIZE = 5_000
 
 CURVE_PROGRESS = 1e-4
 """A share of the inertia that a curve does not show."""
+
+_SAME = 1e-9
+"""Of the largest number: a difference that counts for none."""
 
 _SUMS_ENTRIES = 1 << 22  # 32 MB
 
@@ -180,6 +184,21 @@ def fit_all(
             other = _finish(X, _continued(X, smaller, fit.k), customer_ranks)
             fits[i] = min(fit, other, key=attrgetter("inertia"))
     return fits
+
+
+def n_distinct(X: np.ndarray, enough: int) -> int:
+    """Return how many rows differ, or at least ``enough`` as soon as that many are seen to.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_columns), not empty
+    """
+    unit = float(np.abs(X).max()) * _SAME or 1.0
+    for n in (4 * enough, len(X)):
+        found = len(np.unique(np.round(X[:n] / unit), axis=0))
+        if found >= enough:
+            break
+    return found
 
 
 def refine(
@@ -367,8 +386,8 @@ def _farthest(
         if len(rows) == n_needed:
             return np.stack(rows)
     msg = (
-        f"{k} segments are asked for and there are only {k - n_needed + len(rows)} distinct "
-        f"customers. Choose a smaller k."
+        f"{k} segments are asked for and no more than "
+        f"{counted(k - n_needed + len(rows), 'distinct customer')}. Choose a smaller k."
     )
     raise ChoiceError(msg)
 

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from segcli.errors import ChoiceError
 from segcli.numerics.weighting import squared_norms
+from segcli.words import counted
 
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
@@ -285,7 +286,7 @@ class Partition:
         if len(first) < n_needed:
             msg = (
                 f"{self.k} segments are asked for and there are only "
-                f"{self.k - n_needed + len(first)} distinct customers. Choose a smaller k."
+                f"{counted(self.k - n_needed + len(first), 'distinct customer')}. Choose a smaller k."
             )
             raise ChoiceError(msg)
         return np.asarray(candidates[first])

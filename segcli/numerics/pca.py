@@ -31,6 +31,7 @@ from segcli.numerics.eigenpairs import (
     leading_eigenpairs,
 )
 from segcli.numerics.weighting import Weighting
+from segcli.words import counted
 
 MOST_DIRECT = 1000
 """With more customers than this, and more items, no Gram matrix is solved directly."""
@@ -45,6 +46,7 @@ twice."""
 _MAX_BASIS_IN_DOUBLE = 2
 _PATIENCE = 48 * 16
 _RANK_TOLERANCE = 1e-11
+_NEGLIGIBLE_SHARE = 1e-9
 
 Product = Callable[[Blocks, np.ndarray, np.ndarray], np.ndarray]
 """Of a symmetric matrix, made from weighted blocks and their mean, with W."""
@@ -82,6 +84,11 @@ class PCA:
         """Each component's share of the total variance, 0 to 1, of shape (n_components,)."""
         return self.explained_variance / self.total_variance
 
+    @property
+    def holds_all(self) -> bool:
+        """Whether no variance is left beyond the components held."""
+        return bool(self.explained_variance.sum() >= self.total_variance * (1 - _NEGLIGIBLE_SHARE))
+
     def first(self, n_components: int) -> PCA:
         """Return the PCA cut to its first components.
 
@@ -92,10 +99,13 @@ class PCA:
         """
         if n_components > self.n_components:
             msg = (
-                f"{n_components} components are asked for and pca.joblib holds {self.n_components}. "
-                f"Choose at most {self.n_components}, or run segcli explore-pca with "
-                f"--max-components {n_components}."
+                f"{counted(n_components, 'component')} asked for, and pca.joblib holds "
+                f"{self.n_components}. Choose at most {self.n_components}"
             )
+            if self.holds_all:
+                msg += ": beyond, these data have no variance."
+            else:
+                msg += f", or run segcli explore-pca with --max-components {n_components}."
             raise ChoiceError(msg)
         return replace(
             self,
@@ -165,11 +175,11 @@ def fit_pca(
         If all customers have the same row, so that there is no variance.
     """
     n_customers, n_items = weighted.shape
-    sums, squares = weighted.map_sum(_moments)
+    sums, squares, largest = weighted.map_sum(_moments)
     mean = sums / n_customers
     scatter = squares - n_customers * mean**2
     total = float(scatter.sum())
-    if total <= 1e-12 * float(squares.sum()):
+    if total <= 1e-12 * float(largest):
         msg = "all customers have the same values for the same items: there is nothing to segment."
         raise ChoiceError(msg)
 
@@ -346,16 +356,16 @@ def _among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarra
     return np.asarray(product - np.outer(mean, W.sum(axis=0, dtype=np.float64)))
 
 
-def _moments(block: Block) -> tuple[np.ndarray, np.ndarray]:
-    """Return each item's sum and sum of squares."""
+def _moments(block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each item's sum and sum of squares, and the squares of what they are computed from."""
     X = block.matrix
     if isinstance(X, SparseMinusRankOne):
-        return X.column_sums(), X.column_squares()
+        return X.column_sums(), X.column_squares(), np.vdot(X.sparse.data, X.sparse.data)
     n_items = X.shape[1]
     # Without any entry, bincount forgets that its weights are floats.
     sums = np.bincount(X.indices, X.data, n_items).astype(np.float64)
     squares = np.bincount(X.indices, X.data**2, n_items).astype(np.float64)
-    return sums, squares
+    return sums, squares, squares.sum()
 
 
 def _centred_gram(

@@ -16,16 +16,15 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import LocalEngine
+from segcli.errors import ChoiceError
 from segcli.numerics.assignment import assign
-from segcli.numerics.kmeans import KMeansFit, fit_all
+from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct
 from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
 from segcli.numerics.ranks import Ranks
-from segcli.numerics.weighting import fit_weighting, weigh
+from segcli.numerics.weighting import Weighting, fit_weighting, weigh
 
 N_STARTS = 4
 """Starts per k: fewer than for the segmentation itself, as every figure averages over fits."""
-
-_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Recipe:
 @dataclass(frozen=True)
 class FittedRecipe:
     """A recipe fitted to customers, for several k.
+
+    Of customers who are all the same there are neither components nor partitions.
 
     Attributes
     ----------
@@ -88,18 +89,13 @@ class FittedRecipe:
 def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int) -> FittedRecipe:
     """Return the recipe fitted to customers, for each k.
 
-    A k larger than the number of distinct customers is left out.
+    A k larger than the number of distinct customers is left out; so is any, if they are all the same.
 
     Parameters
     ----------
     X : csr_array of shape (n_customers, n_items), unweighted, in rank order
     ks : increasing numbers of segments
     seed : int
-
-    Raises
-    ------
-    ChoiceError
-        If all customers are the same.
     """
     with progress.unheard():  # whoever repeats the recipe reports how far that has come
         return _fit(X, recipe, ks, seed)
@@ -133,16 +129,19 @@ def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> Fitte
     blocks = engine.blocks(X)
     weighting = fit_weighting(blocks, recipe.weighting)
     weighted = weigh(blocks, weighting)
-    pca = fit_pca(
-        weighted,
-        weighting,
-        min(recipe.n_components, n_components_limit(*X.shape)),
-        item_ranks=np.arange(X.shape[1]),
-        seed=seed,
-    )
+    try:
+        pca = fit_pca(
+            weighted,
+            weighting,
+            min(recipe.n_components, n_components_limit(*X.shape)),
+            item_ranks=np.arange(X.shape[1]),
+            seed=seed,
+        )
+    except ChoiceError:  # of a part of the customers, or of what they have, that may be so
+        return _of_the_same(X, weighting)
     scores = score(weighted, pca)
-    n_distinct = _n_distinct(scores, max(ks))
-    possible = [k for k in ks if k <= n_distinct]
+    most = n_distinct(scores, max(ks))
+    possible = [k for k in ks if k <= most]
     if not possible:
         return FittedRecipe(pca, (), scores)
     partitions = fit_all(
@@ -156,11 +155,8 @@ def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> Fitte
     return FittedRecipe(pca, tuple(partitions), scores)
 
 
-def _n_distinct(scores: np.ndarray, enough: int) -> int:
-    """Return the number of distinct rows, or ``enough`` as soon as it is seen to be reached."""
-    scale = np.abs(scores).max() * _SAME
-    for n in (4 * enough, len(scores)):
-        found = len(np.unique(np.round(scores[:n] / scale), axis=0))
-        if found >= enough:
-            break
-    return found
+def _of_the_same(X: sp.csr_array, weighting: Weighting) -> FittedRecipe:
+    n_customers, n_items = X.shape
+    none = np.zeros((0, n_items))
+    pca = PCA(weighting, np.zeros(n_items), none, np.zeros(0), 0.0, n_customers)
+    return FittedRecipe(pca, (), np.zeros((n_customers, 0)))

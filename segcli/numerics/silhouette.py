@@ -54,6 +54,8 @@ def silhouettes(
     rng : draws the sample
     sample_size : customers in it, at most
     """
+    if not labellings:
+        return []
     from scipy.spatial.distance import cdist  # takes a while to load, and not all need it
 
     rows = np.sort(rng.permutation(len(scores))[:sample_size])

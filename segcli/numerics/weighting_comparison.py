@@ -38,7 +38,12 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.activity import activity_share
-from segcli.numerics.evidence import LEAST_CUSTOMERS, LEAST_GAIN_ABOVE_NULL, LEVELS
+from segcli.numerics.evidence import (
+    LEAST_CUSTOMERS,
+    LEAST_GAIN_ABOVE_NULL,
+    LEVELS,
+    NOTHING_TO_HIDE,
+)
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
@@ -221,6 +226,8 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
     ----------
     lines : as in `WeightingComparison`, the best first
     """
+    if all(np.isnan(line["gain"]) for line in lines):
+        return None, f"No weighting can be recommended: {NOTHING_TO_HIDE}."
     found = [
         line
         for line in lines
@@ -281,6 +288,9 @@ def _measure(
     n_splits: int,
 ) -> _Measured:
     full = fit_recipe(X, recipe, ks, seed=seed)
+    if not full.partitions:
+        msg = "all customers are the same once they are weighted: there is nothing to segment."
+        raise ChoiceError(msg)
     activity = np.full(len(ks), np.nan)
     activity[: len(full.ks)] = [activity_share(X, fit.labels) for fit in full.partitions]
     few = [k for k in full.ks if k <= LARGEST_FEW]

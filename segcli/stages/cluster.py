@@ -39,6 +39,7 @@ from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, nan_mean, segment_stability
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
+from segcli.words import counted, decimal
 
 KEPT_PER_CUSTOMER = 30
 """Numbers, beside the scores: ranks, sums, labels, distances, and room to order them."""
@@ -105,8 +106,8 @@ class Clustering:
     def lines(self) -> list[str]:
         """Return the summary for a person."""
         lines = [
-            f"{sum(self.sizes):,} customers in {self.k} segments, on {self.n_components} components of "
-            f"the {self.weighting} matrix.",
+            f"{sum(self.sizes):,} customers in {counted(self.k, 'segment')}, on "
+            f"{counted(self.n_components, 'component')} of the {self.weighting} matrix.",
             f"Inertia {self.inertia:,.6g}, {self.inertia_share:.1%} of the variance of the scores.",
             *self._segment_lines(),
             *self._activity_lines(),
@@ -136,7 +137,7 @@ class Clustering:
         return [
             " segment  customers   share  stability  grade",
             *(
-                f"{row['segment']:>8}  {size:>9,}  {size / total:>6.1%}  {_number(row['stability']):>9}"
+                f"{row['segment']:>8}  {size:>9,}  {size / total:>6.1%}  {decimal(row['stability']):>9}"
                 f"  {row['grade']}"
                 for row, size in zip(self.segments, self.sizes, strict=True)
             ),
@@ -375,7 +376,3 @@ def _on_the_table(
     said = {name: verdict[name] for name in ("supported", "recommended", "gain_peak", "reason")}
     rows = (row for row in records(scores) if row["k"] == n_clusters)
     return {**said, "k_scores": next(rows, None)}
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or np.isnan(value) else f"{value:.2f}"

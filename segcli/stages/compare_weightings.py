@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import MATRIX
 from segcli.engine import Engine
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting_comparison import N_COMPONENTS, compare_weightings
+from segcli.words import counted, decimal
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,15 @@ class WeightingsCompared:
     def lines(self) -> list[str]:
         """Return the summary for a person."""
         sampled = " (a sample)" if self.is_sample else ""
-        nulls = f"{self.n_nulls} null{'s' if self.n_nulls > 1 else ''}"
         lines = [
-            f"{len(self.weightings)} weightings on {self.n_components} components, k from {self.ks[0]} "
-            f"to {self.ks[-1]}.",
+            f"{counted(len(self.weightings), 'weighting')} on "
+            f"{counted(self.n_components, 'component')}, k from {self.ks[0]} to {self.ks[-1]}.",
             "            held-out gain                   transfer ARI           activity     variance",
             "weighting        bits     k  behind best                     k       share          held",
             *map(_row, self.weightings),
             f"Each pair: these data | data without segments. From {self.n_customers:,} customers"
-            f"{sampled}, {self.n_splits} splits, {nulls}. Variance held is no measure of quality: each "
-            "weighting has its own.",
+            f"{sampled}, {counted(self.n_splits, 'split')}, {counted(self.n_nulls, 'null')}. Variance "
+            "held is no measure of quality: each weighting has its own.",
         ]
         reasons = sorted(set(self.skipped.values()))
         for reason in reasons:
@@ -95,7 +97,8 @@ def run(
 
 
 def _row(line: dict[str, Any]) -> str:
-    behind = f"{line['behind']:.3f} ± {line['behind_se']:.3f}" if line["behind"] else "–"
+    is_behind = line["behind"] > 0  # neither the best nor unknown
+    behind = f"{decimal(line['behind'], 3)} ± {decimal(line['behind_se'], 3)}" if is_behind else "–"
     return (
         f"{line['weighting']:<10}{_pair(line, 'gain', 3):>15} {line['gain_k']:>4} {behind:>13}"
         f"{_pair(line, 'transfer_ari', 2):>15} {line['transfer_k']:>4}"
@@ -105,6 +108,6 @@ def _row(line: dict[str, Any]) -> str:
 
 def _pair(line: dict[str, Any], measure: str, digits: int) -> str:
     real, null = line[measure], line[f"{measure}_null"]
-    if real is None or real != real:
+    if np.isnan(real) and np.isnan(null):
         return "–"
-    return f"{real:.{digits}f} | {null:.{digits}f}"
+    return f"{decimal(real, digits)} | {decimal(null, digits)}"

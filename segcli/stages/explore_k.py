@@ -38,6 +38,7 @@ from segcli.numerics.kmeans import (
     KMeansFit,
     fit_all,
     measure_inertias,
+    n_distinct,
     refine,
     refit,
 )
@@ -47,6 +48,7 @@ from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
+from segcli.words import counted, decimal
 
 DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
@@ -87,8 +89,8 @@ class KExploration:
     def lines(self) -> list[str]:
         """Return the summary for a person."""
         lines = [
-            f"k-means of the {self.weighting} matrix, on {self.n_components} components (reduced) and "
-            "in full.",
+            f"k-means of the {self.weighting} matrix, on {counted(self.n_components, 'component')} "
+            "(reduced) and in full.",
             *(self._evidence_lines() if self.evidence else self._inertia_lines()),
         ]
         if self.not_converged:
@@ -119,7 +121,7 @@ class KExploration:
             f"{_pair(row, 'prediction_strength'):>13}{_pair(row, 'transfer_ari'):>14}"
             f"{_pair(row, 'held_out_gain'):>14}{_pair(row, 'jaccard_min'):>14}"
             f"{_pair(row, 'activity_share'):>13}{'   *' if row['k'] in supported else ''}".rstrip()
-            for row in _spread(self.scores, keep=supported)
+            for row in _spread(self.scores, keep=supported | {evidence["gain_peak"]})
         ]
         n_customers = customers_in_words(
             evidence["n_customers"],
@@ -131,8 +133,8 @@ class KExploration:
             "    k  reduced   full   strength           ARI          bits         Jaccard       share",
             *rows,
             f"Each pair: these data | data without segments. From {n_customers}, "
-            f"{evidence['n_splits']} splits, {evidence['n_nulls']} "
-            f"null{'s' if evidence['n_nulls'] > 1 else ''}. * supported.",
+            f"{counted(evidence['n_splits'], 'split')}, {counted(evidence['n_nulls'], 'null')}. "
+            "* supported.",
             evidence["reason"],
         ]
 
@@ -162,11 +164,18 @@ def run(
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL)
         pca.first(n_components)  # its error first, if it holds fewer
-        ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0])
+        choose_ks(k_min, k_max, k_step, n_customers=X.shape[0])  # its error before any pass
         ranks = rank(X)
         weighted = weigh(X, pca.weighting)
+        # Not the first columns of all scores: products of another width may round otherwise, and
+        # cluster shall meet the very same customers.
+        scores = score(weighted, pca.first(n_components))
+        most = n_distinct(scores, max(k_min, k_max or DEFAULT_K_MAX + 1))
+        ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0], n_distinct=most)
         curve = cache(
-            partial(_curve, weighted, pca, n_components, ks, matrix.nnz, ranks, seed, engine)
+            partial(
+                _curve, weighted, pca, n_components, scores, ks, matrix.nnz, ranks, seed, engine
+            )
         )
         level, no_evidence = evidence_level(evidence, matrix, ks)
         gathered = document = None
@@ -215,18 +224,19 @@ def _curve(
     weighted: Blocks,
     pca: PCA,
     n_components: int,
+    scores: np.ndarray,
     ks: Sequence[int],
     n_interactions: int,
     ranks: Ranks,
     seed: int,
     engine: Engine,
 ) -> tuple[list[KMeansFit], dict[str, np.ndarray], plots.Drawing]:
-    """Return the partitions on the first components, the inertia for each k, and its picture."""
-    reduced = pca.first(n_components)
-    # Not the first columns of all scores: products of another width may round otherwise, and
-    # cluster shall meet the very same customers.
+    """Return the partitions on the first components, the inertia for each k, and its picture.
+
+    ``scores`` are those on the first components.
+    """
     fits_reduced = fit_all(
-        engine.blocks(score(weighted, reduced)),
+        engine.blocks(scores),
         ks,
         customer_ranks=ranks.customers,
         seed=seed,
@@ -240,7 +250,7 @@ def _curve(
         for_curve=True,
     )
     inertia_full = _inertias_in_full(weighted, fits_held, n_interactions)
-    table = k_scores_table(reduced, fits_reduced, inertia_full)
+    table = k_scores_table(pca.first(n_components), fits_reduced, inertia_full)
     picture = plots.draw(plots.inertia, table, n_components, pca.weighting.name)
     return fits_reduced, table, picture
 
@@ -275,19 +285,35 @@ def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:
     }
 
 
-def choose_ks(k_min: int, k_max: int | None, k_step: int, *, n_customers: int) -> list[int]:
+def choose_ks(
+    k_min: int,
+    k_max: int | None,
+    k_step: int,
+    *,
+    n_customers: int,
+    n_distinct: int | None = None,
+) -> list[int]:
     """Return the numbers of segments to try.
+
+    Parameters
+    ----------
+    k_min, k_max, k_step : as asked for; without a largest, up to `DEFAULT_K_MAX` or as many as can be
+    n_customers : how many there are
+    n_distinct : how many of them differ, or as many as matter; None if that is not known yet
 
     Raises
     ------
     ChoiceError
-        If the largest asked for exceeds the number of customers.
+        If the largest asked for exceeds the number of customers, or of those who differ.
     """
-    largest = min(DEFAULT_K_MAX, n_customers - 1) if k_max is None else k_max
-    if max(k_min, largest) > n_customers:
+    most = n_customers if n_distinct is None else min(n_distinct, n_customers)
+    largest = min(DEFAULT_K_MAX, n_customers - 1, most) if k_max is None else k_max
+    if max(k_min, largest) > most:
+        option = "--k-max" if largest > most else "--k-min"
+        distinct = " distinct" if most < n_customers else ""
         msg = (
-            f"k = {max(k_min, largest)} is too large: there are {n_customers} customers. "
-            f"Choose --k-max {n_customers} or less."
+            f"k = {max(k_min, largest)} is too large: there are {most:,}{distinct} customers. "
+            f"Choose {option} {most} or less."
         )
         raise ChoiceError(msg)
     return list(range(k_min, max(largest, k_min) + 1, k_step))
@@ -327,13 +353,16 @@ def k_scores_table(
 
 
 def _pair(row: dict[str, Any], measure: str) -> str:
-    return f"{row[measure]:.2f} | {row[measure + '_null']:.2f}"
+    """Return a measure beside its null's; nothing where there is no evidence, as for one segment."""
+    real, null = row[measure], row[f"{measure}_null"]
+    return "" if real is None and null is None else f"{decimal(real)} | {decimal(null)}"
 
 
 def _spread(
     rows: Sequence[dict[str, Any]], n: int = 14, keep: Collection[int] = ()
 ) -> list[dict[str, Any]]:
-    """Return about n of the rows: small k and those to keep in full, then ever fewer."""
-    n = min(n, len(rows))
+    """Return about n of the rows: all of few, else small k and those to keep, then ever fewer."""
+    if len(rows) <= n:
+        return list(rows)
     picks = set(np.geomspace(1, len(rows), n).round().astype(int) - 1) | set(range(n // 2))
     return [row for i, row in enumerate(rows) if i in picks or row["k"] in keep]

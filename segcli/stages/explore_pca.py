@@ -35,6 +35,7 @@ from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
 from segcli.stages.memory import WAY_OUT, require_memory_for
+from segcli.words import counted
 
 DEFAULT_MAX_COMPONENTS = 50
 
@@ -89,7 +90,7 @@ class PCAExploration:
         """Return the summary for a person."""
         evidence = self.evidence
         lines = [
-            f"{self.n_components} components of the {self.weighting} matrix.",
+            f"{counted(self.n_components, 'component')} of the {self.weighting} matrix.",
             *(self._variance_lines() if evidence is None else self._evidence_lines(evidence)),
             *self._face_lines(),
         ]
@@ -103,7 +104,7 @@ class PCAExploration:
             )
         else:
             lines += [
-                f"Recommended: {evidence['recommended']} components. {evidence['reason']}",
+                f"Recommended: {counted(evidence['recommended'], 'component')}. {evidence['reason']}",
                 "Look at explained_variance.png, choose, then run explore-k.",
             ]
         return lines
@@ -212,6 +213,7 @@ def run(
                 n_nulls=level.n_nulls,
                 n_folds=level.n_folds,
                 sample_size=level.n_customers,
+                more=not pca.holds_all,
             )
             stage.save(COMPONENTS_VERDICT, verdict_document(gathered))
         table = explained_variance_table(pca, gathered)
@@ -392,7 +394,7 @@ def choose_max_components(asked: int | None, n_customers: int, n_items: int) -> 
 def _check_rank(pca: PCA, asked: int | None) -> None:
     if asked is not None and pca.n_components < asked:
         msg = (
-            f"--max-components {asked} is too large: only {pca.n_components} components have any "
-            f"variance. Choose {pca.n_components} or fewer."
+            f"--max-components {asked} is too large: these data have variance on "
+            f"{counted(pca.n_components, 'component')}. Choose {pca.n_components} or fewer."
         )
         raise ChoiceError(msg)

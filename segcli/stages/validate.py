@@ -45,6 +45,7 @@ from segcli.numerics.naive_bayes import UNASSIGNED
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.stages.memory import require_memory_for
+from segcli.words import counted, decimal
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,10 @@ class Validation:
         title = max(len(row["title"]) for row in self.measures)
         header = f"{'':>{title}}  these data  without segments"
         return [
-            f"{self.k} segments of {self.n_customers:,} customers.",
+            f"{counted(self.k, 'segment')} of {self.n_customers:,} customers.",
             header if self.evidence else f"{'':>{title}}  these data",
             *(
-                f"{row['title']:>{title}}  {row['value']:>10.2f}  {_band(row):>16}".rstrip()
+                f"{row['title']:>{title}}  {decimal(row['value']):>10}  {_band(row):>16}".rstrip()
                 for row in self.measures
             ),
             f"In-sample agreement is no evidence. Always guessing the largest segment agrees for "
@@ -112,7 +113,7 @@ class Validation:
             " segment  customers  precision  recall  stability  grade",
             *(
                 f"{row['segment']:>8}  {row['customers']:>9,}  {row['cross_validated_precision']:>9.2f}"
-                f"  {row['cross_validated_recall']:>6.2f}  {_number(row['stability']):>9}"
+                f"  {row['cross_validated_recall']:>6.2f}  {decimal(row['stability']):>9}"
                 f"  {row['grade'] or '–'}"
                 for row in self.segments
             ),
@@ -244,10 +245,7 @@ def _segment_rows(
 
 def _band(row: Mapping[str, Any]) -> str:
     low, high = row["null_low"], row["null_high"]
-    if low is None:
+    if low is None or np.isnan(low):
         return ""
-    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or np.isnan(value) else f"{value:.2f}"
+    lowest, highest = decimal(low), decimal(high)
+    return lowest if lowest == highest else f"{lowest} to {highest}"
