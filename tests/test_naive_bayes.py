@@ -11,6 +11,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics.kmeans import fit_kmeans
 from segcli.numerics.naive_bayes import (
     UNASSIGNED,
+    by_sign,
     cross_predict,
     fit_naive_bayes,
     predict,
@@ -139,10 +140,18 @@ def test_threads_change_no_bit(counts):
     assert one.log_likelihoods.tobytes() == two.log_likelihoods.tobytes()
 
 
+def test_what_is_disliked_is_an_item_of_its_own():
+    X = sp.csr_array([[2.0, -1, 0], [-3, 0, 4]])
+    expected = [[2, 0, 0, 0, 1, 0], [0, 0, 4, 3, 0, 0]]
+    assert by_sign(X).toarray().tolist() == expected
+    assert by_sign(X).has_sorted_indices
+    assert by_sign(abs(X)).shape == (2, 3)
+
+
 def test_negative_values_are_refused_with_a_way_out(engine):
     X = sp.csr_array([[2.0, -1], [-3, 0], [1, 1]])
     labels = np.array([0, 1, 0])
-    with pytest.raises(ChoiceError, match=r"2 negative values.*Ingest again"):
+    with pytest.raises(ChoiceError, match="2 negative values"):
         fit_naive_bayes(engine.blocks(X), labels, 2)
     with pytest.raises(ChoiceError, match="2 negative values"):
         cross_predict(engine.blocks(X), labels, 2, customer_ranks=np.arange(3), n_folds=2, seed=0)

@@ -77,6 +77,29 @@ class SegmentSums:
         return NaiveBayes(log_priors, log_likelihoods)
 
 
+def by_sign(X: sp.csr_array) -> sp.csr_array:
+    """Return a matrix without negative values: what is disliked is another item than what is liked.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items)
+
+    Returns
+    -------
+    csr_array of shape (n_customers, 2 n_items)
+        The positive values, and beside them the negative ones without their sign; X itself, of shape
+        (n_customers, n_items), if there are none.
+    """
+    disliked = X.data < 0
+    if not disliked.any():
+        return X
+    n_customers, n_items = X.shape
+    indices = X.indices + np.where(disliked, n_items, 0)
+    told = sp.csr_array((np.abs(X.data), indices, X.indptr), shape=(n_customers, 2 * n_items))
+    told.sort_indices()
+    return told
+
+
 def fit_naive_bayes(X: Blocks, labels: np.ndarray, k: int) -> NaiveBayes:
     """Return the model of all customers.
 
@@ -152,8 +175,8 @@ def segment_sums(
     items, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
     if n_negative:
         msg = (
-            f"the matrix has {int(n_negative)} negative values, and multinomial naive Bayes takes "
-            "counts or ratings from 0 up. Ingest again with --negative reject, or net."
+            f"the matrix has {int(n_negative):,} negative values, and multinomial naive Bayes takes "
+            "counts or ratings from 0 up."
         )
         raise ChoiceError(msg)
     customers = np.bincount(groups[groups >= 0], minlength=n_folds * k)

@@ -41,7 +41,7 @@ from segcli.numerics.judgement import (
     share_trusted,
     smaller_ks,
 )
-from segcli.numerics.naive_bayes import UNASSIGNED
+from segcli.numerics.naive_bayes import UNASSIGNED, by_sign
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.stages.memory import require_memory_for
@@ -135,8 +135,13 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         sizes = np.bincount(labels[labels != UNASSIGNED])
         blocks = engine.blocks(matrix)
         ranks = rank(blocks)
+        told = by_sign(matrix)
         evaluations = evaluate_naive_bayes(
-            blocks, labels, k, customer_ranks=ranks.customers, seed=seed
+            blocks if told is matrix else engine.blocks(told),
+            labels,
+            k,
+            customer_ranks=ranks.customers,
+            seed=seed,
         )
         plot = plots.draw(plots.confusion_matrix, evaluations)
         level, no_evidence = evidence_level(evidence, matrix, [k])
