@@ -351,7 +351,12 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     with _drawing_beside(options["threads"]):
         # Not before: it loads what the first stage needs, while the process that draws loads the rest.
         _check_number_of_components(options["n_components"], options["max_components"])
-        with _one_session(options["engine"], options["master"]):
+        from segcli.artifacts import hold
+
+        with (
+            hold(options["run_dir"], [stage.name or "" for stage in STAGES]),
+            _one_session(options["engine"], options["master"]),
+        ):
             status = _run_each(ctx, as_json=as_json, options=options)
     ctx.exit(status)
 

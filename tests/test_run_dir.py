@@ -28,7 +28,7 @@ from run_dirs import (
     workplace_in,
 )
 
-from segcli.artifacts import catalogue, manifest, open_stage, stage
+from segcli.artifacts import catalogue, hold, manifest, open_stage, stage
 from segcli.artifacts.formats import Text
 from segcli.errors import RunDirectoryError
 
@@ -551,10 +551,43 @@ def test_a_second_command_at_once_is_refused(place):
         fcntl.flock(handle, fcntl.LOCK_EX)
         for args in STAGES.values():
             assert_one_line(invoke(*args), "run is in use by another segcli command")
+        args = ("run", "ratings.csv", "run", "--n-components", "2", "--n-clusters", "3")
+        assert_one_line(invoke(*args), "run is in use by another segcli command")
+        assert "fresh" in ok("status", "run").stdout
         assert digests(place.run) == before
     finally:
         os.close(handle)
     ok(*STAGES["cluster"])
+
+
+def test_a_command_of_all_stages_keeps_others_out_between_them(tmp_path):
+    with hold(tmp_path, ["ingest", "report"]):
+        for _ in range(2):
+            with open_stage(tmp_path, "ingest", {}) as stage:
+                stage.save(catalogue.REJECTS, catalogue_table())
+                with (
+                    pytest.raises(RunDirectoryError, match="in use"),
+                    open_stage(tmp_path, "x", {}),
+                ):
+                    pass
+            found = process("report", tmp_path, cwd=tmp_path)
+            assert_one_line(found, "is in use by another segcli command")
+    assert_one_line(process("report", tmp_path, cwd=tmp_path), "is missing")
+
+
+def test_a_file_in_the_way_of_any_stage_is_found_before_the_first(place):
+    Path("new").mkdir()
+    Path("new/report.html").write_text("mine")
+    args = ("run", "ratings.csv", "new", "--n-components", "2", "--n-clusters", "3")
+    assert_one_line(invoke(*args), "new/report.html is in the way: segcli did not write it")
+    assert [path.name for path in Path("new").iterdir()] == ["report.html"]
+
+
+def test_the_command_to_run_again_says_that_the_folder_is_not_known(place):
+    Path("elsewhere").mkdir()
+    Path("ratings.csv").rename("elsewhere/ratings.csv")
+    (place.run / "matrix.npz").unlink()
+    assert "Run: segcli ingest FOLDER/ratings.csv run" in ok("status", "run").stdout
 
 
 def test_two_open_stages_do_not_meet(tmp_path):

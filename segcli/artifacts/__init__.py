@@ -6,7 +6,7 @@ that are atomic.
 """
 
 from segcli.artifacts.formats import Artifact, Columns, from_records, records
-from segcli.artifacts.stage import Stage, describe, open_stage, read_artifact
+from segcli.artifacts.stage import Stage, describe, hold, open_stage, read_artifact
 
 __all__ = [
     "Artifact",
@@ -14,6 +14,7 @@ __all__ = [
     "Stage",
     "describe",
     "from_records",
+    "hold",
     "open_stage",
     "read_artifact",
     "records",

@@ -151,7 +151,7 @@ def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
     yield stage
     if stage == "ingest":
         names = record.inputs if record is not None else {}
-        yield str(names["interactions"]["name"]) if "interactions" in names else "INTERACTIONS"
+        yield _file(names["interactions"]["name"]) if "interactions" in names else "INTERACTIONS"
     yield str(run_dir)
     if record is None:
         yield from _CHOICES.get(stage, ())
@@ -161,6 +161,11 @@ def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
         if value is True:
             yield option
         elif value is not None and value is not False:
-            yield from (option, str(value))
+            yield from (option, _file(value) if name == "items" else str(value))
     if record.seed:
         yield from ("--seed", str(record.seed))
+
+
+def _file(name: str) -> str:
+    """Return a file of the user's as a command names it; its folder is not recorded."""
+    return name if Path(name).exists() else f"FOLDER/{name}"

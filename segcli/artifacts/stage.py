@@ -12,9 +12,9 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,14 @@ W = TypeVar("W")
 
 _PENDING = ".segcli-pending"
 _COMMIT = ".segcli-commit"
+
+_Identity = tuple[int, int]
+_HELD: set[_Identity] = set()
+"""The run directories that are locked for several stages, and of which no stage is open."""
+
+
+class _InUseError(RunDirectoryError):
+    """Another segcli command uses the run directory."""
 
 
 @dataclass
@@ -117,28 +125,54 @@ def open_stage(
     ResourceError
         If the disk is full.
     """
-    made = _enter(run_dir, create=name == "ingest")
+    with _entered(run_dir, [name]):
+        stage = Stage(name, run_dir, manifest.read(run_dir))
+        try:
+            yield stage
+            record = manifest.Record(
+                parameters=dict(parameters),
+                seed=seed,
+                inputs=stage.inputs,
+                reads=stage.reads,
+                writes=stage.writes,
+                versions=manifest.versions(),
+            )
+            _commit(run_dir, stage.records.with_record(name, record))
+        finally:
+            shutil.rmtree(run_dir / _PENDING, ignore_errors=True)
+            shutil.rmtree(run_dir / scratch.FOLDER, ignore_errors=True)
+
+
+@contextmanager
+def hold(run_dir: Path, stages: Sequence[str]) -> Iterator[None]:
+    """Keep other segcli commands out of a run directory for the block, in which ``stages`` are opened.
+
+    Raises
+    ------
+    RunDirectoryError
+        As `open_stage`, for any of the stages.
+    """
+    with _entered(run_dir, stages) as directory:
+        _HELD.add(directory)
+        try:
+            yield
+        finally:
+            _HELD.discard(directory)
+
+
+@contextmanager
+def _entered(run_dir: Path, stages: Sequence[str]) -> Iterator[_Identity]:
+    """Lock a run directory in which the stages may write; made for ``ingest``, removed if left empty."""
+    made = _enter(run_dir, create="ingest" in stages)
     try:
-        with _locked(run_dir), _disk_errors(run_dir):
+        with _locked(run_dir) as directory, _disk_errors(run_dir):
             recover(run_dir)
-            stage = Stage(name, run_dir, manifest.read(run_dir))
-            _refuse_foreign_files(stage)
-            try:
-                yield stage
-                record = manifest.Record(
-                    parameters=dict(parameters),
-                    seed=seed,
-                    inputs=stage.inputs,
-                    reads=stage.reads,
-                    writes=stage.writes,
-                    versions=manifest.versions(),
-                )
-                _commit(run_dir, stage.records.with_record(name, record))
-            finally:
-                shutil.rmtree(run_dir / _PENDING, ignore_errors=True)
-                shutil.rmtree(run_dir / scratch.FOLDER, ignore_errors=True)
+            records = manifest.read(run_dir)
+            for name in stages:
+                _refuse_foreign_files(run_dir, records, name)
+            yield directory
     finally:
-        for folder in made:  # only what this stage made, and only while it is empty
+        for folder in made:  # only what was made here, and only while it is empty
             if not any(folder.iterdir()):
                 folder.rmdir()
 
@@ -203,7 +237,7 @@ def describe(run_dir: Path) -> list[StageState]:
     """Return the state of each stage of a run directory, in the order of the pipeline."""
     _enter(run_dir, create=False)
     if os.access(run_dir, os.W_OK):
-        with _locked(run_dir):
+        with suppress(_InUseError), _locked(run_dir):  # who uses it has recovered it
             recover(run_dir)
     records = manifest.read(run_dir)
     return [_state(run_dir, records, stage) for stage in catalogue.STAGES]
@@ -260,13 +294,25 @@ def _enter(run_dir: Path, *, create: bool) -> list[Path]:
 
 
 @contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run directory for this process; no file is left behind."""
+def _locked(run_dir: Path) -> Iterator[_Identity]:
+    """Lock the run directory for the block; no file is left behind.
+
+    Where `hold` has locked it for several stages, one of them at a time.
+    """
     if not os.access(run_dir, os.W_OK | os.X_OK):
         msg = f"{run_dir} cannot be written to. Change its permissions or name another folder."
         raise RunDirectoryError(msg)
+    status = run_dir.stat()
+    directory = status.st_dev, status.st_ino
+    if directory in _HELD:
+        _HELD.discard(directory)
+        try:
+            yield directory
+        finally:
+            _HELD.add(directory)
+        return
     if sys.platform == "win32":  # no advisory locks on folders there
-        yield
+        yield directory
         return
     import fcntl  # noqa: PLC0415 (absent on Windows)
 
@@ -276,10 +322,10 @@ def _locked(run_dir: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             msg = f"{run_dir} is in use by another segcli command. Wait for it to end."
-            raise RunDirectoryError(msg) from error
+            raise _InUseError(msg) from error
         except OSError:  # a file system without locks: go on as without
             pass
-        yield
+        yield directory
     finally:
         os.close(handle)
 
@@ -296,13 +342,13 @@ def _disk_errors(run_dir: Path) -> Iterator[None]:
         raise
 
 
-def _refuse_foreign_files(stage: Stage) -> None:
+def _refuse_foreign_files(run_dir: Path, records: manifest.Manifest, stage: str) -> None:
     """Refuse to write over a file that segcli did not write."""
     for artifact in vars(catalogue).values():
-        if not isinstance(artifact, Artifact) or artifact.stage != stage.name:
+        if not isinstance(artifact, Artifact) or artifact.stage != stage:
             continue
-        path = stage.run_dir / artifact.name
-        if path.is_dir() or (path.exists() and stage.records.writer(artifact.name) is None):
+        path = run_dir / artifact.name
+        if path.is_dir() or (path.exists() and records.writer(artifact.name) is None):
             msg = (
                 f"{path} is in the way: segcli did not write it. "
                 "Move it, or use another run directory."
