@@ -1,11 +1,15 @@
 """A segmentation labels the customers it was made from, and new ones, alike."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 
 from segcli.engine import LocalEngine
+from segcli.errors import InputError
 from segcli.numerics.kmeans import fit_kmeans
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.ranks import rank
@@ -26,6 +30,11 @@ def made(request, ratings):
     items = tuple(f"item {j}" for j in range(ratings.shape[1]))
     distances = np.linalg.norm(scores - fit.centers[fit.labels], axis=1)
     return Segmentation(items, pca, fit.centers), fit.labels, distances
+
+
+def weighted_by(name, segmentation):
+    weighting = replace(segmentation.pca.weighting, name=name)
+    return replace(segmentation, pca=replace(segmentation.pca, weighting=weighting))
 
 
 def triplets(matrix):
@@ -127,3 +136,29 @@ def test_no_interactions_no_customers(made):
     segmentation, *_ = made
     empty = pd.DataFrame({"customer": [], "item": [], "value": []})
     assert len(segmentation.predict_interactions(empty)) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"value": [np.nan, 1]}, "1 value not finite, first nan"),
+        ({"value": [1, -np.inf]}, "1 value not finite, first -inf"),
+        ({"value": [-2.0, -3]}, "2 values negative, which tfidf does not take, first -2"),
+        ({"value": ["four", "5"]}, "values are not all numbers"),
+        ({"item": ["item 1", None]}, "1 row without item"),
+        ({"customer": None}, "there is no column 'customer'"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(made, change, said):
+    segmentation = weighted_by("tfidf", made[0])
+    table = {"customer": ["a", "b"], "item": ["item 1", "item 2"], "value": [1, 2]} | change
+    table = pd.DataFrame({name: column for name, column in table.items() if column is not None})
+    with pytest.raises(InputError, match=re.escape(said)):
+        segmentation.predict_interactions(table)
+
+
+def test_a_pair_that_adds_up_to_nothing_is_none_and_white_space_no_part_of_an_id(made):
+    table = pd.DataFrame({"customer": ["a", "a ", "b"], "item": ["item 1", " item 1", "item 2 "]})
+    found = weighted_by("raw", made[0]).predict_interactions(table.assign(value=[5.0, -5, 2]))
+    assert found["customer"].tolist() == ["a", "b"]
+    assert found["known_items"].tolist() == [0, 1]

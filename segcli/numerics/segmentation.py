@@ -11,9 +11,13 @@ import scipy.sparse as sp
 from segcli.errors import InputError
 from segcli.numerics.assignment import assign
 from segcli.numerics.pca import PCA
+from segcli.numerics.weighting import TAKE_NEGATIVES
+from segcli.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_EXACT = 2.0**53  # a float from there on is no whole number that was written
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,10 @@ class Segmentation:
         Parameters
         ----------
         interactions : DataFrame with columns ``customer`` and ``item``, and ``value`` or none
-            Ids are compared as strings; those of a float column whose values are all whole lose
-            their ``.0``, as in ``segcli ingest``. Repeated pairs are summed; without values each row
-            counts 1. Items that the segmentation does not know are left out.
+            Ids are compared as strings, without white space around them; those of a float column
+            whose values are all whole lose their ``.0``, as in ``segcli ingest``. Repeated pairs are
+            summed, and count for nothing if they add up to it; without values each row counts 1.
+            Items that the segmentation does not know are left out.
 
         Returns
         -------
@@ -70,28 +75,34 @@ class Segmentation:
         Raises
         ------
         InputError
-            If a row has no customer or no item.
+            If a column is absent, a row has no customer or no item, or a value is no finite number or
+            a negative one that the weighting does not take.
         """
         import pandas as pd  # noqa: PLC0415 (only here; the numerics work on arrays)
 
         for column in ("customer", "item"):
+            if column not in interactions:
+                msg = (
+                    f"there is no column '{column}'. It needs customer and item, and perhaps value."
+                )
+                raise InputError(msg)
             n_missing = int(interactions[column].isna().sum())
             if n_missing:
-                msg = f"{n_missing} rows have no {column}. Drop them first."
+                msg = f"{counted(n_missing, 'row')} without {column}. Drop them first."
                 raise InputError(msg)
         codes, customers = pd.factorize(_as_ids(interactions["customer"]), sort=True)
         position = pd.Series(np.arange(len(self.items)), index=list(self.items))
         columns = _as_ids(interactions["item"]).map(position)
-        values = interactions["value"] if "value" in interactions else np.ones(len(interactions))
+        values = np.ones(len(interactions))
+        if "value" in interactions:
+            values = self._usable(interactions["value"])
         known = columns.notna().to_numpy()
         X = sp.csr_array(
-            (
-                np.asarray(values, dtype=np.float64)[known],
-                (codes[known], columns[known].to_numpy(dtype=np.int64)),
-            ),
+            (values[known], (codes[known], columns[known].to_numpy(dtype=np.int64))),
             shape=(len(customers), len(self.items)),
         )
         X.sum_duplicates()
+        X.eliminate_zeros()
         labels, distances = assign(self.pca.project(X), self.centers)
         return pd.DataFrame(
             {
@@ -102,10 +113,26 @@ class Segmentation:
             }
         )
 
+    def _usable(self, column: pd.Series) -> np.ndarray:
+        """Return values as float64, or say which of them cannot be used."""
+        try:
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            msg = f"values are not all numbers: {error}"
+            raise InputError(msg) from error
+        unusable = {"not finite": ~np.isfinite(values)}
+        if self.pca.weighting.name not in TAKE_NEGATIVES:
+            unusable[f"negative, which {self.pca.weighting.name} does not take"] = values < 0
+        for what, rows in unusable.items():
+            if rows.any():
+                msg = f"{counted(int(rows.sum()), 'value')} {what}, first {values[rows][0]:g}. Drop them."
+                raise InputError(msg)
+        return values
+
 
 def _as_ids(column: pd.Series) -> pd.Series:
     """Return a column's ids as the strings that ``segcli ingest`` would read."""
     is_float = np.issubdtype(column.to_numpy().dtype, np.floating)
-    if is_float and np.all(column == np.round(column)):
+    if is_float and np.all((column == np.round(column)) & (np.abs(column) < _EXACT)):
         column = column.astype(np.int64)
-    return column.astype(str)
+    return column.astype(str).str.strip()
