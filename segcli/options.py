@@ -12,7 +12,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 WEIGHTINGS = ("raw", "log1p", "l2", "tfidf", "bm25", "pearson")
 FILE_PATH: click.Path = click.Path(path_type=Path)
-RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
+
+
+class _RunPath(click.Path):
+    """A folder; not nothing, which an unset variable of the shell's is and a path takes for here."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+RUN = click.argument("run_dir", metavar="RUN", type=_RunPath(path_type=Path))
 
 
 def as_json(command: F) -> F:

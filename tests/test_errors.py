@@ -155,6 +155,7 @@ COMMAND_LINES = [
     ("validate", "run", "extra"),
     ("validate", "run", "--unknown"),
     ("ingest", "ratings.csv"),
+    ("ingest", "ratings.csv", ""),
     ("ingest", "ratings.csv", "run", "--duplicates", "first"),
     ("inject",),
 ]
