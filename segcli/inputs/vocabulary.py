@@ -7,7 +7,7 @@ and as a text; it has one place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 import numpy as np
@@ -19,6 +19,7 @@ from segcli.inputs.keys import LONGEST, NONE, Keys, words_of
 
 _MARKED = -2
 _AT_ONCE = 1 << 16  # so that what is made on the way stays in a processor's cache
+_MOST_BYTES = (1 << 31) - 1  # that offsets of 32 bits reach
 _LARGEST = 1 << 24  # of the numbers that are looked up by themselves
 
 
@@ -63,7 +64,7 @@ class Vocabulary:
         used : boolean ndarray of shape (n_codes,)
         """
         codes = np.flatnonzero(used)
-        texts = pc.utf8_trim_whitespace(pa.concat_arrays(self._parts).take(to_arrow(codes)))
+        texts = pc.utf8_trim_whitespace(_joined(self._parts).take(to_arrow(codes)))
         encoded = tidy_ids(texts).dictionary_encode()
         order = to_numpy(pc.sort_indices(encoded.dictionary))
         place = np.empty(len(order), dtype=np.int32)
@@ -74,7 +75,7 @@ class Vocabulary:
 
     def texts(self) -> pa.Array:
         """Return the id of each code, as it was written but for white space around it."""
-        return pc.utf8_trim_whitespace(pa.concat_arrays([strings([]), *self._parts]))
+        return pc.utf8_trim_whitespace(_joined([strings([]), *self._parts]))
 
     def _encode_numbers(self, numbers: np.ndarray) -> np.ndarray:
         table = self._numbers  # another thread may put a longer one in its place
@@ -156,6 +157,13 @@ class Vocabulary:
         self._n += len(texts)
         self._parts.append(texts)
         return codes
+
+
+def _joined(parts: Sequence[pa.Array]) -> pa.Array:
+    """Return strings as one array; of many, one whose offsets are wide enough."""
+    if sum(part.nbytes for part in parts) > _MOST_BYTES:
+        parts = [part.cast(pa.large_string()) for part in parts]
+    return pa.concat_arrays(parts)
 
 
 def _first_of_runs(words: list[np.ndarray]) -> np.ndarray:

@@ -1,0 +1,22 @@
+"""Ids in an order, whatever room they take."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from segcli.inputs import vocabulary
+from segcli.inputs.vocabulary import Vocabulary
+
+
+@pytest.mark.parametrize("ids", [["b", " a", "c", "b", "a"], ["2.0", "10.0", "2.0"]])
+def test_more_text_than_short_offsets_reach_is_put_in_order_alike(monkeypatch, ids):
+    found = {}
+    for limit in (vocabulary._MOST_BYTES, 0):
+        monkeypatch.setattr(vocabulary, "_MOST_BYTES", limit)
+        met = Vocabulary()
+        codes = met.encode(pa.array(ids))
+        in_order, places = met.places(np.ones(len(met), dtype=bool))
+        found[limit] = in_order.to_pylist(), places[codes].tolist(), met.texts().to_pylist()
+    ordinary, long = found.values()
+    assert long == ordinary
+    assert ordinary[0] == sorted({text.strip().removesuffix(".0") for text in ids})
