@@ -4,7 +4,8 @@ Chance must not depend on ids: a random draw that is indexed by position would p
 after a renaming. So draws are indexed by *rank*. Ranks come from fingerprints: 64-bit hashes of what
 a customer did, through items' fingerprints, which are hashes of what was done to them (two rounds of
 Weisfeiler-Lehman refinement). Sums are modulo 2**64, hence exact, in any order and on any machine.
-Customers with equal rows share a fingerprint and are exchangeable: their ranks follow their ids.
+Customers with equal rows share a fingerprint and are exchangeable: their ranks follow their ids. On data
+as regular as a lattice so do the ranks of customers whose rows differ: there alone chance goes by ids.
 
 References
 ----------
