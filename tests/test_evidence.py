@@ -123,6 +123,8 @@ def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():
     assert gain_peak(evidence(held_out_gain=[0.1, 0.291, 0.3])) == 3
     assert gain_peak(evidence(held_out_gain=[0.1, 0.289, 0.3])) == 4
     assert gain_peak(evidence(held_out_gain=[np.nan] * 3)) is None
+    within = evidence(held_out_gain=[-0.02, 0.04, 0.05], held_out_gain_se=[0.1] * 3)
+    assert gain_peak(within) == 3  # the first that gains at all
 
 
 def test_a_k_that_was_not_looked_at_is_refused(planted):

@@ -36,6 +36,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -190,8 +191,8 @@ class KVerdict:
     supported : tuple of int, the supported k
     recommended : int or None, the largest of them
     gain_peak : int or None
-        The smallest k whose held-out gain is within one standard error of the best; None if no gain
-        is above the nulls'.
+        Of the k whose held-out gain is above the nulls', the smallest whose gain is within one
+        standard error of the best; None if there are none.
     reason : str, the recommendation in words
     """
 
@@ -299,14 +300,16 @@ def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
 
 
 def gain_peak(evidence: KEvidence) -> int | None:
-    """Return the smallest k whose held-out gain is within one standard error of the best."""
-    ks, gains = evidence.table["k"], evidence.table["held_out_gain"]
-    if np.isnan(gains).all():
+    """Return the smallest k whose held-out gain is within one standard error of the best.
+
+    Only of k whose gain is above the nulls'; None if there are none.
+    """
+    rows = [row for row in map(evidence.row, evidence.table["k"].tolist()) if _gains(row)]
+    if not rows:
         return None
-    best = evidence.row(int(ks[np.nanargmax(gains)]))
-    if not _gains(best):
-        return None
-    return int(ks[gains >= best["held_out_gain"] - best["held_out_gain_se"]][0])
+    best = max(rows, key=itemgetter("held_out_gain"))
+    least = best["held_out_gain"] - best["held_out_gain_se"]
+    return int(next(row["k"] for row in rows if row["held_out_gain"] >= least))
 
 
 @dataclass(frozen=True)
