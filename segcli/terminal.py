@@ -19,6 +19,7 @@ import click
 
 from segcli.errors import SegcliError
 from segcli.jsontext import to_json
+from segcli.printable import printable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -65,6 +66,8 @@ class Group(click.Group):
         except MemoryError as error:
             msg = "the memory of this machine does not suffice. Nothing was changed."
             raise click.ClickException(msg) from error
+        except click.UsageError as error:  # click shows some of what was typed as it is
+            raise click.UsageError(_one_line(error.format_message()), error.ctx) from error
 
 
 def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
@@ -73,15 +76,16 @@ def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
         click.echo(to_json(asdict(_as_dataclass(summary))))
         return
     for line in summary.lines():
-        click.echo(line)
+        click.echo(printable(line))
     if summary.wrote:
-        click.echo(f"Wrote to {run_dir}: {', '.join(summary.wrote)}")
+        click.echo(printable(f"Wrote to {run_dir}: {', '.join(summary.wrote)}"))
 
 
 def show_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows in aligned columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
 
@@ -139,4 +143,4 @@ def _as_dataclass(summary: Summary) -> DataclassInstance:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(message.split())
+    return printable(" ".join(message.split()))

@@ -1,4 +1,4 @@
-"""The report page: one self-contained HTML file, every name in it escaped."""
+"""The report page: one self-contained HTML file, every name in it escaped and printable."""
 
 from segcli.page.render import Extent, Parameter, Tables, render
 from segcli.page.words import echo_in_words

@@ -15,6 +15,7 @@ from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
 from segcli.numerics.weighting import DESCRIPTIONS
 from segcli.page import words
+from segcli.printable import printable
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -97,6 +98,7 @@ def render(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segcli.page"),
         autoescape=True,
+        finalize=_printable,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -129,6 +131,11 @@ def render(
         parameters=parameters,
         pictures=pictures,
     )
+
+
+def _printable(value: Any) -> Any:
+    """Return text of the user's without line breaks and control characters, and all else as it is."""
+    return printable(value) if type(value) is str else value  # Markup is the template's own
 
 
 def _data_uri(picture: bytes) -> str:

@@ -40,6 +40,7 @@ from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.stability import nan_mean
 from segcli.numerics.typical import typical_customers
+from segcli.printable import printable
 from segcli.stages.memory import require_memory_for
 
 ROUNDS = {"quick": 5, "full": 10}
@@ -360,7 +361,7 @@ def prototype_text(profiles: Profiles, top_items: Columns) -> str:
     lines = []
     for segment, rows in _by_segment(top_items).items():
         lines.append(f"{segment} ({profiles.sizes[segment]}, {n_items})")
-        lines.extend(f"{row['name']} {row['score']:.6f}" for row in rows)
+        lines.extend(f"{printable(row['name'])} {row['score']:.6f}" for row in rows)
         lines.append("")
     return "\n".join(lines)
 

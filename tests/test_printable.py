@@ -1,0 +1,81 @@
+"""Names and reasons with line breaks and control characters, wherever a person reads them."""
+
+import re
+
+import pandas as pd
+import pytest
+from run_dirs import STAGES, assert_one_line, invoke, ok, workplace_in
+
+from segcli.printable import printable
+from segcli.terminal import show_table
+
+WILD = "line1\nline2 \x1b[31mred\x07"
+TAMED = r"line1 line2 \x1b[31mred\x07"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Amélie – 映画 ×2 ‏עברית‏", "Amélie – 映画 ×2 ‏עברית‏"),
+        ("a\tb\nc\rd\x85e\u2028f\u2029g\x1ch", "a b c d e f g h"),
+        ("\x00 \x1b[2J \x7f \x9b2J", r"\x00 \x1b[2J \x7f \x9b2J"),
+        (WILD, TAMED),
+    ],
+)
+def test_only_what_drives_a_terminal_is_replaced(text, shown):
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
+def test_every_character_that_ends_a_line_or_is_a_control_is_replaced():
+    everything = "".join(map(chr, range(0x3000)))
+    shown = printable(everything)
+    assert shown.splitlines() == [shown]
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", shown)
+
+
+def test_a_table_keeps_its_columns(capsys):
+    show_table([("stage", "choices"), (WILD, "k 3")])
+    assert capsys.readouterr().out.splitlines() == [
+        "stage" + " " * (len(TAMED) - 3) + "choices",
+        f"{TAMED}  k 3",
+    ]
+
+
+def test_names_and_the_reason_are_printable_to_the_last_stage(place):
+    """Files for programs keep them as they are."""
+    names = "".join(f'i{i:02},"{WILD} {i:02}"\n' for i in range(12))
+    (place.folder / "names.csv").write_text("item,name\n" + names, newline="")
+    extra = {"ingest": ("--items", "names.csv"), "cluster": ("--because", WILD)}
+    printed = "".join(ok(*args, *extra.get(name, ())).stdout for name, args in STAGES.items())
+    status = ok("status", "run").stdout
+    assert f"because {TAMED}" in status
+    assert len(status.splitlines()) == 1 + len(STAGES)
+    html = (place.run / "report.html").read_text(encoding="utf-8")
+    lists = (place.run / "report.txt").read_text(encoding="utf-8")
+    for text in (printed, status, html, lists):
+        assert TAMED in text
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert f"The reason given:</strong> {TAMED}</p>" in html
+    assert re.search(rf"^{re.escape(TAMED)} \d\d 0\.\d{{6}}$", lists, re.MULTILINE)
+    listed = pd.read_csv(place.run / "characteristic_items.csv")["name"]
+    assert listed.str.startswith(WILD).all()
+
+
+@pytest.mark.parametrize("wild", ["\x1b[31mnone.csv", "two\nlines.csv"])
+def test_errors_are_one_printable_line(place, wild):
+    line = assert_one_line(invoke("ingest", wild, "new"), printable(wild))
+    assert printable(line) == line
+
+
+def test_usage_errors_are_printable(place):
+    result = invoke("status", "run", WILD)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert TAMED in result.stderr
