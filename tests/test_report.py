@@ -57,12 +57,12 @@ def table(place, name):
     return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
 
 
-def run_all(place, *, names=None, report=(), cluster=()):
+def run_all(place, *, names=None, report=(), cluster=(), pca=()):
     """Run the stages anew on the folder's ratings, with other choices."""
     for stage, args in STAGES.items():
         if stage == "ingest" and names is not None:
             args = (*args, "--items", names)
-        extra = {"report": report, "cluster": cluster}.get(stage, ())
+        extra = {"report": report, "cluster": cluster, "explore-pca": pca}.get(stage, ())
         ok(*args, *extra)
 
 
@@ -261,6 +261,23 @@ def test_without_validation_the_page_says_so(place):
     assert "Run segcli validate" in page.words
     assert "confusion" not in page.words
     assert page.words.count("What marks it") == 2
+
+
+def caption_of(place, begin):
+    return page_of(place).words.partition(begin)[2].partition("Every parameter")[0]
+
+
+def test_the_number_of_components_is_not_read_off_an_elbow(place):
+    said = json.loads((place.run / "components_verdict.json").read_text())
+    caption = caption_of(place, "How many components?")
+    suggested = said["suggestions"]
+    assert f"suggests {suggested['parallel_analysis']} (parallel analysis)" in caption
+    assert f"{suggested['bi_cross_validation']} (bi-cross-validation)" in caption
+    assert said["reason"] in caption
+    assert "rest on 2." in caption
+    run_all(place, pca=("--evidence", "none"))
+    assert caption_of(place, "How many components?") == ""
+    assert "do not tell how many components to take" in page_of(place).words
 
 
 def test_one_segment_has_nothing_to_be_told_apart_by(place):

@@ -78,6 +78,7 @@ def render(
     echo_null: Echo | None,
     validation: Mapping[str, Any] | None,
     clustering: Mapping[str, Any] | None,
+    components_said: Mapping[str, Any] | None,
     weighting: str,
     n_components: int,
     parameters: Sequence[Parameter],
@@ -91,6 +92,7 @@ def render(
     echo, echo_null : how far the items that mark the segments do so on unseen interactions
     validation : the document of `validation.json`, or None if the segments were not validated
     clustering : the document of `clustering.json`, or None
+    components_said : the document of `components_verdict.json`, or None
     weighting, n_components : of the segmentation
     parameters : of all stages
     pictures : PNG bytes by artifact name; those of stages that have not run are left out
@@ -123,6 +125,7 @@ def render(
         validation=validation,
         validated=rows_by_segment,
         clustering=clustering or {},
+        components_said=components_said,
         grades=[*((word, least) for least, word in GRADES), (NOT_TRUSTED, None)],
         weighting=weighting,
         weighting_in_words=DESCRIPTIONS[weighting],
