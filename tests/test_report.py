@@ -263,6 +263,10 @@ def test_without_validation_the_page_says_so(place):
     assert page.words.count("What marks it") == 2
 
 
+def test_two_stabilities_that_differ_are_explained_on_the_page(finished):
+    assert "The verdict goes by the first, the grades by the second." in page_of(finished).words
+
+
 def caption_of(place, begin):
     return page_of(place).words.partition(begin)[2].partition("Every parameter")[0]
 
@@ -343,6 +347,28 @@ def test_activity_in_words():
         "(94% in data without segments): they sort customers mostly by how much they do, not by what."
     )
     assert words.activity_in_words(0.1, None).endswith("lie between the segments.")
+
+
+def test_two_stabilities_are_told_apart():
+    summary = [{"stability": 0.89}, {"stability": 0.51}]
+    looked_at = {"n_customers": 5000, "is_sample": True, "n_splits": 3, "n_nulls": 2}
+    validation = {
+        "measures": [{"measure": "jaccard_min", "value": 0.37}],
+        "evidence": looked_at,
+    }
+    clustering = {"evidence": {**looked_at, "n_splits": 10}}
+    said = words.stabilities_in_words(summary, validation, clustering)
+    for part in ("table (0.37)", "segment” (0.51)", "sample of 5,000", "6 halves", "20 halves"):
+        assert part in said
+    everyone = {**validation, "evidence": {**looked_at, "is_sample": False}}
+    assert "that all customers" in words.stabilities_in_words(summary, everyone, clustering)
+    for unknown in (
+        (summary, None, clustering),
+        (summary, {**validation, "evidence": None}, clustering),
+        (summary, validation, {"evidence": None}),
+        ([{"stability": None}], validation, clustering),
+    ):
+        assert words.stabilities_in_words(*unknown) is None
 
 
 def test_the_echo_in_words():

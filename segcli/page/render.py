@@ -121,6 +121,7 @@ def render(
         verdict=words.verdict(validation, clustering, k),
         findings=words.findings(tables.summary, clustering, echo, echo_null),
         echo=echo,
+        stabilities=words.stabilities_in_words(tables.summary, validation, clustering),
         measures=(validation or {}).get("measures"),
         validation=validation,
         validated=rows_by_segment,

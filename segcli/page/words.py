@@ -88,6 +88,34 @@ def grades_in_words(grades: Sequence[str]) -> str:
     return f"How the {len(grades)} segments fare when other customers make them: {parts}."
 
 
+def stabilities_in_words(
+    summary: Sequence[Mapping[str, Any]],
+    validation: Mapping[str, Any] | None,
+    clustering: Mapping[str, Any] | None,
+) -> str | None:
+    """Return why the least stable segment of `validate` is not that of `cluster`; None without both."""
+    measures = {row["measure"]: row["value"] for row in (validation or {}).get("measures", ())}
+    looked_at, rests_on = (
+        (document or {}).get("evidence") for document in (validation, clustering)
+    )
+    found = [row["stability"] for row in summary if row["stability"] is not None]
+    if measures.get("jaccard_min") is None or not (looked_at and rests_on and found):
+        return None
+    whom = (
+        f"a sample of {looked_at['n_customers']:,} customers"
+        if looked_at["is_sample"]
+        else "all customers"
+    )
+    return (
+        f"The least stable segment in this table ({measures['jaccard_min']:.2f}) need not be the one of "
+        f"least stability under “Each segment” ({min(found):.2f}). Both say how much of a segment half of "
+        f"the customers lead to again. But the first is of segments that {whom} were put into once more, "
+        "by a shorter search, in the same way as data without segments; it is a mean over "
+        f"{2 * looked_at['n_splits']} halves. The second is of the segments on this page, a mean over "
+        f"{2 * rests_on['n_splits']} halves. The verdict goes by the first, the grades by the second."
+    )
+
+
 def activity_in_words(share: float, null: float | None) -> str:
     """Return how much of the segmentation is how active customers are."""
     beside = f" ({null:.0%} in data without segments)" if null is not None else ""
