@@ -284,6 +284,21 @@ def test_the_number_of_components_is_not_read_off_an_elbow(place):
     assert "do not tell how many components to take" in page_of(place).words
 
 
+def test_every_parameter_is_on_the_page_the_report_s_own_too(place):
+    document = json.loads((place.run / "manifest.json").read_text())
+    given = [
+        f"{stage} {name} {value}"
+        for stage, record in document["stages"].items()
+        for name, value in record["parameters"].items()
+        if value is not None and value is not False
+    ]
+    assert "report top 3" in given
+    listed = page_of(place).words.partition("Every parameter")[2]
+    assert [one for one in given if one not in listed] == []
+    ok("report", "run", "--top", "2", "--evidence", "none")
+    assert page_of(place).words.endswith("report top 2 report evidence none")
+
+
 def test_one_segment_has_nothing_to_be_told_apart_by(place):
     ok(*STAGES["cluster"][:-1], "1")
     result = ok("report", "run")

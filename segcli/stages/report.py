@@ -95,7 +95,8 @@ class Report:
 
 def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> Report:
     """Read all that earlier stages found; write the report as page, text and tables."""
-    with open_stage(run_dir, "report", {"top": n_top, "evidence": evidence}) as stage:
+    own = {"top": n_top, "evidence": evidence}
+    with open_stage(run_dir, "report", own) as stage:
         require_memory_for(stage, engine)
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
@@ -193,7 +194,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
                 components_said=_load_if_there(stage, COMPONENTS_VERDICT),
                 weighting=recipe.weighting,
                 n_components=recipe.n_components,
-                parameters=_parameters(stage),
+                parameters=_parameters(stage, own),
                 pictures=_pictures(stage, sizes_plot.png()),
             ),
         )
@@ -419,18 +420,24 @@ def _pictures(stage: Stage, sizes_plot: bytes) -> dict[str, bytes]:
     return {**pictures, SEGMENT_SIZES_PLOT.name: sizes_plot}
 
 
-def _parameters(stage: Stage) -> list[page.Parameter]:
-    """Return each parameter that the artifacts rest on."""
-    rows = []
+def _parameters(stage: Stage, own: Mapping[str, Any]) -> list[page.Parameter]:
+    """Return each parameter that the artifacts rest on, this stage's own last."""
+    rows: list[page.Parameter] = []
     for name, record in stage.records.stages.items():
-        if name == "report":
+        if name == stage.name:  # as it ran before
             continue
-        for parameter, value in record.parameters.items():
-            if value is not None and value is not False:
-                rows.append(page.Parameter(name, parameter, value))
+        rows.extend(page.Parameter(name, *pair) for pair in _given(record.parameters))
         if record.seed is not None:
             rows.append(page.Parameter(name, "seed", record.seed))
-    return rows
+    return rows + [page.Parameter(stage.name, *pair) for pair in _given(own)]
+
+
+def _given(parameters: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        (name, value)
+        for name, value in parameters.items()
+        if value is not None and value is not False
+    ]
 
 
 def _by_segment(table: Columns, kind: str | None = None) -> dict[int, list[dict[str, Any]]]:
