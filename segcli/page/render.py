@@ -13,7 +13,7 @@ import jinja2
 from segcli.numerics.description import Echo
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
-from segcli.numerics.weighting import DESCRIPTIONS
+from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
 from segcli.page import words
 from segcli.printable import printable
 
@@ -129,6 +129,7 @@ def render(
         components_said=components_said,
         grades=[*((word, least) for least, word in GRADES), (NOT_TRUSTED, None)],
         weighting=weighting,
+        default_weighting=DEFAULT,
         weighting_in_words=DESCRIPTIONS[weighting],
         n_components=n_components,
         explored_with=explored[0] if explored else n_components,
