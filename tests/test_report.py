@@ -284,6 +284,13 @@ def test_the_number_of_components_is_not_read_off_an_elbow(place):
     assert "do not tell how many components to take" in page_of(place).words
 
 
+def test_a_median_between_two_counts_is_not_rounded(finished):
+    medians = table(finished, "segment_summary.csv")["median_interactions"]
+    assert {median % 1 for median in medians} == {0, 0.5}
+    for median in medians:
+        assert f"median {median:g} items each" in page_of(finished).words
+
+
 def test_every_parameter_is_on_the_page_the_report_s_own_too(place):
     document = json.loads((place.run / "manifest.json").read_text())
     given = [
