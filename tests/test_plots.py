@@ -184,6 +184,11 @@ def test_inertia_shows_both_spaces_on_one_scale():
     assert whole_numbers(ax.get_xticks())
 
 
+def test_inertia_on_one_component():
+    (ax,) = plots.inertia(inertia_table(), 1, "raw").axes
+    assert curve(ax, "1 component")[0] == [2, 3, 5]
+
+
 def test_inertia_of_a_single_k_is_a_picture_too():
     assert plots.png(plots.inertia(inertia_table().head(1), 10, "raw")).startswith(PNG)
 

@@ -318,6 +318,7 @@ def test_one_segment_has_nothing_to_be_told_apart_by(place):
     assert "(no item stands out)" in result.stdout
     page = page_of(place)
     assert "No item stands out" in page.words
+    assert "60 customers were sorted into 1 segment:" in page.words
     assert "All figures are from the same interactions" in page.words
     assert pd.read_csv(place.run / "characteristic_items.csv").empty
 
@@ -363,6 +364,14 @@ def test_before_validation_explore_k_has_its_say(k, supported):
 def test_a_k_that_explore_k_did_not_try_is_not_judged_by_it():
     table = {"supported": [2, 4], "reason": "k = 4 is the largest.", "k_scores": None}
     assert words.verdict(None, {"on_the_table": table}, 9).supported is None
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(0, "0 items"), (1, "1 item"), (1.5, "1.5 items"), (2.0, "2 items"), (1234, "1,234 items")],
+)
+def test_things_are_counted(n, said):
+    assert words.counted(n, "item") == said
 
 
 def test_grades_in_words_go_from_the_best_down():

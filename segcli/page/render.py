@@ -106,11 +106,11 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters.update(
+        amount=words.amount,
+        counted=words.counted,
         data_uri=_data_uri,
-        median=_median,
         percent=_percent,
         times=_times,
-        whole="{:,.0f}".format,
     )
     k = len(tables.summary)
     explored = [p.value for p in parameters if (p.stage, p.name) == ("explore-k", "n_components")]
@@ -149,11 +149,6 @@ def _printable(value: Any) -> Any:
 
 def _data_uri(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
-
-
-def _median(count: float) -> str:
-    """Return a median of counts: a whole number, or half way between two."""
-    return f"{count:,.0f}" if count == int(count) else f"{count:,.1f}"
 
 
 def _percent(share: float) -> str:

@@ -86,7 +86,8 @@ class Report:
             for row in self.segments
         )
         if self.n_unassigned:
-            lines.append(f"{self.n_unassigned:,} customers are unassigned.")
+            are = "is" if self.n_unassigned == 1 else "are"
+            lines.append(f"{page.counted(self.n_unassigned, 'customer')} {are} unassigned.")
         if self.echo is not None:
             lines.append(page.echo_in_words(self.echo, self.echo_null))
         lines.append("Open report.html.")
