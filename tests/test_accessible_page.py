@@ -1,0 +1,111 @@
+"""The report for those who do not see it: every table and picture says what it is."""
+
+from html.parser import HTMLParser
+from xml.etree.ElementTree import TreeBuilder
+
+import pytest
+from run_dirs import STAGES, ok, workplace_in
+
+CLOSE_THEMSELVES = {"meta", "img", "br"}
+
+
+class Tree(HTMLParser):
+    """The page as elements; an end tag that closes nothing, or something else, is an error."""
+
+    def __init__(self, html):
+        super().__init__()
+        self._builder, self._open = TreeBuilder(), []
+        self.feed(html)
+        assert self._open == []
+        self.root = self._builder.close()
+
+    def handle_starttag(self, tag, attributes):
+        self._builder.start(tag, dict(attributes))
+        if tag in CLOSE_THEMSELVES:
+            self._builder.end(tag)
+        else:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag, self.getpos()
+        self._builder.end(tag)
+
+    def handle_data(self, data):
+        if self._open:
+            self._builder.data(data)
+
+
+def text_of(element):
+    return " ".join("".join(element.itertext()).split())
+
+
+def tree_of(place):
+    return Tree((place.run / "report.html").read_text(encoding="utf-8")).root
+
+
+VARIANTS = {
+    "as it is": (),
+    "unassigned": (("cluster", "--min-membership", "0.9"), ("validate",), ("report",)),
+    "one segment": (("cluster", "--n-clusters", "1"), ("validate",), ("report",)),
+    "no evidence": (
+        ("explore-pca", "--evidence", "none"),
+        ("explore-k", "--evidence", "none"),
+        ("cluster", "--evidence", "none"),
+        ("validate", "--evidence", "none"),
+        ("report", "--evidence", "none"),
+    ),
+    "nothing but segments": (("ingest",), ("explore-pca",), ("cluster",), ("report",)),
+}
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def page(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    place = workplace_in(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage, *options in VARIANTS[request.param]:
+            ok(*STAGES[stage], *options)
+    return tree_of(place)
+
+
+def test_all_but_the_head_is_in_main(page):
+    assert [part.tag for part in page.find("body")] == ["main"]
+    assert page.get("lang") == "en"
+
+
+def test_every_table_has_a_name_a_head_and_a_body(page):
+    tables = list(page.iter("table"))
+    assert tables
+    for table in tables:
+        assert [part.tag for part in table] == ["caption", "thead", "tbody"]
+        assert text_of(table.find("caption"))
+    names = [text_of(table.find("caption")) for table in tables]
+    assert len(names) == len(set(names))
+
+
+def test_every_header_says_of_what(page):
+    for table in page.iter("table"):
+        for header in table.find("thead").iter("th"):
+            assert header.get("scope") == "col"
+            assert text_of(header)
+        for row in table.find("tbody"):
+            assert [cell.tag for cell in row] == ["th"] + ["td"] * (len(row) - 1)
+            assert row[0].get("scope") == "row"
+            assert text_of(row[0])
+
+
+def test_rows_are_as_wide_as_the_head(page):
+    for table in page.iter("table"):
+        rows = [*table.find("thead"), *table.find("tbody")]
+        assert len({sum(int(cell.get("colspan", 1)) for cell in row) for row in rows}) == 1
+
+
+def test_bars_are_said_in_words(page):
+    for bar in page.iter("i"):
+        assert bar.get("style").startswith("width: ")
+    for cell in page.iter("td"):
+        if cell.get("class", "").startswith("bars"):
+            (drawn,) = cell
+            assert drawn.get("role") == "img"
+            assert "here" in drawn.get("aria-label")
