@@ -6,6 +6,8 @@ from xml.etree.ElementTree import TreeBuilder
 import pytest
 from run_dirs import STAGES, ok, workplace_in
 
+from segcli.page import alternatives
+
 CLOSE_THEMSELVES = {"meta", "img", "br"}
 
 
@@ -109,3 +111,53 @@ def test_bars_are_said_in_words(page):
             (drawn,) = cell
             assert drawn.get("role") == "img"
             assert "here" in drawn.get("aria-label")
+
+
+def test_every_picture_is_told_in_sentences(page):
+    told = [picture.get("alt") for picture in page.iter("img")]
+    assert told
+    assert len(told) == len(set(told))
+    for words in told:
+        assert words.endswith(".")
+        assert len(words) > 60
+
+
+SIZES = [
+    {"segment": 0, "share": 0.6, "interactions_share": 0.5},
+    {"segment": 1, "share": 0.25, "interactions_share": 0.45},
+    {"segment": 2, "share": 0.15, "interactions_share": 0.05},
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (
+            alternatives.segment_sizes(SIZES),
+            ["Segment 0 has 60% and 50%; farthest apart are those of segment 1, 25% and 45%."],
+        ),
+        (alternatives.segment_sizes(SIZES[:1]), ["Segment 0 has 60% and 50%."]),
+        (alternatives.explained_variance(None), ["Two curves"]),
+        (
+            alternatives.explained_variance(
+                {"suggestions": {"parallel_analysis": 47, "bi_cross_validation": 26}}
+            ),
+            ["Three panels", "at 47;", "at 26."],
+        ),
+        (alternatives.k_evidence({"supported": [2, 4]}), ["Six panels", "supported: 2, 4."]),
+        (alternatives.k_evidence({"supported": []}), ["No number is marked as supported."]),
+        (
+            alternatives.inertia(
+                {"k_scores": {"k": 8, "inertia_reduced_share": 0.4, "inertia_full_share": 0.9}}, 10
+            ),
+            ["With 8 segments it is 40% on 10 components and 90% on the full matrix."],
+        ),
+        (alternatives.inertia({"k_scores": None}, 10), ["on the full matrix."]),
+        (
+            alternatives.confusion_matrix({"in_sample": 0.96, "cross_validated": 0.885}),
+            ["96% of the customers in-sample and 88% cross-validated."],
+        ),
+    ],
+)
+def test_what_a_picture_shows(words, parts):
+    assert [part for part in parts if part not in words] == []

@@ -307,7 +307,7 @@ def test_every_parameter_is_on_the_page_the_report_s_own_too(place):
 
 
 def test_a_default_is_not_called_a_person_s_choice(place):
-    assert "weighting is the one that segcli takes if none is chosen." in page_of(place).words
+    assert "weighting is the one that segcli takes unless told otherwise." in page_of(place).words
     run_all(place, pca=("--weighting", "tfidf"))
     assert "These choices were made by a person. " in page_of(place).words
 

@@ -14,7 +14,7 @@ from segcli.numerics.description import Echo
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
-from segcli.page import words
+from segcli.page import alternatives, words
 from segcli.printable import printable
 
 Rows = Sequence[Mapping[str, Any]]
@@ -79,6 +79,7 @@ def render(
     validation: Mapping[str, Any] | None,
     clustering: Mapping[str, Any] | None,
     components_said: Mapping[str, Any] | None,
+    k_said: Mapping[str, Any] | None,
     weighting: str,
     n_components: int,
     parameters: Sequence[Parameter],
@@ -92,7 +93,7 @@ def render(
     echo, echo_null : how far the items that mark the segments do so on unseen interactions
     validation : the document of `validation.json`, or None if the segments were not validated
     clustering : the document of `clustering.json`, or None
-    components_said : the document of `components_verdict.json`, or None
+    components_said, k_said : the documents of `components_verdict.json`, `k_verdict.json`, or None
     weighting, n_components : of the segmentation
     parameters : of all stages
     pictures : PNG bytes by artifact name; those of stages that have not run are left out
@@ -139,6 +140,15 @@ def render(
         explored_with=explored[0] if explored else n_components,
         parameters=parameters,
         pictures=pictures,
+        alternatives={
+            "segment_sizes.png": alternatives.segment_sizes(tables.summary),
+            "explained_variance.png": alternatives.explained_variance(components_said),
+            "k_evidence.png": alternatives.k_evidence(k_said),
+            "inertia.png": alternatives.inertia(
+                (clustering or {}).get("on_the_table"), n_components
+            ),
+            "confusion_matrix.png": alternatives.confusion_matrix(validation),
+        },
     )
 
 
