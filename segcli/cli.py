@@ -26,6 +26,7 @@ from segcli.options import (
     seed,
 )
 from segcli.terminal import Group, ProgressBar, Summary, show, show_table
+from segcli.words import printable
 
 if TYPE_CHECKING:
     from segcli.engine import Engine
@@ -413,7 +414,7 @@ def status(run_dir: Path, *, as_json: bool) -> None:
     show_table(rows)
     todo = next((state for state in states if state.state not in {"fresh", "not run"}), None)
     if todo is not None:
-        click.echo(f"{todo.stage} is {todo.state}: {todo.reason}. Run: {todo.command}")
+        click.echo(printable(f"{todo.stage} is {todo.state}: {todo.reason}. Run: {todo.command}"))
 
 
 def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -> None:

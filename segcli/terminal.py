@@ -19,7 +19,7 @@ import click
 
 from segcli.errors import SegcliError
 from segcli.jsontext import to_json
-from segcli.printable import printable
+from segcli.words import printable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

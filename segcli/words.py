@@ -1,11 +1,21 @@
-"""Numbers as a person reads them."""
+"""Numbers and text as a person reads them."""
 
 from __future__ import annotations
 
+_BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
 
-def counted(n: int, noun: str) -> str:
-    """Return a number and its noun, in the plural where there is not one: ``2 components``."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+_READABLE = {code: f"\\x{code:02x}" for code in _CONTROLS} | dict.fromkeys(map(ord, _BREAKS), " ")
+
+
+def amount(n: float) -> str:
+    """Return a count, or a median of counts: a whole number, or half way between two."""
+    return f"{n:,.1f}" if n % 1 else f"{n:,.0f}"
+
+
+def counted(n: float, noun: str) -> str:
+    """Return how many there are of something: ``1 item``, ``2 items``."""
+    return f"{amount(n)} {noun}{'' if n == 1 else 's'}"
 
 
 def decimal(value: float | None, digits: int = 2) -> str:
@@ -13,3 +23,11 @@ def decimal(value: float | None, digits: int = 2) -> str:
     if value is None or value != value:
         return "–"
     return f"{round(value, digits) + 0.0:.{digits}f}"  # no zero is below 0
+
+
+def printable(text: str) -> str:
+    r"""Return a text with spaces for tabs and line breaks, and ``\x1b`` for a control character.
+
+    A name with a line break would tear a table, and one with an escape sequence drive the terminal.
+    """
+    return text.translate(_READABLE)

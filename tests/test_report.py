@@ -366,14 +366,6 @@ def test_a_k_that_explore_k_did_not_try_is_not_judged_by_it():
     assert words.verdict(None, {"on_the_table": table}, 9).supported is None
 
 
-@pytest.mark.parametrize(
-    ("n", "said"),
-    [(0, "0 items"), (1, "1 item"), (1.5, "1.5 items"), (2.0, "2 items"), (1234, "1,234 items")],
-)
-def test_things_are_counted(n, said):
-    assert words.counted(n, "item") == said
-
-
 def test_grades_in_words_go_from_the_best_down():
     said = words.grades_in_words(["not trusted", "stable", "highly stable", "not trusted"])
     assert said.endswith(": 1 highly stable, 1 stable, 2 not trusted.")

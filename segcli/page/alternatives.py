@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segcli.page.words import counted
+from segcli.words import counted
 
 Document = Mapping[str, Any]
 

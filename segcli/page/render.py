@@ -15,7 +15,7 @@ from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
 from segcli.page import alternatives, words
-from segcli.printable import printable
+from segcli.words import amount, counted, printable
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -107,8 +107,8 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters.update(
-        amount=words.amount,
-        counted=words.counted,
+        amount=amount,
+        counted=counted,
         data_uri=_data_uri,
         percent=_percent,
         times=_times,

@@ -43,16 +43,6 @@ class Verdict:
     advice: str
 
 
-def amount(n: float) -> str:
-    """Return a count, or a median of counts: a whole number, or half way between two."""
-    return f"{n:,.1f}" if n % 1 else f"{n:,.0f}"
-
-
-def counted(n: float, noun: str) -> str:
-    """Return how many there are of something: "1 item", "2 items"."""
-    return f"{amount(n)} {noun}" if n == 1 else f"{amount(n)} {noun}s"
-
-
 def verdict(
     validation: Mapping[str, Any] | None, clustering: Mapping[str, Any] | None, k: int
 ) -> Verdict:

@@ -14,6 +14,7 @@ from segcli.plots.figure import (
     percent_axis,
     whole_number_axis,
 )
+from segcli.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,10 +29,9 @@ def inertia(table: Mapping[str, np.ndarray], n_components: int, weighting: str) 
     table : ndarrays k, inertia_reduced_share, inertia_full_share
     """
     figure, (ax,) = new_figure(7.5, 4.4, margins=Margins(left=0.9))
-    components = "component" if n_components == 1 else "components"
     curves = [
         ("inertia_full_share", "full matrix", ORANGE),
-        ("inertia_reduced_share", f"{n_components} {components}", BLUE),
+        ("inertia_reduced_share", counted(n_components, "component"), BLUE),
     ]
     for column, label, color in curves:
         ax.plot(table["k"], table[column], "o-", color=color, ms=3.5, lw=1.2, label=label)

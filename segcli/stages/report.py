@@ -42,8 +42,8 @@ from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.stability import nan_mean
 from segcli.numerics.typical import typical_customers
-from segcli.printable import printable
 from segcli.stages.memory import require_memory_for
+from segcli.words import counted, printable
 
 ROUNDS = {"quick": 5, "full": 10}
 """Rounds of hiding interactions, by how much evidence is asked for."""
@@ -88,7 +88,7 @@ class Report:
         )
         if self.n_unassigned:
             are = "is" if self.n_unassigned == 1 else "are"
-            lines.append(f"{page.counted(self.n_unassigned, 'customer')} {are} unassigned.")
+            lines.append(f"{counted(self.n_unassigned, 'customer')} {are} unassigned.")
         if self.echo is not None:
             lines.append(page.echo_in_words(self.echo, self.echo_null))
         lines.append("Open report.html.")

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from run_dirs import STAGES, assert_one_line, invoke, ok, workplace_in
 
-from segcli.printable import printable
 from segcli.terminal import show_table
+from segcli.words import counted, decimal, printable
 
 WILD = "line1\nline2 \x1b[31mred\x07"
 TAMED = r"line1 line2 \x1b[31mred\x07"
@@ -79,3 +79,20 @@ def test_usage_errors_are_printable(place):
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1].startswith("Error: ")
     assert TAMED in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (counted(1, "item"), "1 item"),
+        (counted(2000, "item"), "2,000 items"),
+        (counted(40.5, "item"), "40.5 items"),
+        (decimal(-0.001), "0.00"),
+        (decimal(-0.126), "-0.13"),
+        (decimal(float("nan")), "–"),
+        (decimal(None, 3), "–"),
+        (decimal(0.25, 3), "0.250"),
+    ],
+)
+def test_numbers_are_as_a_person_reads_them(said, shown):
+    assert said == shown
