@@ -1,7 +1,7 @@
 """Are these segments real? Every measure of one segmentation beside its null, and a verdict in words.
 
-The measures go from what flatters to what does not. In-sample agreement is as high without any
-segments; under cross-validation the labels still saw every customer; transfer and held-out gain use
+The measures go from what flatters to what does not. In-sample agreement is high without any
+segments too; under cross-validation the labels still saw every customer; transfer and held-out gain use
 what the clustering has not seen. The verdict is that of `segcli.numerics.evidence`, for this k.
 """
 
@@ -51,8 +51,8 @@ class Measure:
 WORDS = {
     "in_sample": (
         "In-sample agreement",
-        "naive Bayes, asked about the customers it was trained on; no evidence, since it is as high "
-        "without any segments",
+        "naive Bayes, asked about the customers it was trained on; no evidence, since it is high "
+        "without any segments too",
     ),
     "cross_validated": (
         "Cross-validated agreement",

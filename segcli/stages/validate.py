@@ -118,7 +118,17 @@ class Validation:
                 for row in self.segments
             ),
             f"Precision and recall of naive Bayes, {self.n_folds}-fold cross-validated.",
+            *self._stabilities(),
             f"Verdict: {self.verdict['reason']}",
+        ]
+
+    def _stabilities(self) -> list[str]:
+        """Return why the least stable segment need not be that of the table, if both are known."""
+        if self.evidence is None or not any(row["grade"] for row in self.segments):
+            return []
+        return [
+            "Stability and grade are of these segments; the least stable segment is of segments made "
+            "anew, as those without segments are."
         ]
 
 
