@@ -121,6 +121,39 @@ def test_parquet_float_ids_and_missing_cells(tmp_path):
     assert rejects.table()["row"].tolist() == [3, 4]
 
 
+@pytest.mark.parametrize("role", ["customer", "item", "value"])
+@pytest.mark.parametrize(
+    ("cell", "kind"), [([1, 2], "list<element: int64>"), ({"a": "x"}, "struct<a: string>")]
+)
+def test_a_nested_parquet_column_is_refused_by_name_and_type(tmp_path, role, cell, kind):
+    columns = {"customer": ["a", "b"], "item": ["x", "y"], "value": [1, 2], role: [cell, cell]}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    with pytest.raises(InputError, match=f"column '{role}' holds {kind}, not texts or numbers"):
+        read(tmp_path / "f.parquet")
+    columns = {"customer": ["a", "b"], "item": ["x", "y"], "value": [1, 2], "more": [cell, cell]}
+    pq.write_table(pa.table(columns), tmp_path / "g.parquet")
+    assert dense(tmp_path / "g.parquet") == [[1, 0], [0, 2]]
+
+
+def test_parquet_columns_of_one_name_are_told_apart_by_position(tmp_path):
+    columns = [["a", "b"], [1, 2], ["x", "y"], [3, 4]]
+    names = ["customer", "value", "item", "value"]
+    table = pa.Table.from_arrays([pa.array(column) for column in columns], names)
+    pq.write_table(table, tmp_path / "f.parquet")
+    assert dense(tmp_path / "f.parquet", value="2") == [[1, 0], [0, 2]]
+    assert dense(tmp_path / "f.parquet", value="4") == [[3, 0], [0, 4]]
+
+
+def test_parquet_ids_of_bytes_are_texts(tmp_path):
+    ids = pa.array([b"ab", b"cd"], pa.binary(2))
+    pq.write_table(pa.table({"customer": ids, "item": ["x", "y"]}), tmp_path / "f.parquet")
+    assert read(tmp_path / "f.parquet")[0].customers.to_pylist() == ["ab", "cd"]
+    ids = pa.array([b"a\xff", b"cd"], pa.binary(2))
+    pq.write_table(pa.table({"customer": ids, "item": ["x", "y"]}), tmp_path / "f.parquet")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read(tmp_path / "f.parquet")
+
+
 def test_shuffled_rows_give_the_same_bytes(tmp_path):
     rng = random.Random(0)
     rows = [

@@ -54,14 +54,14 @@ class ParquetTable:
         with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
             total = file.metadata.num_rows
             wanted = [self.names[i] for i in columns]
+            _refuse_nested(self.path, file.schema_arrow, columns)
             for batch in file.iter_batches(
                 batch_size=_PARQUET_ROWS, columns=wanted, row_groups=row_groups
             ):
                 n = batch.num_rows
                 done += n
                 report(f"reading {self.path.name}", done, total)
-                by_name = {name: _flat(batch.column(name)) for name in wanted}
-                found = {i: by_name[self.names[i]] for i in columns}
+                found = {i: _flat(batch.column(self._place(batch, i))) for i in columns}
                 yield Batch(1 + np.arange(n), found, ",", n)
 
     def read(self, part: Batch, columns: Sequence[int], kinds: Kinds) -> Batch:
@@ -73,16 +73,47 @@ class ParquetTable:
         """Yield the rows, of the given columns only; a row's number is its position from 1."""
         return numbered(self.parts(columns))
 
+    def _place(self, batch: pa.RecordBatch, column: int) -> int:
+        """Return where a column is among those read: all that have a name that was asked for."""
+        name = self.names[column]
+        place: int = batch.schema.get_all_field_indices(name)[self.names[:column].count(name)]
+        return place
+
+
+_TEXTUAL = (
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
+
 
 def _flat(column: pa.Array) -> pa.Array:
-    """Return a column without dictionary or large-string encoding."""
+    """Return a column as plain strings or numbers, whichever way it is stored."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _flat(column.dictionary_decode())
-    textual = pa.types.is_large_string(kind) or pa.types.is_binary(kind)
-    if textual or pa.types.is_large_binary(kind) or kind == pa.string_view():
+    if isinstance(kind, pa.BaseExtensionType):
+        return _flat(column.storage)
+    if any(is_textual(kind) for is_textual in _TEXTUAL):
         column = column.cast(pa.string())
     return without_nulls(column) if pa.types.is_string(column.type) else column
+
+
+def _refuse_nested(path: Path, schema: pa.Schema, columns: Sequence[int]) -> None:
+    """Refuse columns of lists, structs and whatever else cannot be written as a text."""
+    for i in columns:
+        kind = schema.field(i).type
+        try:
+            _flat(pa.nulls(0, kind)).cast(pa.string())
+        except pa.ArrowNotImplementedError as error:
+            msg = (
+                f"{path}: column '{schema.names[i]}' holds {kind!s:.80}, not texts or numbers. "
+                "Name another column, or write this one as texts or numbers."
+            )
+            raise InputError(msg) from error
 
 
 def open_parquet(path: Path) -> ParquetTable:
