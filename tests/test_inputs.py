@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import math
 import random
+import re
 import string
 
 import numpy as np
@@ -373,6 +374,32 @@ def test_two_unknown_names_are_asked_for(tmp_path):
         InputError, match=r"It has: who, what, many\. Name them with --customer, --item"
     ):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "role", "places"),
+    [
+        (("customer", "item", "item"), "item", (2, 3)),
+        (("customer", "item", "value", "value"), "value", (3, 4)),
+        (("item", "User ID", "x", "user_id"), "customer", (2, 4)),
+    ],
+)
+def test_a_known_name_that_two_columns_have_is_asked_for(tmp_path, header, role, places):
+    rows = [(f"{i}" for i in range(len(header))), (f"1{i}" for i in range(len(header)))]
+    path = written(tmp_path / "f.csv", rows, header=header)
+    first, second = (f"column {i} ('{header[i - 1]}')" for i in places)
+    message = f"the {role} may be {first} or {second}. State its position with --{role}."
+    with pytest.raises(InputError, match=re.escape(message)):
+        read(path)
+    assert read(path, **{role: str(places[1])})[0].dialect["columns"][role] == header[places[1] - 1]
+
+
+def test_two_columns_of_times_matter_only_where_times_do(tmp_path):
+    rows = [("al", "x", "1", "5", "6"), ("bo", "y", "2", "7", "8")]
+    path = written(tmp_path / "f.csv", rows, header=("user", "item", "value", "time", "time"))
+    assert dense(path) == [[1, 0], [0, 2]]
+    with pytest.raises(InputError, match=r"the timestamp may be .* with --timestamp"):
+        read(path, duplicates="last")
 
 
 # values

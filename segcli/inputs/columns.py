@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from segcli.errors import InputError
 
@@ -41,6 +42,7 @@ class Role:
     option : the option that states it
     position : the 1-based position it has where nothing else is known, or None
     needed : whether the table is of no use without it
+    read : whether what is in it matters; if not, any of several columns of a known name will do
     """
 
     name: str
@@ -48,6 +50,7 @@ class Role:
     option: str
     position: int | None
     needed: bool = True
+    read: bool = True
 
 
 def plain(name: str) -> str:
@@ -70,7 +73,8 @@ def choose_columns(
     Raises
     ------
     InputError
-        If a stated column is not there, or one that is needed cannot be told.
+        If a stated column is not there, or one that is needed cannot be told, or may be either of
+        two.
     """
     chosen: dict[str, int | None] = {}
     for role in roles:
@@ -78,7 +82,7 @@ def choose_columns(
             chosen[role.name] = _stated(file, names, n_columns, role)
     _refuse_twice(file, roles, chosen)
     if names is not None:
-        _choose_known(names, roles, chosen)
+        _choose_known(file, names, roles, chosen)
         _refuse_unknown(file, names, n_columns, roles, chosen)
     for role in roles:
         if role.name not in chosen:
@@ -90,8 +94,7 @@ def _stated(file: str, names: Sequence[str] | None, n_columns: int, role: Role) 
     wanted = role.stated or ""
     found = [i for i, name in enumerate(names or ()) if name == wanted or name.strip() == wanted]
     if len(found) > 1:
-        msg = f"{file} has {len(found)} columns '{wanted}'. Give {role.option} a position, from 1."
-        raise InputError(msg)
+        _refuse_several(file, names or (), found, role)
     if found:
         return found[0]
     if wanted.isascii() and wanted.isdigit():
@@ -124,16 +127,28 @@ def _refuse_twice(file: str, roles: Sequence[Role], chosen: Mapping[str, int | N
 
 
 def _choose_known(
-    names: Sequence[str], roles: Sequence[Role], chosen: dict[str, int | None]
+    file: str, names: Sequence[str], roles: Sequence[Role], chosen: dict[str, int | None]
 ) -> None:
     plain_names = [plain(name) for name in names]
     for role in roles:
         if role.name in chosen:
             continue
         for known in KNOWN[role.name]:
-            if known in plain_names and plain_names.index(known) not in chosen.values():
-                chosen[role.name] = plain_names.index(known)
+            free = [i for i, name in enumerate(plain_names) if name == known]
+            free = [i for i in free if i not in chosen.values()]
+            if len(free) > 1 and role.read:
+                _refuse_several(file, names, free, role)
+            if free:
+                chosen[role.name] = free[0]
                 break
+
+
+def _refuse_several(
+    file: str, names: Sequence[str], columns: Sequence[int], role: Role
+) -> NoReturn:
+    which = " or ".join(f"column {i + 1} ('{names[i]}')" for i in columns)
+    msg = f"{file}: the {role.name} may be {which}. State its position with {role.option}."
+    raise InputError(msg)
 
 
 def _refuse_unknown(

@@ -185,7 +185,9 @@ def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
         roles.append(Role("value", form.value, "--value", 3, needed=False))
     by_time = form.duplicates == "last"
     if form.timestamp is not None or table.names is not None:
-        roles.append(Role("timestamp", form.timestamp, "--timestamp", None, needed=False))
+        roles.append(
+            Role("timestamp", form.timestamp, "--timestamp", None, needed=False, read=by_time)
+        )
     elif not no_value and _holds_times(table):
         roles.append(Role("timestamp", None, "--timestamp", 4, needed=False))
     # A header may say that the third column is a time: it is then no value.
