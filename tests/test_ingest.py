@@ -160,7 +160,9 @@ REFUSED = {
                "value is NaN: 'al,x,nan'"),
     "ragged": (b"user,item,n\n1,2\n3,4\n", {"delimiter": ","}, "wrong number of fields: 2"),
     "cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,y,-2\n", {"negative": "net"}, "add up to nothing"),
-    "overflow": (b"a,x,1e308\na,x,1e308\nb,y,1\n", {}, "more than a number can hold"),
+    "huge": (b"a,x,1e308\na,x,1e308\nb,y,1e200\n", {}, "value is beyond 1e100 or nearer to 0 than "
+             "1e-100: 3"),
+    "tiny": (b"a,x,1e-310\nb,y,-1e-200\n", {"negative": "keep"}, "nearer to 0 than 1e-100: 2"),
 }  # fmt: skip
 
 

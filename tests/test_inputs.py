@@ -408,7 +408,8 @@ def test_two_columns_of_times_matter_only_where_times_do(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("", 3), ("  ", 3), ("x", 4), ("1,5", 4), ("0x1", 4), ("1_0", 4), ("nan", 5), ("NaN", 5),
-     ("-inf", 6), ("Infinity", 6), ("1e999", 6), ("-2", 7), ("0", 8), ("-0.0", 8)],
+     ("-inf", 6), ("Infinity", 6), ("1e999", 6), ("-2", 7), ("-1e200", 7), ("0", 8), ("-0.0", 8),
+     ("1e200", 9), ("1.01e100", 9), ("0.99e-100", 9), ("1e-310", 9)],
 )  # fmt: skip
 def test_a_value_that_cannot_be_used_says_why(text, reason):
     _, reasons = read_values(pa.array([text]), negatives=False)
@@ -416,9 +417,24 @@ def test_a_value_that_cannot_be_used_says_why(text, reason):
 
 
 def test_values_that_can_be_used():
-    values, reasons = read_values(pa.array(["1e3", " 5 ", "+3", ".5", "5.", "-2"]), negatives=True)
-    assert values.tolist() == [1000, 5, 3, 0.5, 5, -2]
+    texts = ["1e3", " 5 ", "+3", ".5", "5.", "-2", "1e100", "-1e-100"]
+    values, reasons = read_values(pa.array(texts), negatives=True)
+    assert values.tolist() == [1000, 5, 3, 0.5, 5, -2, 1e100, -1e-100]
     assert not reasons.any()
+
+
+def test_values_of_which_no_squares_can_be_made_are_rejected(tmp_path):
+    values = [1e200, 2.0, 1e-310, -1e200, 0.0, float("nan"), float("inf"), 3.0]
+    sizes = "value is beyond 1e100 or nearer to 0 than 1e-100"
+    others = {"value is zero": 1, "value is NaN": 1, "value is infinite": 1}
+    rows = [(f"c{i}", f"i{i}", repr(value)) for i, value in enumerate(values)]
+    columns = dict(zip(("customer", "item", "value"), zip(*rows, strict=True), strict=True))
+    pq.write_table(pa.table({**columns, "value": values}), tmp_path / "f.parquet")
+    for path in (written(tmp_path / "f.csv", rows), tmp_path / "f.parquet"):
+        _, rejects = read(path)
+        assert rejects.by_reason() == {**others, "value is negative": 1, sizes: 2}
+        for negative in ("keep", "net"):
+            assert read(path, negative=negative)[1].by_reason() == {**others, sizes: 3}
 
 
 def test_times_are_numbers_or_dates():

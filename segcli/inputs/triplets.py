@@ -147,12 +147,9 @@ def finished(
     Raises
     ------
     InputError
-        If no pair is left, or one is too large for a number.
+        If no pair is left.
     """
     matrix, customers, items = merged
-    if not np.isfinite(matrix.data).all():
-        msg = f"{path}: values of a pair add up to more than a number can hold. Mend the largest."
-        raise InputError(msg)
     left = matrix.data > 0 if form.negative == "net" else matrix.data != 0
     n_cancelled = len(left) - int(np.count_nonzero(left))
     if n_cancelled:

@@ -10,6 +10,11 @@ import pyarrow.compute as pc
 
 from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 
+#: The sizes that a value may have: what is made of values later, such as sums of their squares,
+#: then stays far within what a float64 can hold.
+SMALLEST, LARGEST = 1e-100, 1e100
+_OUT_OF_RANGE = "value is beyond 1e100 or nearer to 0 than 1e-100"
+
 #: Why a row cannot be used, in the order in which reasons are looked for. 0 means that it can.
 REASONS = (
     "",
@@ -21,6 +26,7 @@ REASONS = (
     "value is infinite",
     "value is negative",
     "value is zero",
+    _OUT_OF_RANGE,
     "timestamp is not a number or an ISO date",
     "wrong number of fields",
 )
@@ -58,11 +64,8 @@ def read_values(column: pa.Array, *, negatives: bool) -> tuple[np.ndarray, np.nd
         values, reasons = values[codes], reasons[codes]
     else:
         values, reasons = _read_numbers(column)
-    if not (values > 0).all():
-        usable = reasons == 0
-        if not negatives:
-            reasons[usable & (values < 0)] = CODES["value is negative"]
-        reasons[usable & (values == 0)] = CODES["value is zero"]
+    if not (values.min(initial=1.0) >= SMALLEST and values.max(initial=1.0) <= LARGEST):
+        _refuse_unusable(values, reasons, negatives=negatives)
     return values, reasons
 
 
@@ -126,6 +129,14 @@ def _read_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 def _as_floats(column: pa.Array) -> np.ndarray:
     """Return numbers as float64, NaN where there is none."""
     return to_numpy(pc.coalesce(column.cast(pa.float64(), safe=False), _NO_NUMBER)).copy()
+
+
+def _refuse_unusable(values: np.ndarray, reasons: np.ndarray, *, negatives: bool) -> None:
+    usable, size = reasons == 0, np.abs(values)
+    reasons[usable & ((size < SMALLEST) | (size > LARGEST))] = CODES[_OUT_OF_RANGE]
+    reasons[usable & (values == 0)] = CODES["value is zero"]
+    if not negatives:
+        reasons[usable & (values < 0)] = CODES["value is negative"]
 
 
 def _refuse_not_finite(values: np.ndarray, reasons: np.ndarray) -> np.ndarray:
