@@ -2,6 +2,7 @@
 
 A float64 is cut into limbs: whole multiples, below 2^26, of fixed powers of two. Limbs of the same
 power add up without rounding, in any order and in any grouping, so that only the last step rounds.
+Numbers are of the sizes that values may have, and 0: see `segcli.inputs.values`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ def exact(values: np.ndarray) -> bool:
 
     It is so of stars and of counts.
     """
-    with np.errstate(over="ignore"):
-        scaled = values.astype(np.float64) * _GRID
-        return bool(np.abs(scaled).sum() < _ROOM) and bool((np.rint(scaled) == scaled).all())
+    scaled = values.astype(np.float64) * _GRID
+    return bool(np.abs(scaled).sum() < _ROOM) and bool((np.rint(scaled) == scaled).all())
 
 
 def cut(values: np.ndarray) -> Limbs:
@@ -57,22 +57,12 @@ def carry(limbs: Limbs) -> Limbs:
 
 
 def rounded(limbs: Limbs, n: int) -> np.ndarray:
-    """Return the ``n`` numbers whose limbs these are, infinite where they are too large."""
+    """Return the ``n`` numbers whose limbs these are."""
     limbs = carry(limbs)
-    total = _added(limbs, n, 0)
-    large = ~np.isfinite(total)
-    if large.any():  # half a step above the largest number on the way, perhaps
-        total[large] = _added({place: limb[large] for place, limb in limbs.items()}, large.sum(), 4)
-    return total
-
-
-def _added(limbs: Limbs, n: int, down: int) -> np.ndarray:
-    """Return the sums of limbs, computed ``down`` places lower."""
     total = np.zeros(n)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for place in sorted(limbs):  # from below: what a float64 can hold is then not rounded
-            total = total + _scaled(limbs[place], place - down)
-        return _scaled(total, down)
+    for place in sorted(limbs):  # from below: what a float64 can hold is then not rounded
+        total = total + _scaled(limbs[place], place)
+    return total
 
 
 def _scaled(values: np.ndarray, places: int) -> np.ndarray:
