@@ -467,6 +467,27 @@ def test_rejects_know_their_row(tmp_path):
     assert triplets.matrix.nnz == 2
 
 
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", "::", " "])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_row_of_nothing_but_delimiters_is_rejected_and_a_blank_line_is_not(
+    tmp_path, delimiter, quote, end
+):
+    first = [f"{quote}{field}{quote}" for field in ("al", "x\n\ny" if quote else "x", "1")]
+    empty = [("", "", ""), ("",), ("  ",), ("bo", "y", "2"), ("",)]
+    empty += [(" ", " ", "")] if delimiter not in " \t" else []
+    empty += [('""', '""', '""')] if quote and delimiter != " " else []
+    path = written(tmp_path / "f.csv", [first, *empty], delimiter, end=end)
+    triplets, rejects = read(path, delimiter=delimiter)
+    assert triplets.customers.to_pylist() == ["al", "bo"]
+    expected = [i for i, row in enumerate(empty, start=2) if len(row) > 1 and "bo" not in row]
+    if delimiter == " ":  # a line of white space
+        expected = []
+    assert rejects.table()["row"].tolist() == expected
+    assert set(rejects.by_reason()) <= {"no customer"}
+    assert triplets.n_rows == 2 + len(expected)
+
+
 def test_rows_are_numbered_across_blocks(tmp_path):
     n = 400_000
     lines = [f"customer{i % 11},item{i % 7},1" for i in range(n)]

@@ -156,6 +156,13 @@ def _rows(head: str, delimiter: str, quoted: bool) -> tuple[tuple[str, ...], ...
     return tuple(rows)
 
 
+def records(source: Iterable[bytes], separator: bytes) -> Iterator[list[str]]:
+    """Yield the records of whole lines of quoted text as their fields; an empty line has none."""
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+    lines = (line for text in source for line in io.StringIO(text.decode("utf-8"), newline=""))
+    return csv.reader(lines, delimiter=separator.decode())
+
+
 def _find_delimiter(path: Path, head: str) -> str:
     """Return the delimiter that splits most rows into equally many fields, the more the better."""
     scores = {d: _regularity(_rows(head, d, quoted=True)) for d in _TRIED}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +121,7 @@ class TextTable:
             columns = self._parsed(part.text, types, passed)
         n = len(next(iter(columns.values())))
         rows = part.before + _numbers(np.arange(n), [number for number, _ in passed])
-        malformed = [
-            (
-                part.before + number,
-                as_written(text, self.dialect.separator, self.dialect.delimiter),
-            )
-            for number, text in passed
-            if text.strip()
-        ]
+        malformed = [(part.before + number, text) for number, text in self._malformed(passed)]
         batch = LineBatch(
             rows,
             columns,
@@ -137,13 +131,22 @@ class TextTable:
             lines=part,
             separator=self.dialect.separator,
         )
-        empty = _empty(columns)
-        if not empty.any():
+        blank = _empty(columns)  # a row of nothing but delimiters, or an empty line
+        if not blank.any():
             return batch
-        separators = self.dialect.separator.decode() + self.dialect.delimiter
-        blank = [not text.strip(separators) for text in batch.texts(empty)]
-        empty[empty] = blank
-        return batch.under(~empty)
+        blank[blank] = [self._is_blank(text) for text in batch.texts(blank)]
+        return batch.under(~blank)
+
+    def _malformed(self, passed: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """Yield records that were passed over, as they stand in the file, but for blank lines."""
+        for number, text in passed:
+            written = as_written(text, self.dialect.separator, self.dialect.delimiter)
+            if not self._is_blank(written):
+                yield number, written
+
+    def _is_blank(self, text: str) -> bool:
+        """Return whether a line is white space only; tabs that separate fields are not."""
+        return not text.strip() and not (self.dialect.delimiter == "\t" and "\t" in text)
 
     def _parsed(
         self, text: bytes, types: Kinds, passed: list[tuple[int, str]]
@@ -202,18 +205,31 @@ class TextTable:
             kept += batch.num_rows
             end = int(rows[-1])
             columns = {i: batch.column(i).slice(header) for i in range(batch.num_columns)}
-            empty = _empty(columns)
             whole = Batch(rows[header:] - before, columns, self.dialect.delimiter, end - before)
-            yield whole.under(~empty) if empty.any() else whole
+            blank = _empty(columns)
+            if blank.any():
+                blank &= np.isin(rows[header:], self._blank_lines)
+            yield whole.under(~blank) if blank.any() else whole
             before = end
-        malformed = [
-            (number - before, as_written(text, self.dialect.separator, self.dialect.delimiter))
-            for number, text in passed
-            if text.strip()
-        ]
+        malformed = [(number - before, text) for number, text in self._malformed(passed)]
         none = {i: pa.nulls(0, pa.string()) for i in range(self.n_columns)}
         nothing = np.zeros(0, dtype=np.int64)
         yield Batch(nothing, none, self.dialect.delimiter, 0, malformed)
+
+    @cached_property
+    def _blank_lines(self) -> list[int]:
+        """The numbers of the records that are blank lines, of a file whose rows may be several lines.
+
+        Once parsed, an empty line looks like a row of nothing but delimiters, so it is read again.
+        """
+        source = self.dialect.pieces(self.path, "looking for empty lines", streams.Digest(), _BLOCK)
+        with _parse_errors(self.path, self.dialect.delimiter_name):
+            records = dialect.records(streams.blocks(source, _BLOCK), self.dialect.separator)
+            return [
+                number
+                for number, record in enumerate(records, start=1)
+                if not record or (self.dialect.delimiter == " " and not "".join(record).strip())
+            ]
 
     def _read_options(self, block: int, skip: int = 0) -> pacsv.ReadOptions:
         return pacsv.ReadOptions(
