@@ -71,13 +71,31 @@ def test_any_delimiter_header_and_line_end_give_the_same_matrix(
     assert triplets.dialect["header"] == (header is not None)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "cp1252"]
+)
 def test_any_encoding_gives_the_same_ids(tmp_path, encoding):
     euro = "é€" if encoding != "latin-1" else "éü"
     path = written(tmp_path / "f.csv", [(euro, "x", "1"), ("b", "ß", "2")], encoding=encoding)
     triplets, _ = read(path)
     assert set(triplets.customers.to_pylist()) == {euro, "b"}
     assert triplets.items.to_pylist() == ["x", "ß"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_an_unmarked_wide_encoding_is_named_and_then_read(tmp_path, plain, encoding):
+    path = written(tmp_path / "f.csv", ROWS, encoding=encoding)
+    for options in ({}, {"encoding": "latin-1"}):
+        with pytest.raises(InputError, match=f"Say so: --encoding {encoding}."):
+            read(path, **options)
+    assert facts(read(path, encoding=encoding)[0]) == plain
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_marked_wide_encoding_stated_otherwise_is_named(tmp_path, encoding):
+    path = written(tmp_path / "f.csv", ROWS, encoding=encoding)
+    with pytest.raises(InputError, match=f"Say so: --encoding {encoding}."):
+        read(path, encoding="latin-1")
 
 
 def test_encoding_is_decided_on_the_whole_file(tmp_path):

@@ -10,8 +10,9 @@ import gzip
 import hashlib
 import re
 import stat
+import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,18 @@ PIECE = 1 << 20
 LONGEST_LINE = 1 << 22
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _UTF8_BOM = codecs.BOM_UTF8
-_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# UTF-32 first: its mark begins as that of UTF-16 does.
+_WIDE_BOMS = (
+    ("utf-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+    ("utf-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+)
+# Where NUL bytes stand among four, in text of mostly ASCII.
+_WIDE: Mapping[tuple[bool, ...], str] = {
+    (False, True, False, True): "utf-16-le",
+    (True, False, True, False): "utf-16-be",
+    (False, True, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+}
 _C1 = re.compile(rb"[\x80-\x9f]")
 _LOOKS = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx)"),
@@ -41,6 +53,8 @@ _LOOKS = (
     (b"SQLite format 3", "an SQLite database"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x93NUMPY", "a NumPy array"),
+    (b"ARROW1", "a Feather (Arrow) file"),
+    (b"FEA1", "a Feather file"),
     (b"\x7fELF", "a program"),
 )
 
@@ -104,8 +118,9 @@ def survey(path: Path, stated: str | None) -> tuple[str, bool]:
     for number, piece in enumerate(raw_pieces(path)):
         if number == 0:
             _refuse_binary(path, piece)
-            if piece.startswith(_UTF16_BOMS):
-                return "utf-16", True
+            marked = _marked_encoding(piece)
+            if marked is not None:
+                return marked, True
             encoding = "utf-8-sig" if piece.startswith(_UTF8_BOM) else "utf-8"
         if b"\0" in piece:
             _refuse_nul(path, piece)
@@ -337,9 +352,26 @@ def _refuse_binary(path: Path, head: bytes) -> None:
 
 
 def _refuse_nul(path: Path, piece: bytes) -> None:
-    head = piece[:2000]
-    if head[1::2].count(0) > 0.4 * len(head) / 2 or head[::2].count(0) > 0.4 * len(head) / 2:
-        msg = f"{path} looks like UTF-16 without a byte order mark. Say so: --encoding utf-16-le."
+    wide = _wide_encoding(piece[:2000])
+    if wide is not None:
+        msg = f"{path} looks like {wide.upper()}. Say so: --encoding {wide}."
     else:
         msg = f"{path} is a binary file (it holds NUL bytes). Export the rows as CSV or Parquet."
     raise InputError(msg)
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    """Return the encoding of text in which a letter is two or four bytes; None if it is no text."""
+    marked = _marked_encoding(head)
+    if marked is not None:
+        return marked
+    nul = tuple(head[i::4].count(0) > 0.4 * len(head[i::4]) for i in range(4))
+    encoding = _WIDE.get(nul)
+    text = head.decode(encoding, errors="ignore") if encoding is not None else ""
+    is_text = all(letter.isspace() or unicodedata.category(letter) != "Cc" for letter in text)
+    return encoding if is_text else None
+
+
+def _marked_encoding(head: bytes) -> str | None:
+    """Return which of UTF-32 and UTF-16 a file's byte order mark is of."""
+    return next((wide for wide, marks in _WIDE_BOMS if head.startswith(marks)), None)
