@@ -98,6 +98,21 @@ def test_a_marked_wide_encoding_stated_otherwise_is_named(tmp_path, encoding):
         read(path, encoding="latin-1")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("before", ["", "é"])
+def test_what_is_not_in_the_stated_encoding_is_told_by_byte_and_line(
+    tmp_path, monkeypatch, encoding, end, before
+):
+    monkeypatch.setattr("segcli.inputs.streams.PIECE", 7)
+    path = written(tmp_path / "f.csv", ROWS, end=end)
+    good = path.read_bytes() + (before.encode() if encoding == "utf-8" else b"")
+    path.write_bytes(good + b"\xff,x,1\n")
+    message = f"is not {encoding}: .* at byte {len(good) + 1}, in line {len(ROWS) + 1}"
+    with pytest.raises(InputError, match=message):
+        read(path, encoding=encoding)
+
+
 def test_encoding_is_decided_on_the_whole_file(tmp_path):
     rows = [(f"c{i % 50}", f"i{i % 70}", "1") for i in range(3 * PIECE // 10)]
     path = written(tmp_path / "f.csv", [*rows, ("é", "x", "1")], encoding="latin-1")

@@ -12,6 +12,7 @@ import re
 import stat
 import unicodedata
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -225,7 +226,7 @@ def pieces(
         yield from raw
         return
     decoder = codecs.getincrementaldecoder(encoding)()
-    done = 0
+    done, piece = 0, b""
     try:
         for piece in raw:
             text = decoder.decode(piece)
@@ -233,13 +234,31 @@ def pieces(
                 _refuse_nul(path, piece)
             yield text.encode("utf-8")
             done += len(piece)
-        yield decoder.decode(b"", True).encode("utf-8")
+            piece = b""
+        yield decoder.decode(piece, True).encode("utf-8")
     except UnicodeError as error:
+        reason = str(error)
+        if isinstance(error, UnicodeDecodeError):
+            # What could not be decoded is the end of this piece and what was left of those before.
+            before = done + len(piece) - len(error.object) + error.start
+            line = _line_after(path, before)
+            reason = f"{error.reason} at byte {before + 1:,}, in line {line:,}"
         msg = (
-            f"{path} is not {encoding}: {getattr(error, 'reason', error)} near byte {done:,}. "
+            f"{path} is not {encoding.removesuffix('-sig')}: {reason}. "
             "Name another encoding with --encoding, or leave it to be found out."
         )
         raise InputError(msg) from error
+
+
+def _line_after(path: Path, n_bytes: int) -> int:
+    """Return the number of the line that goes on after so many bytes."""
+    ends, left = Counter[bytes](), n_bytes
+    for piece in raw_pieces(path):
+        ends.update({end: piece[:left].count(end) for end in (b"\n", b"\r")})
+        left -= len(piece)
+        if left <= 0:
+            break
+    return 1 + max(ends.values())
 
 
 @dataclass
