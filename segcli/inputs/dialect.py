@@ -24,6 +24,9 @@ _TRIED = ("\t", "::", ";", "|", ",")
 _SAMPLE_BYTES = 1 << 18
 _SAMPLE_ROWS = 200
 _LONGEST_FIELD = 1 << 25
+_END = r"(?:\r\n|\r|\n)"
+# Excel's way to say what the delimiter is, and blank lines.
+_BEFORE_ROWS = re.compile(rf"(?:sep=([,;|\t])[ \t]*{_END})?(?:[ \t]*{_END})*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Dialect:
     header : whether the first row names the columns
     quoted : whether ``"`` encloses fields; if not, it is a character like any other
     separator : the one byte that stands for the delimiter when the file is parsed
-    skip : the number of blank lines before the first row
+    skip : the number of lines before the first row, which are blank or say what the delimiter is
     sample : the first rows, the header included
     """
 
@@ -109,18 +112,23 @@ def find_dialect(
     """
     found, quotes = streams.survey(path, encoding)
     head = _head(path, found)
+    before = _BEFORE_ROWS.match(head)
+    assert before is not None  # it may match nothing
+    head = head[before.end() :]
     if not head.strip():
         msg = f"{path} holds nothing but blank lines."
         raise InputError(msg)
-    separator = delimiter_from(delimiter) if delimiter is not None else _find_delimiter(path, head)
+    if delimiter is not None:
+        separator = delimiter_from(delimiter)
+    else:
+        separator = before[1] or _find_delimiter(path, head)
     stand_in, quoted = separator.encode(), False
     if quotes or len(separator) > 1:
         stand_in, quoted = _scan(path, found, separator)
     sample = _rows(head, separator, quoted)
     if header is None:
         header = _has_header(sample, set(named))
-    blank = re.match(r"(?:[ \t]*(?:\r\n|\r|\n))*", head)
-    skip = len(re.findall(r"\r\n|\r|\n", blank.group())) if blank else 0
+    skip = len(re.findall(_END, before[0]))
     return Dialect(found, separator, header, quoted, stand_in, skip, sample)
 
 
