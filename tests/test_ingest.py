@@ -161,7 +161,15 @@ REFUSED = {
     "codec": (GOOD, {"encoding": "rot13"}, "not the name of an encoding"),
     "strict": (GOOD, {"strict": True}, "1 row cannot be used; the first is row 5 of ratings.csv, "
                "value is NaN: 'al,x,nan'"),
-    "ragged": (b"user,item,n\n1,2\n3,4\n", {"delimiter": ","}, "wrong number of fields: 2"),
+    "ragged": (b"user,item,n\n1,2\n3,4\n", {}, "ratings.csv: the first line has 3 fields, "
+               "'user,item,n', and those below have 2. Remove it if it is not the header; if it is, give "
+               "each field a name."),
+    "comment": (b"# from 2024\n" + GOOD.encode(), {}, "has 1 field, '# from 2024', and those below have "
+                "3. Remove it"),
+    "two comments": (b"# from 2024\n# for us\n" + GOOD.encode(), {}, "those below have 3. Remove it"),
+    "comment with a delimiter": (b"# from 2024, for us\n" + GOOD.encode(), {}, "has 2 fields"),
+    "delimiters at the end": (b"user;item;n\n1;2;3;\n3;4;5;\n", {}, "They end in ';': add one to the "
+                              "first line."),
     "cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,y,-2\n", {"negative": "net"}, "add up to nothing"),
     "huge": (b"a,x,1e308\na,x,1e308\nb,y,1e200\n", {}, "value is beyond 1e100 or nearer to 0 than "
              "1e-100: 3"),

@@ -132,6 +132,30 @@ def find_dialect(
     return Dialect(found, separator, header, quoted, stand_in, skip, sample)
 
 
+def check_first_row(file: str, found: Dialect) -> None:
+    """Refuse a file whose first row is unlike those below: a line above the header, most often.
+
+    Raises
+    ------
+    InputError
+        If it has one field and they have more, or not one row in ten has as many as it has.
+    """
+    first, rest = found.sample[0], found.sample[1:]
+    counts = Counter(len(row) for row in rest)
+    most = max(counts, key=lambda n: (counts[n], n), default=len(first))
+    alike = counts[len(first)] if len(first) > 1 else 0
+    if most == len(first) or 10 * alike >= len(rest):
+        return
+    n = f"{len(first)} field{'s' if len(first) > 1 else ''}"
+    text = _shortened(found.delimiter.join(first))
+    msg = f"{file}: the first line has {n}, {text!r}, and those below have {most}. "
+    if most == len(first) + 1 and all(len(row) < most or not row[-1].strip() for row in rest):
+        msg += f"They end in '{found.delimiter}': add one to the first line."
+    else:
+        msg += "Remove it if it is not the header; if it is, give each field a name."
+    raise InputError(msg)
+
+
 def _head(path: Path, encoding: str) -> str:
     """Return the first whole lines of a file."""
     stream = streams.Stream(streams.pieces(path, encoding))

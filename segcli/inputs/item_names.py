@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.arrow import scalar, to_arrow, to_numpy
-from segcli.inputs.columns import Role, choose_columns
+from segcli.inputs.columns import Role
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.values import CODES
 from segcli.inputs.vocabulary import is_blank, tidy_ids
@@ -68,7 +68,7 @@ def read_item_names(
         named=(item_id, item_name),
     )
     roles = [Role("id", item_id, "--items-id", 1), Role("name", item_name, "--items-name", 2)]
-    chosen = choose_columns(path.name, table.names, table.n_columns, roles)
+    chosen = tables.columns_by_role(table, roles)
     id_column, name_column = chosen["id"] or 0, chosen["name"] or 0
     counts = _count_names(table, id_column, name_column, rejects)
     known = _commonest(counts)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from segcli.inputs import dialect, streams
 from segcli.inputs.arrow import scalar, without_nulls
+from segcli.inputs.columns import Role, choose_columns
 from segcli.inputs.text_table import TextTable
 
 if TYPE_CHECKING:
@@ -51,6 +52,19 @@ def open_table(
         named=[name for name in named if name is not None],
     )
     return TextTable(path, found)
+
+
+def columns_by_role(table: Table, roles: Sequence[Role]) -> dict[str, int | None]:
+    """Return the 0-based column of each role, None for one that the table does not have.
+
+    Raises
+    ------
+    InputError
+        If the first row is unlike those below, or a column cannot be told.
+    """
+    if isinstance(table, TextTable):
+        dialect.check_first_row(table.path.name, table.dialect)
+    return choose_columns(table.path.name, table.names, table.n_columns, roles)
 
 
 def as_ids(column: pa.Array) -> pa.Array:

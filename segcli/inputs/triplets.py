@@ -17,7 +17,7 @@ from segcli.errors import ChoiceError, InputError
 from segcli.inputs import tables
 from segcli.inputs.arrow import strings, to_arrow
 from segcli.inputs.batches import Batch, Kinds, Lines
-from segcli.inputs.columns import Role, choose_columns
+from segcli.inputs.columns import Role
 from segcli.inputs.locations import Location, require_local
 from segcli.inputs.pairs import WAYS, Block, Pairs, group_rows
 from segcli.inputs.parallel import Threads, open_threads
@@ -189,7 +189,7 @@ def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
         roles.append(Role("timestamp", None, "--timestamp", 4, needed=False))
     # A header may say that the third column is a time: it is then no value.
     roles.sort(key=lambda role: role.name == "value")
-    chosen = choose_columns(table.path.name, table.names, table.n_columns, roles)
+    chosen = tables.columns_by_role(table, roles)
     chosen.setdefault("value", None)
     chosen["timestamp"] = chosen.get("timestamp") if by_time else None
     return chosen
