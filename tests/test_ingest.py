@@ -144,7 +144,10 @@ REFUSED = {
     "inf": (b"a,x,inf\nb,y,-inf\n", {}, "value is infinite: 2"),
     "negative": (b"a,x,-1\nb,y,-2\n", {}, "value is negative: 2"),
     "decimal comma": (b"a;x;1,5\nb;y;2,5\n", {}, "Decimals are written with a point"),
-    "one column": (b"a\nb\nc\n", {}, "no delimiter splits its rows"),
+    "one column": (b"a\nb\nc\n", {}, "no delimiter splits its rows into two or more columns; the first "
+                   "is 'a'. State what separates them: --delimiter."),
+    "one column, stated": (b"a\nb\nc\n", {"delimiter": ",", "item": "2"}, "has one column; it needs "
+                           "customer and item. State what separates them: --delimiter."),
     "nul": (b"a,b\0,c\n", {}, "is a binary file"),
     "zeros": (bytes(5000), {}, "is a binary file"),
     "integers": (np.arange(500).astype("<i4").tobytes(), {}, "is a binary file"),
@@ -232,6 +235,36 @@ def test_names_that_match_nothing_are_told(good, tmp_path):
     names.write_text("id,name\n1,Ex\n2,Why\n")
     lines = run(good, tmp_path / "run", items=names).lines()
     assert any("names none of the items" in line for line in lines)
+
+
+def test_a_table_that_names_no_item_is_told_from_one_of_other_items(good, tmp_path):
+    names = tmp_path / "names.csv"
+    names.write_text("id,name\nx,\n1,Ex\ny, \n")
+    found = run(good, tmp_path / "run", items=names)
+    assert (found.n_named, found.n_unnamed, found.n_listed) == (0, 2, 2)
+    message = "names.csv has 2 of the items, all without a name. Is column name the name?"
+    assert any(message in line for line in found.lines())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "names.csv is empty: it holds no rows"),
+        ("id,name\n", "It needs rows of item id and name"),
+        ("id\nx\ny\n", "Write id and name with a comma, a semicolon or a tab between them"),
+        ("# our items\nid,name\nx,Ex\n", "the first line has 1 field, '# our items'"),
+        ("id,name,name\nx,Ex,E\n", "State its position with --items-name"),
+    ],
+)
+def test_a_table_of_names_that_cannot_be_used_is_refused_in_its_own_words(
+    good, tmp_path, content, message
+):
+    names = tmp_path / "names.csv"
+    names.write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        run(good, tmp_path / "run", items=names)
+    assert "customer" not in str(caught.value)
+    assert "--delimiter" not in str(caught.value)
 
 
 # The real files. Each figure is the data's README's, or its difference is explained.

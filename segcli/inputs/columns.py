@@ -59,7 +59,7 @@ def plain(name: str) -> str:
 
 
 def choose_columns(
-    file: str, names: Sequence[str] | None, n_columns: int, roles: Sequence[Role]
+    file: str, names: Sequence[str] | None, n_columns: int, roles: Sequence[Role], way_out: str
 ) -> dict[str, int | None]:
     """Return the 0-based column of each role, None for one that the table does not have.
 
@@ -69,6 +69,7 @@ def choose_columns(
     names : the header's names, or None without a header
     n_columns : the number of columns
     roles : what is looked for, in the order in which columns are given out
+    way_out : what to do if there is but one column
 
     Raises
     ------
@@ -76,6 +77,11 @@ def choose_columns(
         If a stated column is not there, or one that is needed cannot be told, or may be either of
         two.
     """
+    needed = [role.name for role in roles if role.needed]
+    if n_columns < len(needed):
+        there = "one column" if n_columns else "no columns"
+        msg = f"{file} has {there}; it needs {' and '.join(needed)}. {way_out}"
+        raise InputError(msg)
     chosen: dict[str, int | None] = {}
     for role in roles:
         if role.stated is not None:
@@ -176,11 +182,6 @@ def _free_position(
         return position - 1
     if not role.needed:
         return None
-    if n_columns < 2:
-        msg = (
-            f"{file} has one column; it needs two or more. State what separates them: --delimiter."
-        )
-        raise InputError(msg)
     msg = f"{file}: which column is the {role.name}? Name it with {role.option}."
     raise InputError(msg)
 

@@ -24,6 +24,8 @@ _TRIED = ("\t", "::", ";", "|", ",")
 _SAMPLE_BYTES = 1 << 18
 _SAMPLE_ROWS = 200
 _LONGEST_FIELD = 1 << 25
+#: What to do where nothing is found that separates columns.
+NAME_IT = "State what separates them: --delimiter."
 _END = r"(?:\r\n|\r|\n)"
 # Excel's way to say what the delimiter is, and blank lines.
 _BEFORE_ROWS = re.compile(rf"(?:sep=([,;|\t])[ \t]*{_END})?(?:[ \t]*{_END})*", re.IGNORECASE)
@@ -96,6 +98,7 @@ def find_dialect(
     header: bool | None = None,
     encoding: str | None = None,
     named: Iterable[str] = (),
+    way_out: str = NAME_IT,
 ) -> Dialect:
     """Return how a file is written; what is stated is taken as it stands.
 
@@ -104,6 +107,7 @@ def find_dialect(
     path : a delimited text file, packed or not
     delimiter, header, encoding : as stated by the user, or None
     named : columns that the user asked for; if the first row holds one, it is a header
+    way_out : what to do if no delimiter can be found
 
     Raises
     ------
@@ -121,7 +125,7 @@ def find_dialect(
     if delimiter is not None:
         separator = delimiter_from(delimiter)
     else:
-        separator = before[1] or _find_delimiter(path, head)
+        separator = before[1] or _find_delimiter(path, head, way_out)
     stand_in, quoted = separator.encode(), False
     if quotes or len(separator) > 1:
         stand_in, quoted = _scan(path, found, separator)
@@ -195,7 +199,7 @@ def records(source: Iterable[bytes], separator: bytes) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=separator.decode())
 
 
-def _find_delimiter(path: Path, head: str) -> str:
+def _find_delimiter(path: Path, head: str, way_out: str) -> str:
     """Return the delimiter that splits most rows into equally many fields, the more the better."""
     scores = {d: _regularity(_rows(head, d, quoted=True)) for d in _TRIED}
     best = max(share for share, *_ in scores.values())
@@ -206,7 +210,7 @@ def _find_delimiter(path: Path, head: str) -> str:
         first = _shortened(next(line for line in head.splitlines() if line.strip()))
         msg = (
             f"{path}: no delimiter splits its rows into two or more columns; the first is "
-            f"{first!r}. Name it with --delimiter."
+            f"{first!r}. {way_out}"
         )
         raise InputError(msg)
     near = {d: rest for d, (share, *rest) in scores.items() if share >= best - 0.1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from segcli.inputs.rejects import Rejects
 from segcli.inputs.values import CODES
 from segcli.inputs.vocabulary import is_blank, tidy_ids
 
+_WAY_OUT = "Write id and name with a comma, a semicolon or a tab between them."
+
 
 @dataclass(frozen=True)
 class ItemNames:
@@ -25,10 +27,12 @@ class ItemNames:
     Attributes
     ----------
     names : one for each item asked for, in that order; empty where none is known
+    n_listed : of the items asked for, those that the table has, whether with a name or not
     columns : the columns used, by name or 1-based position
     """
 
     names: list[str]
+    n_listed: int
     columns: dict[str, str | int]
 
 
@@ -66,15 +70,18 @@ def read_item_names(
         header=header,
         encoding=encoding,
         named=(item_id, item_name),
+        way_out=_WAY_OUT,
     )
     roles = [Role("id", item_id, "--items-id", 1), Role("name", item_name, "--items-name", 2)]
-    chosen = tables.columns_by_role(table, roles)
+    chosen = tables.columns_by_role(table, roles, _WAY_OUT)
     id_column, name_column = chosen["id"] or 0, chosen["name"] or 0
-    counts = _count_names(table, id_column, name_column, rejects)
-    known = _commonest(counts)
+    counts = _count_names(table, id_column, name_column, rejects).with_tidy_ids()
+    known, listed = _commonest(counts), set(counts.ids.to_pylist())
     used = {"id": id_column, "name": name_column}
     described = {r: table.names[i] if table.names is not None else i + 1 for r, i in used.items()}
-    return ItemNames([known.get(item, "") for item in items.to_pylist()], described)
+    asked = items.to_pylist()
+    n_listed = sum(item in listed for item in asked)
+    return ItemNames([known.get(item, "") for item in asked], n_listed, described)
 
 
 def _count_names(
@@ -118,6 +125,10 @@ class _Counts:
     names: pa.Array
     n: np.ndarray
 
+    def with_tidy_ids(self) -> _Counts:
+        """Return the same with ids as `tidy_ids` has them."""
+        return replace(self, ids=tidy_ids(self.ids))
+
     def added_up(self) -> _Counts:
         """Return the same with every pair of id and name once."""
         ids, names = self.ids.dictionary_encode(), self.names.dictionary_encode()
@@ -135,7 +146,7 @@ class _Counts:
 def _commonest(counts: _Counts) -> dict[str, str]:
     """Return each id's most frequent name that is not empty."""
     there = pc.not_equal(counts.names, scalar(""))
-    ids, names = tidy_ids(counts.ids).filter(there).to_pylist(), counts.names.filter(there)
+    ids, names = counts.ids.filter(there).to_pylist(), counts.names.filter(there)
     by_name = to_numpy(pc.sort_indices(names, sort_keys=[("", "descending")])).astype(np.int64)
     best_last = by_name[np.argsort(counts.n[to_numpy(there)][by_name], kind="stable")]
     texts = names.to_pylist()

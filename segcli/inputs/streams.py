@@ -88,7 +88,7 @@ def check_file(path: Path) -> None:
         )
         raise InputError(msg)
     if status.st_size == 0:
-        msg = f"{path} is empty. It needs rows of customer, item and, if there is one, value."
+        msg = f"{path} is empty: it holds no rows. Check how it was made."
         raise InputError(msg)
 
 
@@ -134,7 +134,10 @@ def survey(path: Path, stated: str | None) -> tuple[str, bool]:
     if utf8 is not None and _decodes(utf8, b"", final=True) is not None:
         return encoding, quotes
     if encoding == "utf-8-sig":
-        msg = f"{path} starts as UTF-8 but does not go on so. Name its encoding with --encoding."
+        msg = (
+            f"{path} starts as UTF-8 but does not go on so. Name its encoding with --encoding, or save it "
+            "as UTF-8."
+        )
         raise InputError(msg)
     return latin if latin == "latin-1" or _is_cp1252(path) else "latin-1", quotes
 
@@ -373,7 +376,7 @@ def _refuse_binary(path: Path, head: bytes) -> None:
 def _refuse_nul(path: Path, piece: bytes) -> None:
     wide = _wide_encoding(piece[:2000])
     if wide is not None:
-        msg = f"{path} looks like {wide.upper()}. Say so: --encoding {wide}."
+        msg = f"{path} looks like {wide.upper()}. Say so: --encoding {wide}. Or save it as UTF-8."
     else:
         msg = f"{path} is a binary file (it holds NUL bytes). Export the rows as CSV or Parquet."
     raise InputError(msg)

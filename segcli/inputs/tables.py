@@ -31,8 +31,14 @@ def open_table(
     header: bool | None = None,
     encoding: str | None = None,
     named: Sequence[str | None] = (),
+    way_out: str = dialect.NAME_IT,
 ) -> Table:
     """Return a file as a table: Parquet if it is one, delimited text otherwise.
+
+    Parameters
+    ----------
+    way_out : what to do if nothing is found that separates columns
+    path, delimiter, header, encoding, named : as `segcli.inputs.dialect.find_dialect` takes them
 
     Raises
     ------
@@ -50,12 +56,19 @@ def open_table(
         header=header,
         encoding=encoding,
         named=[name for name in named if name is not None],
+        way_out=way_out,
     )
     return TextTable(path, found)
 
 
-def columns_by_role(table: Table, roles: Sequence[Role]) -> dict[str, int | None]:
+def columns_by_role(
+    table: Table, roles: Sequence[Role], way_out: str = dialect.NAME_IT
+) -> dict[str, int | None]:
     """Return the 0-based column of each role, None for one that the table does not have.
+
+    Parameters
+    ----------
+    way_out : what to do if all of a text is one column
 
     Raises
     ------
@@ -64,7 +77,9 @@ def columns_by_role(table: Table, roles: Sequence[Role]) -> dict[str, int | None
     """
     if isinstance(table, TextTable):
         dialect.check_first_row(table.path.name, table.dialect)
-    return choose_columns(table.path.name, table.names, table.n_columns, roles)
+    else:
+        way_out = "Write a file with both."
+    return choose_columns(table.path.name, table.names, table.n_columns, roles, way_out)
 
 
 def as_ids(column: pa.Array) -> pa.Array:

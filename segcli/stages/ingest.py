@@ -38,6 +38,7 @@ class Ingested:
     rejects : rows set aside, by reason
     dialect : how the file is written: delimiter, header, encoding, columns used
     n_named, n_unnamed : items with and without a name; None without a table of names
+    n_listed : items that the table of names has, whether with a name or not
     items_columns : the columns used of the table of names
     wrote : names of the files in the run directory
     """
@@ -59,6 +60,7 @@ class Ingested:
     items: str | None
     n_named: int | None
     n_unnamed: int | None
+    n_listed: int | None
     items_columns: Mapping[str, str | int] | None
     wrote: tuple[str, ...]
 
@@ -83,10 +85,16 @@ class Ingested:
 
     def _names_in_words(self) -> str:
         id_column = (self.items_columns or {}).get("id")
-        if not self.n_named:
+        if not self.n_listed:
             return (
                 f"Names: {self.items} names none of the items. Is column {id_column} the id? "
                 "State it with --items-id."
+            )
+        if not self.n_named:
+            name_column = (self.items_columns or {}).get("name")
+            return (
+                f"Names: {self.items} has {self.n_listed:,} of the items, all without a name. Is column "
+                f"{name_column} the name? State it with --items-name."
             )
         without = f", {self.n_unnamed:,} without a name" if self.n_unnamed else ""
         return f"Names: {self.n_named:,} items named from {self.items}{without}"
@@ -286,6 +294,7 @@ def _ingested(
         items=items.name if items is not None else None,
         n_named=n_named,
         n_unnamed=n_items - n_named if n_named is not None else None,
+        n_listed=names.n_listed if names is not None else None,
         items_columns=names.columns if names is not None else None,
         wrote=wrote,
     )
