@@ -126,6 +126,7 @@ def test_ids_that_csv_must_quote_survive(tmp_path):
     assert table(tmp_path / "run", ITEMS)["item"] == ["NA", "x", "y"]
 
 
+WRITTEN = "Decimals are written with a point, without thousands separators or currency signs."
 REFUSED = {
     "missing": (None, {}, "does not exist"),
     "empty": (b"", {}, "is empty"),
@@ -139,11 +140,22 @@ REFUSED = {
     "same column": (GOOD, {"customer": "item", "item": "item"}, "name the same column"),
     "one customer": (b"a,x,1\na,y,2\n", {}, "has 1 customer; segments need at least 2"),
     "one item": (b"a,x,1\nb,x,2\n", {}, "has 1 item; segments need at least 2"),
-    "text": (b"a,x,much\nb,y,more\n", {}, "value is not a number: 2"),
+    "text": (b"a,x,much\nb,y,more\n", {}, "None of the 2 rows of"),
     "nan": (b"a,x,nan\nb,y,NaN\n", {}, "value is NaN: 2"),
     "inf": (b"a,x,inf\nb,y,-inf\n", {}, "value is infinite: 2"),
     "negative": (b"a,x,-1\nb,y,-2\n", {}, "value is negative: 2"),
-    "decimal comma": (b"a;x;1,5\nb;y;2,5\n", {}, "Decimals are written with a point"),
+    "one row": (b"user,item,rating\na,x,\n", {}, "ratings.csv cannot be used: row 2 of ratings.csv, no "
+                "value: 'a,x,'."),
+    "decimal comma": (b"a;x;1,5\nb;y;2,5\n", {}, WRITTEN),
+    "quoted decimal comma": (b'user,item,n\na,x,"1,5"\nb,y,"2,5"\n', {}, WRITTEN),
+    "decimal comma, not first": (b"user;item;n\n;x;1\na;x;1,5\nb;y;2,5\n", {}, WRITTEN),
+    "thousands": (b'user,item,n\na,x,"1,000"\nb,y,"2,000"\n', {}, WRITTEN),
+    "thousands, spaced": ("user;item;n\na;x;1\u202f000,5\nb;y;2 000,0\n", {}, WRITTEN),
+    "currency": (b"user,item,n\na,x,$1\nb,y,$2\n", {}, WRITTEN),
+    "currency after": ("user|item|n\na|x|1,5 €\nb|y|2,5 €\n", {}, WRITTEN),
+    "ids with commas": (b"user;item;n\n1,5;x;much\n2,5;y;more\n", {"value": "n"}, "Name the column with "
+                        "--value; '--value none' counts each row as 1."),
+    "dates": (b"user,item,n\na,x,2024-01-03\nb,y,2024-01-04\n", {"value": "n"}, "--value none"),
     "one column": (b"a\nb\nc\n", {}, "no delimiter splits its rows into two or more columns; the first "
                    "is 'a'. State what separates them: --delimiter."),
     "one column, stated": (b"a\nb\nc\n", {"delimiter": ",", "item": "2"}, "has one column; it needs "

@@ -24,7 +24,7 @@ from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.streams import PIECE
 from segcli.inputs.triplets import Form, read_triplets
-from segcli.inputs.values import LARGEST, REASONS, SMALLEST, read_times, read_values
+from segcli.inputs.values import LARGEST, OUT_OF_RANGE, REASONS, SMALLEST, read_times, read_values
 from segcli.inputs.vocabulary import Vocabulary
 
 ROWS = [("bo", "x", "3"), ("al", "y", "1"), ("bo", "y", "2.5"), ("al", "x", "4"), ("cy", "z", "5")]
@@ -185,6 +185,13 @@ def test_parquet_ids_of_bytes_are_texts(tmp_path):
     ids = pa.array([b"a\xff", b"cd"], pa.binary(2))
     pq.write_table(pa.table({"customer": ids, "item": ["x", "y"]}), tmp_path / "f.parquet")
     with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read(tmp_path / "f.parquet")
+
+
+def test_parquet_texts_that_are_numbers_otherwise_are_told_so(tmp_path):
+    columns = {"value": ["1,5", "2,5"], "more": ["", ""], "item": ["x", "y"], "user": ["a", "b"]}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    with pytest.raises(InputError, match="Decimals are written with a point"):
         read(tmp_path / "f.parquet")
 
 
@@ -458,16 +465,15 @@ def test_values_that_can_be_used():
 
 def test_values_of_which_no_squares_can_be_made_are_rejected(tmp_path):
     values = [1e200, 2.0, 1e-310, -1e200, 0.0, float("nan"), float("inf"), 3.0]
-    sizes = "value is beyond 1e100 or nearer to 0 than 1e-100"
     others = {"value is zero": 1, "value is NaN": 1, "value is infinite": 1}
     rows = [(f"c{i}", f"i{i}", repr(value)) for i, value in enumerate(values)]
     columns = dict(zip(("customer", "item", "value"), zip(*rows, strict=True), strict=True))
     pq.write_table(pa.table({**columns, "value": values}), tmp_path / "f.parquet")
     for path in (written(tmp_path / "f.csv", rows), tmp_path / "f.parquet"):
         _, rejects = read(path)
-        assert rejects.by_reason() == {**others, "value is negative": 1, sizes: 2}
+        assert rejects.by_reason() == {**others, "value is negative": 1, OUT_OF_RANGE: 2}
         for negative in ("keep", "net"):
-            assert read(path, negative=negative)[1].by_reason() == {**others, sizes: 3}
+            assert read(path, negative=negative)[1].by_reason() == {**others, OUT_OF_RANGE: 3}
 
 
 def test_times_are_numbers_or_dates():

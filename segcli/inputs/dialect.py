@@ -199,6 +199,11 @@ def records(source: Iterable[bytes], separator: bytes) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=separator.decode())
 
 
+def split_row(row: str, delimiter: str, *, quoted: bool = True) -> tuple[str, ...]:
+    """Return the fields of the text of one row; none of a blank one."""
+    return next(iter(_rows(row, delimiter, quoted)), ())
+
+
 def _find_delimiter(path: Path, head: str, way_out: str) -> str:
     """Return the delimiter that splits most rows into equally many fields, the more the better."""
     scores = {d: _regularity(_rows(head, d, quoted=True)) for d in _TRIED}

@@ -71,7 +71,7 @@ def read_triplets_on(
         raise InputError(msg)
     n_rows = sum(read.n_rows for read in reads)
     if not n_rows:
-        refuse_nothing(location, rejects)
+        refuse_nothing(location, rejects, found.manner.table, found.columns)
     items, places = _places([read.items for read in reads])
     customers, matrix = _build(engine, reads, places, len(items), n_rows, form.duplicates)
     return finished(

@@ -72,6 +72,12 @@ class Rejects:
             "text": texts[order],
         }
 
+    def first_text(self, reason: str) -> str | None:
+        """Return the text of the first reject for a reason, or None."""
+        table = self.table()
+        found = np.flatnonzero(table["reason"] == reason)
+        return str(table["text"][found[0]]) if len(found) else None
+
     def first(self, file: str | None = None) -> str:
         """Return the first reject in one line: where it stands, why, and its text."""
         table = self.table()

@@ -18,12 +18,19 @@ from segcli.inputs import tables
 from segcli.inputs.arrow import strings, to_arrow
 from segcli.inputs.batches import Batch, Kinds, Lines
 from segcli.inputs.columns import Role
+from segcli.inputs.dialect import split_row
 from segcli.inputs.locations import Location, require_local
 from segcli.inputs.pairs import WAYS, Block, Pairs, group_rows
 from segcli.inputs.parallel import Threads, open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.text_table import TextTable
-from segcli.inputs.values import CODES, is_number, read_times, read_values
+from segcli.inputs.values import (
+    CODES,
+    OUT_OF_RANGE,
+    is_number_otherwise,
+    read_times,
+    read_values,
+)
 from segcli.inputs.vocabulary import Vocabulary
 
 #: What becomes of negative values.
@@ -116,7 +123,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         rows = reader.gather(threads, rejects)
         pa.default_memory_pool().release_unused()
         if not rows.n_rows:
-            refuse_nothing(path, rejects)
+            refuse_nothing(path, rejects, table, columns)
         used_customers, used_items = rows.used(len(reader.customers), len(reader.items))
         customers, customer_places = reader.customers.places(used_customers)
         items, item_places = reader.items.places(used_items)
@@ -343,24 +350,39 @@ def described(table: tables.Table, columns: dict[str, int | None]) -> dict[str, 
     return {**table.facts, "columns": by_role}
 
 
-def refuse_nothing(path: Location, rejects: Rejects) -> None:
+def refuse_nothing(
+    path: Location, rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]
+) -> None:
     """Refuse interactions of which no row can be used.
 
     Raises
     ------
     InputError
     """
-    counts = "; ".join(f"{reason}: {n:,}" for reason, n in rejects.by_reason().items())
-    msg = (
-        f"None of the {rejects.n_rows:,} rows of {path} can be used ({counts}). {rejects.first()}."
-    )
-    if any("," in t and is_number(t.replace(",", ".")) for t in _fields(rejects)):
-        msg += " Decimals are written with a point."
-    elif "value is not a number" in rejects.by_reason():
+    if rejects.n_rows == 1:
+        msg = f"The only row of {path} cannot be used: {rejects.first()}."
+    else:
+        counts = "; ".join(f"{reason}: {n:,}" for reason, n in rejects.by_reason().items())
+        msg = (
+            f"None of the {rejects.n_rows:,} rows of {path} can be used ({counts}). "
+            f"The first is {rejects.first()}."
+        )
+    text = rejects.first_text("value is not a number")
+    if text is not None and is_number_otherwise(_value_in(text, table, columns)):
+        msg += " Decimals are written with a point, without thousands separators or currency signs."
+    elif text is not None:
         msg += " Name the column with --value; '--value none' counts each row as 1."
+    elif rejects.first_text(OUT_OF_RANGE) is not None:
+        msg += " Write the values in another unit."
     raise InputError(msg)
 
 
-def _fields(rejects: Rejects) -> list[str]:
-    text = rejects.table()["text"][0].replace('"', "")
-    return [part for d in ("\t", ";", "|", "::") for part in text.split(d)]
+def _value_in(text: str, table: tables.Table, columns: Mapping[str, int | None]) -> str:
+    """Return the value in the text of a row that was read."""
+    column = columns["value"]
+    assert column is not None  # otherwise no row is rejected for it
+    if isinstance(table, TextTable):
+        fields = split_row(text, table.dialect.delimiter, quoted=table.dialect.quoted)
+    else:  # in whose text is only what was read
+        fields, column = split_row(text, ","), sorted(columns_read(columns)).index(column)
+    return "".join(fields[column : column + 1])

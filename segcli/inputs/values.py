@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 #: The sizes that a value may have: what is made of values later, such as sums of their squares,
 #: then stays far within what a float64 can hold.
 SMALLEST, LARGEST = 1e-100, 1e100
-_OUT_OF_RANGE = "value is beyond 1e100 or nearer to 0 than 1e-100"
+OUT_OF_RANGE = "value is beyond 1e100 or nearer to 0 than 1e-100"
 
 #: Why a row cannot be used, in the order in which reasons are looked for. 0 means that it can.
 REASONS = (
@@ -26,7 +27,7 @@ REASONS = (
     "value is infinite",
     "value is negative",
     "value is zero",
-    _OUT_OF_RANGE,
+    OUT_OF_RANGE,
     "timestamp is not a number or an ISO date",
     "wrong number of fields",
 )
@@ -36,12 +37,22 @@ _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _NOT_FINITE = r"(?i)^[+-]?(?:nan|inf|infinity)$"
 _NAN = scalar("nan")
 _NO_NUMBER = scalar(float("nan"))
+_NUMBER_OTHERWISE = re.compile(r"(?:[A-Z]{3}\s*)?[+-]?\s*\d[\d.,'’\s]*(?:[A-Z]{3})?")
 _is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
 
 
 def is_number(text: str) -> bool:
     """Return whether a field reads as a finite number."""
     return _is_number(text.strip()) is not None
+
+
+def is_number_otherwise(text: str) -> bool:
+    """Return whether a field is a number as many are written, but not as they are read here.
+
+    With a decimal comma, thousands separators or a sign of a currency.
+    """
+    plain = "".join(letter for letter in text if unicodedata.category(letter) != "Sc").strip()
+    return not is_number(text) and _NUMBER_OTHERWISE.fullmatch(plain) is not None
 
 
 def read_values(column: pa.Array, *, negatives: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +144,7 @@ def _as_floats(column: pa.Array) -> np.ndarray:
 
 def _refuse_unusable(values: np.ndarray, reasons: np.ndarray, *, negatives: bool) -> None:
     usable, size = reasons == 0, np.abs(values)
-    reasons[usable & ((size < SMALLEST) | (size > LARGEST))] = CODES[_OUT_OF_RANGE]
+    reasons[usable & ((size < SMALLEST) | (size > LARGEST))] = CODES[OUT_OF_RANGE]
     reasons[usable & (values == 0)] = CODES["value is zero"]
     if not negatives:
         reasons[usable & (values < 0)] = CODES["value is negative"]
