@@ -140,6 +140,14 @@ REFUSED = {
     "same column": (GOOD, {"customer": "item", "item": "item"}, "name the same column"),
     "one customer": (b"a,x,1\na,y,2\n", {}, "has 1 customer; segments need at least 2"),
     "one item": (b"a,x,1\nb,x,2\n", {}, "has 1 item; segments need at least 2"),
+    "one customer once": (b"a,x,1\na,y,2\nb,x,\n", {}, "has 1 customer once 1 row is rejected; segments "
+                          "need at least 2. Is the column right? Name it with --customer."),
+    "one customer not cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,x,3\n", {"negative": "net"}, "has 1 customer "
+                                   "once 1 pair cancels out; segments need at least 2. Leave out negative "
+                                   "values instead: --negative reject."),
+    "one item not cancelled": (b"a,x,1\na,y,-1\na,y,1\nb,y,-1\nb,y,1\nb,x,3\nb,,3\nb,y,\n",
+                               {"negative": "keep"}, "has 1 item once 2 rows are rejected and 2 "
+                               "pairs cancel out; segments need"),
     "text": (b"a,x,much\nb,y,more\n", {}, "None of the 2 rows of"),
     "nan": (b"a,x,nan\nb,y,NaN\n", {}, "value is NaN: 2"),
     "inf": (b"a,x,inf\nb,y,-inf\n", {}, "value is infinite: 2"),

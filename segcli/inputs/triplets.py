@@ -161,7 +161,10 @@ def finished(
     n_cancelled = len(left) - int(np.count_nonzero(left))
     if n_cancelled:
         if not left.any():
-            msg = f"{path}: the values of every pair add up to nothing, so no interaction is left."
+            msg = (
+                f"{path}: the values of every pair add up to nothing, so no interaction is left. "
+                "Leave out negative values instead: --negative reject."
+            )
             raise InputError(msg)
         matrix, customers, items = _without_cancelled(matrix, left, customers, items)
     return Triplets(

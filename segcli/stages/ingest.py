@@ -229,7 +229,7 @@ def _check(interactions: Location, triplets: Triplets, rejects: Rejects, *, stri
         rows = "1 row cannot" if n == 1 else f"{n:,} rows cannot"
         msg = f"{rows} be used; the first is {rejects.first()}. Mend them, or leave out --strict."
         raise InputError(msg)
-    left_out = f" once {len(rejects):,} rows are rejected" if len(rejects) else ""
+    left_out = _left_out(len(rejects), triplets.n_cancelled)
     n_customers, n_items = triplets.matrix.shape
     for n, what, option in (
         (n_customers, "customer", "--customer"),
@@ -237,11 +237,25 @@ def _check(interactions: Location, triplets: Triplets, rejects: Rejects, *, stri
     ):
         if n < 2:
             count = f"1 {what}" if n else f"no {what}"
-            msg = (
-                f"{interactions} has {count}{left_out}; segments need at least 2. "
-                f"Is the column right? Name it with {option}."
-            )
+            msg = f"{interactions} has {count}{left_out}; segments need at least 2. "
+            if triplets.n_cancelled:
+                msg += "Leave out negative values instead: --negative reject."
+            else:
+                msg += f"Is the column right? Name it with {option}."
             raise InputError(msg)
+
+
+def _left_out(n_rejects: int, n_cancelled: int) -> str:
+    """Return what was left out, in words that follow what is left."""
+    parts = [
+        f"{n:,} {one if n == 1 else more}"
+        for n, one, more in (
+            (n_rejects, "row is rejected", "rows are rejected"),
+            (n_cancelled, "pair cancels out", "pairs cancel out"),
+        )
+        if n
+    ]
+    return f" once {' and '.join(parts)}" if parts else ""
 
 
 def _customers(triplets: Triplets) -> Columns:
