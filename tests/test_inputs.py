@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from segcli.errors import ChoiceError, InputError
 from segcli.inputs import sums
-from segcli.inputs.dialect import delimiter_from, find_dialect
+from segcli.inputs.dialect import delimiter_from, find_dialect, separated
 from segcli.inputs.item_names import read_item_names
 from segcli.inputs.keys import NONE, Keys, words_of
 from segcli.inputs.pairs import Pairs, group_rows
@@ -740,6 +740,16 @@ def test_the_commonest_name_wins_then_the_first(tmp_path):
 )
 def test_a_delimiter_is_a_word_or_itself(word, found):
     assert delimiter_from(word) == found
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "words"),
+    [(",", "comma-separated"), ("\t", "tab-separated"), ("::", "separated by '::'"),
+     (":", "separated by ':'"), ("^", "separated by '^'")],
+)  # fmt: skip
+def test_a_delimiter_without_a_name_is_told_as_it_is_written(tmp_path, delimiter, words):
+    path = written(tmp_path / "f.dat", ROWS, delimiter)
+    assert separated(read(path, delimiter=delimiter)[0].dialect["delimiter"]) == words
 
 
 @pytest.mark.parametrize("word", ["", "ab", "é", '"', "1", "\n"])

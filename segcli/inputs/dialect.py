@@ -91,6 +91,16 @@ def delimiter_from(word: str) -> str:
     return delimiter
 
 
+def separated(delimiter: str) -> str:
+    """Return how fields are separated in words, given the delimiter as `Dialect.delimiter_name` has it."""
+    is_word = delimiter.isalpha() and len(_NAMES.get(delimiter, "")) == 1
+    return (
+        f"{delimiter}-separated"
+        if is_word
+        else f"separated by '{_NAMES.get(delimiter, delimiter)}'"
+    )
+
+
 def find_dialect(
     path: Path,
     *,

@@ -76,7 +76,7 @@ class TextTable:
         block = min(_BLOCK, max(self.path.stat().st_size // _BLOCKS, _LEAST_BLOCK))
         size = streams.PIECE if self.dialect.quoted else block
         source = self.dialect.pieces(self.path, f"reading {self.path.name}", self.digest, size)
-        with _parse_errors(self.path, self.dialect.delimiter_name):
+        with _parse_errors(self.path, self.dialect):
             if self.dialect.quoted:
                 with closing(streams.Stream(source)) as stream:
                     yield from self._streamed(stream)
@@ -98,7 +98,7 @@ class TextTable:
         if isinstance(part, Batch):
             return part
         columns = sorted(set(columns))
-        with _parse_errors(self.path, self.dialect.delimiter_name):
+        with _parse_errors(self.path, self.dialect):
             while True:
                 try:
                     return self._read(part, {i: kinds.get(i, pa.string()) for i in columns})
@@ -223,7 +223,7 @@ class TextTable:
         Once parsed, an empty line looks like a row of nothing but delimiters, so it is read again.
         """
         source = self.dialect.pieces(self.path, "looking for empty lines", streams.Digest(), _BLOCK)
-        with _parse_errors(self.path, self.dialect.delimiter_name):
+        with _parse_errors(self.path, self.dialect):
             records = dialect.records(streams.blocks(source, _BLOCK), self.dialect.separator)
             return [
                 number
@@ -336,12 +336,12 @@ def _without_lines(text: bytes, n: int) -> bytes:
 
 
 @contextmanager
-def _parse_errors(path: Path, delimiter: str) -> Iterator[None]:
+def _parse_errors(path: Path, found: dialect.Dialect) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, streams.LongLineError) as error:
         reason = str(error).splitlines()[0]
         if _LONG_ROW in reason:
             reason = "a row is longer than 4 MB; is a quote never closed?"
-        msg = f"{path} cannot be read as {delimiter}-separated rows: {reason}"
+        msg = f"{path} ({dialect.separated(found.delimiter_name)}) cannot be read: {reason}"
         raise InputError(msg) from error

@@ -13,7 +13,7 @@ import pyarrow as pa
 from segcli.artifacts import Columns, open_stage
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import ChoiceError, InputError
-from segcli.inputs.dialect import delimiter_from
+from segcli.inputs.dialect import delimiter_from, separated
 from segcli.inputs.item_names import ItemNames, read_item_names
 from segcli.inputs.locations import Location
 from segcli.inputs.parallel import open_threads
@@ -342,7 +342,7 @@ def _dialect_in_words(dialect: Mapping[str, Any]) -> str:
     if dialect["encoding"] == "parquet":
         return "Parquet"
     header = "with a header" if dialect["header"] else "no header"
-    return f"{dialect['delimiter']}-separated, {header}, {dialect['encoding']}"
+    return f"{separated(dialect['delimiter'])}, {header}, {dialect['encoding']}"
 
 
 def _columns_in_words(columns: Mapping[str, str | int]) -> str:
