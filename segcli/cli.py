@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segcli import __version__, progress
+from segcli.errors import OptionError
 from segcli.options import (
     FILE_PATH,
     RUN,
@@ -501,6 +502,8 @@ def _run(
             _open_engine(run_dir, engine, master, threads) as opened,
         ):
             summary = stage(run_dir=run_dir, engine=opened, **options)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from error
     finally:
         bar.clear()
     show(summary, run_dir, as_json=as_json)

@@ -6,11 +6,12 @@
     ├── InputError              a file the user handed in cannot be read as asked
     ├── RunDirectoryError       an artifact is missing, altered or stale; the directory cannot be used
     ├── ChoiceError             a choice (k, components, weighting) that these data cannot take
+    ├── OptionError             options that say nothing, or do not go together: exit status 2
     └── ResourceError           the disk is full, the memory too small, a needed program is absent
 
 A message says what is wrong, with the value and the place, and then what to do. A wrong command line
-is click's ``UsageError`` (exit status 2). Doubt about a good result is not an error: it is a field of
-the result.
+is an ``OptionError`` or click's own ``UsageError``: exit status 2. Doubt about a good result is not an
+error: it is a field of the result.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class RunDirectoryError(SegcliError):
 
 class ChoiceError(SegcliError):
     """A choice that these data cannot take."""
+
+
+class OptionError(SegcliError):
+    """Options that say nothing, or do not go together, whatever the data."""
 
 
 class ResourceError(SegcliError):

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segcli.errors import ChoiceError, InputError
+from segcli.errors import InputError, OptionError
 from segcli.inputs import sums
 from segcli.inputs.dialect import delimiter_from, find_dialect, separated
 from segcli.inputs.item_names import read_item_names
@@ -716,7 +716,7 @@ def test_negative_values_can_be_kept_or_netted(tmp_path):
 
 
 def test_netting_goes_with_sums_alone(tmp_path):
-    with pytest.raises(ChoiceError, match="cannot go with --duplicates max"):
+    with pytest.raises(OptionError, match="cannot go with --duplicates max"):
         read(written(tmp_path / "f", ROWS), negative="net", duplicates="max")
 
 
@@ -754,7 +754,7 @@ def test_a_delimiter_without_a_name_is_told_as_it_is_written(tmp_path, delimiter
 
 @pytest.mark.parametrize("word", ["", "ab", "é", '"', "1", "\n"])
 def test_what_cannot_separate_is_refused(word):
-    with pytest.raises(ChoiceError, match="cannot separate fields"):
+    with pytest.raises(OptionError, match="cannot separate fields"):
         delimiter_from(word)
 
 
@@ -765,3 +765,17 @@ def test_double_colons_are_found_across_pieces(tmp_path, run):
     name = "x" * (PIECE - len(first) - run + 3)  # the piece ends around the delimiter after it
     path.write_text(f"{first}{name}::1\n")
     assert name in read(path, delimiter="::")[0].items.to_pylist()
+
+
+def test_ids_that_a_parquet_file_lacks_are_rejected_whatever_their_kind(tmp_path):
+    found = {}
+    for kind in (pa.uint32(), pa.int64(), pa.uint8()):
+        columns = {
+            "customer": pa.array([1, 2, None, 1], kind),
+            "item": pa.array([7, 8, 8, None], kind),
+            "value": [1.0, 2, 3, 4],
+        }
+        pq.write_table(pa.table(columns), tmp_path / "ids.parquet")
+        triplets, rejects = read(tmp_path / "ids.parquet")
+        found[kind] = triplets.customers.to_pylist(), dict(rejects.by_reason())
+    assert set(map(str, found.values())) == {"(['1', '2'], {'no customer': 1, 'no item': 1})"}

@@ -297,7 +297,10 @@ def test_a_url_of_an_unknown_host(spark, tmp_path):
 
 def test_a_url_needs_spark(tmp_path):
     result = invoke("ingest", "s3a://bucket/ratings", tmp_path / "run")
-    assert_one_line(result, "s3a://bucket/ratings", "--engine spark")
+    assert result.exit_code == 2
+    assert (
+        "s3a://bucket/ratings is a URL, which only Spark opens: add --engine spark" in result.stderr
+    )
 
 
 # What can go wrong

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from segcli.errors import ChoiceError, InputError
+from segcli.errors import InputError, OptionError
 from segcli.inputs import streams
 from segcli.inputs.columns import KNOWN, plain
 from segcli.inputs.values import is_number
@@ -77,7 +77,7 @@ def delimiter_from(word: str) -> str:
 
     Raises
     ------
-    ChoiceError
+    OptionError
         If it is not one ASCII character that can separate fields, nor ``::``.
     """
     delimiter = _NAMES.get(word.lower(), "\t" if word == r"\t" else word)
@@ -87,7 +87,7 @@ def delimiter_from(word: str) -> str:
             f"{word!r} cannot separate fields. --delimiter takes one character, '::', "
             "or a word: comma, tab, semicolon, pipe, space."
         )
-        raise ChoiceError(msg)
+        raise OptionError(msg)
     return delimiter
 
 

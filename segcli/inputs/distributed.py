@@ -51,7 +51,7 @@ def read_triplets_on(
     ------
     InputError
         If a file cannot be read as asked, or no row can be used.
-    ChoiceError
+    OptionError
         If choices do not go together.
     """
     form.check()

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from segcli.errors import ChoiceError
+from segcli.errors import OptionError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -39,10 +39,10 @@ def require_local(location: Location) -> Path:
 
     Raises
     ------
-    ChoiceError
+    OptionError
         If it is a URL.
     """
     if isinstance(location, Url):
         msg = f"{location} is a URL, which only Spark opens: add --engine spark."
-        raise ChoiceError(msg)
+        raise OptionError(msg)
     return location

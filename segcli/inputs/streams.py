@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from segcli.errors import InputError
+from segcli.errors import InputError, OptionError
 from segcli.progress import report
 
 PIECE = 1 << 20
@@ -335,7 +335,7 @@ def _known_encoding(path: Path, name: str) -> str:
         normal = codecs.lookup(name).name
     except (LookupError, ValueError) as error:
         msg = f"'{name}' is not the name of an encoding. Use one such as utf-8, latin-1 or utf-16."
-        raise InputError(msg) from error
+        raise OptionError(msg) from error
     head = next(raw_pieces(path), b"")
     _refuse_binary(path, head)
     # A stated utf-8 is decoded strictly, and its mark dropped where there is one.

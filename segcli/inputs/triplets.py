@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from segcli.errors import ChoiceError, InputError
+from segcli.errors import InputError, OptionError
 from segcli.inputs import tables
 from segcli.inputs.arrow import strings, to_arrow
 from segcli.inputs.batches import Batch, Kinds, Lines
@@ -59,7 +59,7 @@ class Form:
 
         Raises
         ------
-        ChoiceError
+        OptionError
         """
         for option, choice, choices in (
             ("--duplicates", self.duplicates, WAYS),
@@ -67,13 +67,13 @@ class Form:
         ):
             if choice not in choices:
                 msg = f"{option} {choice} does not exist. Choose one of {', '.join(choices)}."
-                raise ChoiceError(msg)
+                raise OptionError(msg)
         if self.negative == "net" and self.duplicates != "sum":
             msg = (
                 f"--negative net sums a pair's values, so it cannot go with --duplicates "
                 f"{self.duplicates}. Leave out one of them."
             )
-            raise ChoiceError(msg)
+            raise OptionError(msg)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     ------
     InputError
         If the file cannot be read as asked, or no row of it can be used.
-    ChoiceError
+    OptionError
         If choices do not go together.
     """
     form.check()
@@ -323,7 +323,12 @@ class Reader:
 
     def _ids(self, batch: Batch, role: str) -> pa.Array:
         column = batch.columns[self.columns[role]]  # type: ignore[index]  # always chosen
-        return column if column.type == pa.uint32() else tables.as_ids(column)
+        return column if _are_numbers(column) else tables.as_ids(column)
+
+
+def _are_numbers(ids: pa.Array) -> bool:
+    """Return whether ids are numbers as `Vocabulary` takes them; a Parquet file's may lack some."""
+    return bool(ids.type == pa.uint32() and not ids.null_count)
 
 
 def _without_cancelled(

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from segcli.artifacts import Columns, open_stage
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
-from segcli.errors import ChoiceError, InputError
+from segcli.errors import InputError, OptionError
 from segcli.inputs.dialect import delimiter_from, separated
 from segcli.inputs.item_names import ItemNames, read_item_names
 from segcli.inputs.locations import Location
@@ -139,7 +139,7 @@ def run(
     ------
     InputError
         If a file cannot be read as asked, or holds fewer than two customers or items.
-    ChoiceError
+    OptionError
         If choices do not go together.
     RunDirectoryError
         If the run directory cannot be used.
@@ -147,7 +147,7 @@ def run(
     if items is None and (items_id is not None or items_name is not None):
         option = "--items-id" if items_id is not None else "--items-name"
         msg = f"{option} names a column of the table of items. Name the table with --items."
-        raise ChoiceError(msg)
+        raise OptionError(msg)
     form = Form(customer, item, value, timestamp, delimiter, header, encoding, duplicates, negative)
     form.check()
     parameters = _parameters(form, items, items_id, items_name)
