@@ -11,6 +11,7 @@ from segcli.numerics.kmeans import check_ks
 from segcli.numerics.pca import n_components_limit
 from segcli.stages.explore_k import choose_ks
 from segcli.stages.explore_pca import choose_max_components
+from segcli.words import counted
 
 
 def check_choices(
@@ -37,7 +38,7 @@ def check_choices(
     if n_components > limit:
         msg = (
             f"--n-components {n_components} is too large: {size.n_customers:,} customers and "
-            f"{size.n_items:,} items have at most {limit:,} components. Choose {limit} or fewer."
+            f"{size.n_items:,} items have at most {counted(limit, 'component')}. Choose {limit} or fewer."
         )
         raise ChoiceError(msg)
     choose_ks(k_min, k_max, k_step, n_customers=size.n_customers)

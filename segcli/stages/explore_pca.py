@@ -385,7 +385,7 @@ def choose_max_components(asked: int | None, n_customers: int, n_items: int) -> 
     if asked > limit:
         msg = (
             f"--max-components {asked} is too large: {n_customers:,} customers and {n_items:,} "
-            f"items have at most {limit:,} components. Choose {limit} or fewer."
+            f"items have at most {counted(limit, 'component')}. Choose {limit} or fewer."
         )
         raise ChoiceError(msg)
     return asked
