@@ -1,7 +1,8 @@
 """Sums that do not depend on the order of what is added.
 
 A float64 is cut into limbs: whole multiples, below 2^26, of fixed powers of two. Limbs of the same
-power add up without rounding, in any order and in any grouping, so that only the last step rounds.
+power add up without rounding, in any order and in any grouping. Only to make one number of them again
+rounds, to within a unit in the last place.
 Numbers are of the sizes that values may have, and 0: see `segcli.inputs.values`.
 """
 
