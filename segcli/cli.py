@@ -383,7 +383,10 @@ def _run_each(ctx: click.Context, *, as_json: bool, options: dict[str, Any]) -> 
 def _check_choices(options: dict[str, Any]) -> None:
     from segcli.stages.choices import check_choices
 
-    names = ("n_components", "max_components", "k_min", "k_max", "k_step", "n_clusters")
+    names = (
+        *("n_components", "max_components", "k_min", "k_max", "k_step", "n_clusters"),
+        *("evidence", "min_membership", "require"),
+    )
     check_choices(options["run_dir"], **{name: options[name] for name in names})
 
 

@@ -33,6 +33,10 @@ class ChoiceError(SegcliError):
     """A choice that these data cannot take."""
 
 
+class AllAlikeError(ChoiceError):
+    """All customers are the same, once weighted: there is nothing to segment."""
+
+
 class OptionError(SegcliError):
     """Options that say nothing, or do not go together, whatever the data."""
 

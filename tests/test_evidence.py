@@ -93,6 +93,8 @@ def test_the_largest_supported_k_is_recommended():
             "fewer segments predict hidden interactions as well",
         ),
         ({"jaccard_min": [0.95, 0.9, np.nan]}, "too few customers differ"),
+        ({"transfer_ari": [0.9, 0.9, np.nan]}, "too few customers differ"),
+        ({"held_out_gain_null_max": [0, 0, np.nan]}, "does not help to predict"),
         (
             {"held_out_gain": [0.1, 0.2, np.nan]},
             "whether the segment helps to predict is not known",
@@ -104,6 +106,20 @@ def test_each_condition_alone_can_refuse_a_k(changes, reason):
     judged = verdict_for(evidence(**changes), 4)
     assert not judged.supported
     assert reason in judged.reason
+
+
+def test_figures_that_nulls_lack_are_not_made_up():
+    lacking = evidence(transfer_ari_null_max=[np.nan] * 3)
+    assert verdict(lacking).supported == (2, 3, 4)
+    assert "without any segments" not in verdict(lacking).reason
+    lacking = evidence(held_out_gain_null_max=[np.nan] * 3, transfer_ari_null_max=[np.nan] * 3)
+    assert all("nan" not in verdict_for(lacking, k).reason for k in (2, 3, 4))
+
+
+def test_groups_that_come_again_and_predict_nothing_more_are_told_from_none():
+    found = judge(held_out_step=[0.0] * 3)
+    assert "other customers would lead to the same groups (k = 2, 3, 4), but" in found.reason
+    assert "not in groups" in judge(jaccard_min=[0.5] * 3).reason
 
 
 def test_a_gain_that_goes_on_beyond_the_supported_k_is_named():

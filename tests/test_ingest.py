@@ -183,11 +183,12 @@ REFUSED = {
     "strict": (GOOD, {"strict": True}, "1 row cannot be used; the first is row 5 of ratings.csv, "
                "value is NaN: 'al,x,nan'"),
     "ragged": (b"user,item,n\n1,2\n3,4\n", {}, "ratings.csv: the first line has 3 fields, "
-               "'user,item,n', and those below have 2. Remove it if it is not the header; if it is, give "
-               "each field a name."),
-    "comment": (b"# from 2024\n" + GOOD.encode(), {}, "has 1 field, '# from 2024', and those below have "
-                "3. Remove it"),
-    "two comments": (b"# from 2024\n# for us\n" + GOOD.encode(), {}, "those below have 3. Remove it"),
+               "'user', 'item', 'n', and of the next 2 rows 2 have 2. Remove it if it is neither a header "
+               "nor a row."),
+    "a delimiter too many": (b"user,item,n,\n1,2,3\n3,4,5\n", {}, "It ends in ',': remove that."),
+    "comment": (b"# from 2024\n" + GOOD.encode(), {}, "has 1 field, '# from 2024', and of the next 5 "
+                "rows 5 have 3. Remove it"),
+    "two comments": (b"# from 2024\n# for us\n" + GOOD.encode(), {}, "rows 5 have 3. Remove it"),
     "comment with a delimiter": (b"# from 2024, for us\n" + GOOD.encode(), {}, "has 2 fields"),
     "delimiters at the end": (b"user;item;n\n1;2;3;\n3;4;5;\n", {}, "They end in ';': add one to the "
                               "first line."),

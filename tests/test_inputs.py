@@ -24,7 +24,15 @@ from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.streams import PIECE
 from segcli.inputs.triplets import Form, read_triplets
-from segcli.inputs.values import LARGEST, OUT_OF_RANGE, REASONS, SMALLEST, read_times, read_values
+from segcli.inputs.values import (
+    LARGEST,
+    OUT_OF_RANGE,
+    REASONS,
+    SMALLEST,
+    is_number_otherwise,
+    read_times,
+    read_values,
+)
 from segcli.inputs.vocabulary import Vocabulary
 
 ROWS = [("bo", "x", "3"), ("al", "y", "1"), ("bo", "y", "2.5"), ("al", "x", "4"), ("cy", "z", "5")]
@@ -779,3 +787,23 @@ def test_ids_that_a_parquet_file_lacks_are_rejected_whatever_their_kind(tmp_path
         triplets, rejects = read(tmp_path / "ids.parquet")
         found[kind] = triplets.customers.to_pylist(), dict(rejects.by_reason())
     assert set(map(str, found.values())) == {"(['1', '2'], {'no customer': 1, 'no item': 1})"}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        *(
+            (text, True)
+            for text in ("1,5", "-2,25", "1.234,5", "1,234.50", "1 234", "1'234'567", "$1")
+        ),
+        *((text, True) for text in ("12 EUR", "USD 3.50", "€1.5")),
+        *((text, False) for text in ("1.5", "12", "1e3", "")),
+        *(
+            (text, False)
+            for text in ("01.02.2020", "2024-01-03", "2020 01 01", "10.0.0.1", "1,2,3")
+        ),
+        *((text, False) for text in ("SKU 12", "ABC123", "good")),
+    ],
+)
+def test_a_number_that_is_written_otherwise_is_told_from_what_is_none(text, is_one):
+    assert is_number_otherwise(text) == is_one

@@ -271,7 +271,7 @@ def test_a_sample_does_not_depend_on_the_order_of_rows(ratings):
 @pytest.mark.parametrize("scale", [1.0, 0.1, 1e-7, 1e7])
 def test_fewer_distinct_customers_than_segments_are_refused(scale):
     X = scale * np.repeat(np.array([[0.0, 1], [3, 0], [7, 7], [1, 2], [5, 1]]), 10, axis=0)
-    with pytest.raises(ChoiceError, match=r"6 segments .* only 5 distinct customers"):
+    with pytest.raises(ChoiceError, match=r"Only 5 distinct customers"):
         fit(X, 6)
     found = fit(X, 5)
     assert found.inertia == pytest.approx(0, abs=1e-20 * scale**2)
@@ -281,7 +281,7 @@ def test_fewer_distinct_customers_than_segments_are_refused(scale):
 def test_customers_all_alike_make_one_segment_only():
     X = np.full((20, 3), 0.1)
     assert fit(X, 1).labels.tolist() == [0] * 20
-    with pytest.raises(ChoiceError, match="only 1 distinct"):
+    with pytest.raises(ChoiceError, match="Only 1 distinct customer can"):
         fit(X, 2)
 
 

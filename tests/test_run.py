@@ -81,8 +81,8 @@ def test_a_stage_that_fails_leaves_those_before_it_done(place):
     of_kind = np.random.default_rng(0).random((7, 12)) < 0.5
     rows = [f"c{c},i{item},1" for c in range(60) for item in of_kind[c % 7].nonzero()[0]]
     (place.folder / "ratings.csv").write_text("\n".join(["customer,item,value", *rows]))
-    found = invoke(*RUN, "--n-clusters", "8")
-    assert_ended_by(found, "8 segments are asked for", "only 7 distinct customers")
+    found = invoke(*RUN, "--n-clusters", "9")
+    assert_ended_by(found, "9 segments cannot be made of 7 distinct customers. Choose 7 or fewer")
     assert done(place.folder / "run-2") == ["ingest", "explore-pca", "explore-k"]
 
 
@@ -98,6 +98,19 @@ def test_a_stage_that_fails_leaves_those_before_it_done(place):
 )
 def test_what_the_data_cannot_bear_is_found_before_the_long_work(place, words, said):
     assert_ended_by(invoke(*RUN, *words), said)
+    assert done(place.folder / "run-2") == ["ingest"]
+
+
+@pytest.mark.parametrize(
+    "words", [("--min-membership", "0.5"), ("--require", "supported")], ids=" ".join
+)
+def test_evidence_that_the_data_cannot_bear_is_missed_before_the_long_work(place, words):
+    lines = (place.folder / "ratings.csv").read_text().splitlines()
+    few = [line for line in lines if line[:4] < "c012" or line.startswith("customer")]
+    (place.folder / "ratings.csv").write_text("\n".join(few))
+    assert_ended_by(
+        invoke(*RUN, *words), " ".join(words), "12 customers are too few", "Leave it out"
+    )
     assert done(place.folder / "run-2") == ["ingest"]
 
 

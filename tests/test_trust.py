@@ -43,7 +43,7 @@ def test_memberships_that_were_not_found_cannot_be_asked_for(place):
         file.write("\nsomebody,something,-1")
     ok(*STAGES["ingest"], "--negative", "keep")
     ok(*STAGES["explore-pca"], "--weighting", "raw")
-    assert_one_line(invoke(*asked), "--min-membership needs memberships")
+    assert_one_line(invoke(*asked), "--min-membership 0.5 needs evidence", "negative values")
 
 
 def test_the_reason_is_kept_with_the_evidence_on_the_table(place):

@@ -98,7 +98,8 @@ def choose_columns(
 
 def _stated(file: str, names: Sequence[str] | None, n_columns: int, role: Role) -> int:
     wanted = role.stated or ""
-    found = [i for i, name in enumerate(names or ()) if name == wanted or name.strip() == wanted]
+    found = [i for i, name in enumerate(names or ()) if name == wanted]
+    found = found or [i for i, name in enumerate(names or ()) if name.strip() == wanted]
     if len(found) > 1:
         _refuse_several(file, names or (), found, role)
     if found:

@@ -18,6 +18,7 @@ from segcli.errors import InputError, OptionError
 from segcli.inputs import streams
 from segcli.inputs.columns import KNOWN, plain
 from segcli.inputs.values import is_number
+from segcli.words import counted
 
 _NAMES = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " ", "colons": "::"}
 _TRIED = ("\t", "::", ";", "|", ",")
@@ -160,13 +161,21 @@ def check_first_row(file: str, found: Dialect) -> None:
     alike = counts[len(first)] if len(first) > 1 else 0
     if most == len(first) or 10 * alike >= len(rest):
         return
-    n = f"{len(first)} field{'s' if len(first) > 1 else ''}"
-    text = _shortened(found.delimiter.join(first))
-    msg = f"{file}: the first line has {n}, {text!r}, and those below have {most}. "
+    fields = _shortened(", ".join(map(repr, first)))
+    msg = (
+        f"{file}: the first line has {counted(len(first), 'field')}, {fields}, and of the next "
+        f"{counted(len(rest), 'row')} {counts[most]:,} have {most}. "
+    )
+    mark = found.delimiter
     if most == len(first) + 1 and all(len(row) < most or not row[-1].strip() for row in rest):
-        msg += f"They end in '{found.delimiter}': add one to the first line."
+        msg += f"They end in '{mark}': add one to the first line."
+    elif most == len(first) - 1 and not first[-1].strip():
+        msg += f"It ends in '{mark}': remove that."
     else:
-        msg += "Remove it if it is not the header; if it is, give each field a name."
+        msg += (
+            "Remove it if it is neither a header nor a row. A header needs a name for each column (R "
+            f"leaves out the first), and a field that holds '{mark}' quotes around it."
+        )
     raise InputError(msg)
 
 

@@ -37,7 +37,12 @@ _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _NOT_FINITE = r"(?i)^[+-]?(?:nan|inf|infinity)$"
 _NAN = scalar("nan")
 _NO_NUMBER = scalar(float("nan"))
-_NUMBER_OTHERWISE = re.compile(r"(?:[A-Z]{3}\s*)?[+-]?\s*\d[\d.,'’\s]*(?:[A-Z]{3})?")
+_CURRENCY = r"(?:AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|INR|JPY|MXN|NOK|NZD|PLN|SEK|TRY|USD|ZAR)"
+_NUMBER_OTHERWISE = re.compile(
+    rf"(?:{_CURRENCY}\s*)?[+-]?\s*"
+    r"(?:\d{1,3}(?:[.,'’\s]\d{3})+|\d+)(?:[.,]\d+)?"
+    rf"(?:\s*{_CURRENCY})?"
+)
 _is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
 
 

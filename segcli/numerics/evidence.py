@@ -426,34 +426,38 @@ def _gains(row: Mapping[str, float]) -> bool:
 
 
 def _failures(row: Mapping[str, float]) -> list[str]:
-    """Return what speaks against a k, in words; nothing if it is supported."""
+    """Return what speaks against a k, in words; nothing if it is supported.
+
+    What is not known speaks against it, too.
+    """
     failures = []
-    stability, transfer = row["jaccard_min"], row["transfer_ari"]
-    null = np.nan_to_num(row["transfer_ari_null_max"])
-    if np.isnan(stability):
-        failures.append("too few customers differ for half of them to make so many segments")
-    elif stability < LEAST_STABILITY:
+    stability, transfer, gain = (
+        row[name] for name in ("jaccard_min", "transfer_ari", "held_out_gain")
+    )
+    if np.isnan(stability) or np.isnan(transfer):
+        failures.append("too few customers differ for each half of them to make so many segments")
+    if stability < LEAST_STABILITY:
         failures.append(
             f"other customers would lead to other segments (the least stable segment's Jaccard "
             f"similarity is {stability:.2f}, {LEAST_STABILITY} is needed)"
         )
+    null = row["transfer_ari_null_max"]
     if transfer < LEAST_TRANSFER:
         failures.append(
             f"what customers have does not tell their segment (transfer ARI {transfer:.2f}, "
-            f"{LEAST_TRANSFER} is needed; {null:.2f} without any segments)"
+            f"{LEAST_TRANSFER} is needed{_beside(null, '; {} without any segments')})"
         )
     elif transfer < null + LEAST_TRANSFER_ABOVE_NULL:
         failures.append(
             f"what customers have tells their segment no better than without any segments (transfer "
             f"ARI {transfer:.2f}; {null:.2f} there)"
         )
-    if np.isnan(row["held_out_gain"]):
+    if np.isnan(gain):
         failures.append(f"{NOTHING_TO_HIDE}, so whether the segment helps to predict is not known")
     elif not _gains(row):
+        beside = _beside(row["held_out_gain_null_max"], ", {} without any segments", digits=3)
         failures.append(
-            f"knowing the segment does not help to predict hidden interactions "
-            f"({row['held_out_gain']:.3f} bits, {row['held_out_gain_null_max']:.3f} without any "
-            f"segments)"
+            f"knowing the segment does not help to predict hidden interactions ({gain:.3f} bits{beside})"
         )
     elif not row["held_out_step"] > LEAST_STEP_ERRORS * row["held_out_step_se"]:
         failures.append("fewer segments predict hidden interactions as well")
@@ -461,12 +465,22 @@ def _failures(row: Mapping[str, float]) -> list[str]:
 
 
 def _strengths(row: Mapping[str, float]) -> str:
+    beside = _beside(row["transfer_ari_null_max"], ", {} without any segments")
     return (
         f"other customers lead to the same segments (least Jaccard similarity "
         f"{row['jaccard_min']:.2f}), what customers have tells their segment (transfer ARI "
-        f"{row['transfer_ari']:.2f}, {row['transfer_ari_null_max']:.2f} without any segments), and "
+        f"{row['transfer_ari']:.2f}{beside}), and "
         f"the segment helps to predict hidden interactions ({row['held_out_gain']:.2f} bits)"
     )
+
+
+def _beside(null: float, words: str, digits: int = 2) -> str:
+    """Return the words with the figure of the nulls; nothing if they have none."""
+    return "" if np.isnan(null) else words.format(f"{null:.{digits}f}")
+
+
+def _comes_again(row: Mapping[str, float]) -> bool:
+    return row["jaccard_min"] >= LEAST_STABILITY and row["transfer_ari"] >= LEAST_TRANSFER
 
 
 def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None) -> str:
@@ -494,8 +508,15 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
     if peak is None:
         return "no supported k: these customers differ in activity, not in taste."
     gain = evidence.row(peak)["held_out_gain"]
+    again = [k for k in evidence.table["k"].tolist() if _comes_again(evidence.row(k))]
+    why = (
+        f"other customers would lead to the same groups (k = {', '.join(map(str, again))}), but those "
+        "predict hidden interactions no better than fewer, or none, would"
+        if again
+        else "tastes differ, but not in groups that other customers would lead to again"
+    )
     return (
-        "no supported k: tastes differ, but not in groups that other customers would lead to again. "
-        f"Segments help to predict (k = {peak}: {gain:.2f} bits per hidden interaction); do not take "
-        "their borders for real. Another weighting or number of components may do better."
+        f"no supported k: {why}. Segments help to predict (k = {peak}: {gain:.2f} bits per hidden "
+        "interaction); do not take their borders for real. Another weighting or number of components may "
+        "do better."
     )

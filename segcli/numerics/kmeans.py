@@ -290,15 +290,18 @@ def measure_inertias(X: Blocks, fits: Sequence[KMeansFit]) -> np.ndarray:
     return np.asarray(np.maximum(float(total) - np.array(between), 0))
 
 
-def check_ks(ks: Sequence[int], n_customers: int) -> None:
-    """Refuse more segments than there are customers.
+def check_ks(ks: Sequence[int], n_customers: int, of_whom: str = "customer") -> None:
+    """Refuse more segments than there are customers, of the kind that the words say.
 
     Raises
     ------
     ChoiceError
     """
     if max(ks) > n_customers:
-        msg = f"{max(ks)} segments cannot be made of {n_customers} customers. Choose a smaller k."
+        msg = (
+            f"{max(ks)} segments cannot be made of {counted(n_customers, of_whom)}. "
+            f"Choose {n_customers} or fewer."
+        )
         raise ChoiceError(msg)
 
 
@@ -385,10 +388,8 @@ def _farthest(
             rows.append(content[0])
         if len(rows) == n_needed:
             return np.stack(rows)
-    msg = (
-        f"{k} segments are asked for and no more than "
-        f"{counted(k - n_needed + len(rows), 'distinct customer')}. Choose a smaller k."
-    )
+    n_found = k - n_needed + len(rows)
+    msg = f"Only {counted(n_found, 'distinct customer')} can be found. Choose {n_found} segments or fewer."
     raise ChoiceError(msg)
 
 

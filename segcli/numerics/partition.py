@@ -284,9 +284,10 @@ class Partition:
         candidates = X.rows[order[squares[order] > negligible]]
         first = np.sort(np.unique(candidates, axis=0, return_index=True)[1])[:n_needed]
         if len(first) < n_needed:
+            n_found = self.k - n_needed + len(first)
             msg = (
-                f"{self.k} segments are asked for and there are only "
-                f"{counted(self.k - n_needed + len(first), 'distinct customer')}. Choose a smaller k."
+                f"Only {counted(n_found, 'distinct customer')} can be found. "
+                f"Choose {n_found} segments or fewer."
             )
             raise ChoiceError(msg)
         return np.asarray(candidates[first])

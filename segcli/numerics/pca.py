@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.rows import Matrix, transposed
-from segcli.errors import ChoiceError
+from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics.eigenpairs import (
     OVERSAMPLING,
     TOLERANCE,
@@ -171,8 +171,10 @@ def fit_pca(
 
     Raises
     ------
-    ChoiceError
+    AllAlikeError
         If all customers have the same row, so that there is no variance.
+    ChoiceError
+        If the components cannot be found.
     """
     n_customers, n_items = weighted.shape
     sums, squares, largest = weighted.map_sum(_moments)
@@ -181,7 +183,7 @@ def fit_pca(
     total = float(scatter.sum())
     if total <= 1e-12 * float(largest):
         msg = "all customers have the same values for the same items: there is nothing to segment."
-        raise ChoiceError(msg)
+        raise AllAlikeError(msg)
 
     direct_size = min(_DIRECT_AT_LEAST + _DIRECT_PER_COMPONENT * n_components, MOST_DIRECT)
     if min(n_customers, n_items) <= direct_size:

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import LocalEngine
-from segcli.errors import ChoiceError
+from segcli.errors import AllAlikeError
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct
 from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
@@ -137,7 +137,7 @@ def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> Fitte
             item_ranks=np.arange(X.shape[1]),
             seed=seed,
         )
-    except ChoiceError:  # of a part of the customers, or of what they have, that may be so
+    except AllAlikeError:  # of a part of the customers, or of what they have, that may be so
         return _of_the_same(X, weighting)
     scores = score(weighted, pca)
     most = n_distinct(scores, max(ks))

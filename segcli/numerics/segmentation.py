@@ -82,11 +82,10 @@ class Segmentation:
 
         for column in ("customer", "item"):
             if column not in interactions:
-                msg = (
-                    f"there is no column '{column}'. It needs customer and item, and perhaps value."
-                )
+                msg = f"there is no column '{column}': customer and item are needed, value is not."
                 raise InputError(msg)
-            n_missing = int(interactions[column].isna().sum())
+            ids = interactions[column]
+            n_missing = int((ids.isna() | (_as_ids(ids) == "")).sum())
             if n_missing:
                 msg = f"{counted(n_missing, 'row')} without {column}. Drop them first."
                 raise InputError(msg)

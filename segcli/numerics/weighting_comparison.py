@@ -77,11 +77,12 @@ class WeightingComparison:
         - weighting: its name
         - gain, gain_se: held-out gain in bits per hidden interaction at its peak, and its standard
           error over customers; 0, the segments predict nothing
-        - gain_k: the k of the peak
+        - gain_k: the k of the peak; None where there is no gain
         - gain_null: the null's gain at the peak of its own
         - behind, behind_se: how far the gain is below the best weighting's, and the error of that
         - transfer_ari, transfer_ari_null: 1 is best, about 0 is chance; at ``transfer_k``
-        - transfer_k: the k up to `LARGEST_FEW` where the one exceeds the other the most
+        - transfer_k: the k up to `LARGEST_FEW` where the one exceeds the other the most; the first
+          where there is no transfer ARI
         - activity_share, activity_share_null: of the variance of log activity, what the segments
           explain at ``transfer_k``; 0 to 1
         - variance_held: share of the weighted matrix's variance on the components; 0 to 1. Not a
@@ -328,7 +329,7 @@ def _line(name: str, real: _Measured, nulls: Sequence[_Measured], ks: Sequence[i
         "weighting": name,
         "gain": gain,
         "gain_se": gain_se,
-        "gain_k": ks[peak],
+        "gain_k": None if np.isnan(gain) else ks[peak],
         "gain_null": float(nan_mean(np.array([null.gains[_best(null.gains)] for null in nulls]))),
         "transfer_ari": float(real.transfer_ari[few]),
         "transfer_ari_null": float(transfer_null[few]),
@@ -349,7 +350,8 @@ def _with_distances(
 ) -> list[Line]:
     """Return the lines with how far each gain is below the first, and the error of that."""
     measured = [found[line["weighting"]] for line in lines]
-    peaks = [one.bits[ks.index(line["gain_k"])] for line, one in zip(lines, measured, strict=True)]
+    at = [0 if line["gain_k"] is None else ks.index(line["gain_k"]) for line in lines]
+    peaks = [one.bits[i] for i, one in zip(at, measured, strict=True)]
     farther = []
     for line, one, peak in zip(lines, measured, peaks, strict=True):
         behind, error = mean_gain(peaks[0] - peak, one.n_hidden)

@@ -7,6 +7,7 @@ from pathlib import Path
 from segcli.artifacts.catalogue import MATRIX
 from segcli.artifacts.formats import SparseMatrix
 from segcli.errors import ChoiceError
+from segcli.numerics.evidence import evidence_level
 from segcli.numerics.kmeans import check_ks
 from segcli.numerics.pca import n_components_limit
 from segcli.stages.explore_k import choose_ks
@@ -23,8 +24,11 @@ def check_choices(
     k_max: int | None,
     k_step: int,
     n_clusters: int,
+    evidence: str | None,
+    min_membership: float | None,
+    require: str | None,
 ) -> None:
-    """Refuse what the stages to come would refuse for the matrix's size alone.
+    """Refuse what the stages to come would refuse for the matrix alone.
 
     What only the work shows, such as customers who are all the same, is left to them.
 
@@ -32,7 +36,8 @@ def check_choices(
     ------
     ChoiceError
     """
-    size = SparseMatrix().size(run_dir / MATRIX.name)
+    path = run_dir / MATRIX.name
+    size = SparseMatrix().size(path)
     choose_max_components(max_components, size.n_customers, size.n_items)
     limit = n_components_limit(size.n_customers, size.n_items)
     if n_components > limit:
@@ -43,3 +48,10 @@ def check_choices(
         raise ChoiceError(msg)
     choose_ks(k_min, k_max, k_step, n_customers=size.n_customers)
     check_ks([n_clusters], size.n_customers)
+    if min_membership is None and require is None:
+        return
+    level, no_evidence = evidence_level(evidence, SparseMatrix().read(path), [n_clusters])
+    if level is None:
+        option = "--require supported" if require else f"--min-membership {min_membership:g}"
+        msg = f"{option} needs evidence. {no_evidence} Leave it out."
+        raise ChoiceError(msg)

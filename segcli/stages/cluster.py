@@ -30,7 +30,7 @@ from segcli.numerics import durations
 from segcli.numerics.activity import MOSTLY, activity_share, activity_share_of_recipe
 from segcli.numerics.assignment import assign
 from segcli.numerics.evidence import Level, evidence_level
-from segcli.numerics.kmeans import KMeansFit, fit_kmeans
+from segcli.numerics.kmeans import KMeansFit, check_ks, fit_kmeans, n_distinct
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
@@ -197,15 +197,19 @@ def run(
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
         require_memory_for(stage, engine, per_customer=n_components + KEPT_PER_CUSTOMER)
         matrix = stage.load(MATRIX)
+        level, no_evidence = evidence_level(evidence, matrix, [n_clusters])
+        if min_membership is not None and level is None:
+            msg = f"--min-membership {min_membership:g} needs evidence. {no_evidence} Leave it out."
+            raise ChoiceError(msg)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL).first(n_components)
         ranks = rank(X)
         scores = score(weigh(X, pca.weighting), pca)
+        check_ks([n_clusters], n_distinct(scores, n_clusters), "distinct customer")
         fit = fit_kmeans(
             engine.blocks(scores), n_clusters, customer_ranks=ranks.customers, seed=seed
         )
         _, distances = assign(scores, fit.centers)
-        level, no_evidence = evidence_level(evidence, matrix, [n_clusters])
         trust = None
         if level is not None:
             trust = _trust(engine, matrix, fit, pca, ranks, level, seed)
@@ -331,8 +335,8 @@ def _assigned(labels: np.ndarray, trust: _Trust | None, least: float | None) -> 
         return labels
     if trust is None or np.isnan(trust.membership).all():
         msg = (
-            "--min-membership needs memberships, and none were found: no evidence was gathered. "
-            "Leave it out, or ask for --evidence quick."
+            f"--min-membership {least:g} needs memberships, and no half of the customers could be "
+            f"segmented. Leave it out, or choose fewer segments."
         )
         raise ChoiceError(msg)
     assigned = np.where(trust.membership >= least, labels, -1)

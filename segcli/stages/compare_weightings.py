@@ -100,7 +100,7 @@ def _row(line: dict[str, Any]) -> str:
     is_behind = line["behind"] > 0  # neither the best nor unknown
     behind = f"{decimal(line['behind'], 3)} ± {decimal(line['behind_se'], 3)}" if is_behind else "–"
     return (
-        f"{line['weighting']:<10}{_pair(line, 'gain', 3):>15} {line['gain_k']:>4} {behind:>13}"
+        f"{line['weighting']:<10}{_pair(line, 'gain', 3):>15} {line['gain_k'] or '–':>4} {behind:>13}"
         f"{_pair(line, 'transfer_ari', 2):>15} {line['transfer_k']:>4}"
         f"{_pair(line, 'activity_share', 2):>15}{line['variance_held']:>10.1%}"
     )
