@@ -415,3 +415,12 @@ def test_without_evidence_unseen_interactions_are_not_looked_at(place):
     assert table(place, "characteristic_items.csv")[looked_at].notna().any(axis=None)
     ok("report", place.run, "--evidence", "none")
     assert table(place, "characteristic_items.csv")[looked_at].isna().all(axis=None)
+
+
+def test_bars_are_as_long_as_their_shares(place):
+    """What holds a pair of bars has no colour of its own: it is as wide as the whole cell."""
+    html = (place.run / "report.html").read_text()
+    coloured = [
+        line for line in html.splitlines() if line.startswith(".bars") and "background" in line
+    ]
+    assert [line.partition(" {")[0] for line in coloured] == [".bars i", ".bars i + i"]

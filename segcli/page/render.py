@@ -15,7 +15,7 @@ from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
 from segcli.page import alternatives, words
-from segcli.words import amount, counted, printable
+from segcli.words import amount, counted, decimal, printable
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -110,6 +110,7 @@ def render(
         amount=amount,
         counted=counted,
         data_uri=_data_uri,
+        decimal=decimal,
         percent=_percent,
         times=_times,
     )
