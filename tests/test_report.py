@@ -417,6 +417,13 @@ def test_without_evidence_unseen_interactions_are_not_looked_at(place):
     assert table(place, "characteristic_items.csv")[looked_at].isna().all(axis=None)
 
 
+def test_that_nothing_was_held_back_is_not_blamed_on_the_data(place):
+    ok(*STAGES["report"], "--evidence", "none")
+    html = (place.run / "report.html").read_text()
+    assert "None were held back" in html
+    assert "too few" not in html.partition("How to read the tables")[2].partition("<section")[0]
+
+
 def test_bars_are_as_long_as_their_shares(place):
     """What holds a pair of bars has no colour of its own: it is as wide as the whole cell."""
     html = (place.run / "report.html").read_text()

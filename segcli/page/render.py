@@ -139,6 +139,8 @@ def render(
         weighting_in_words=DESCRIPTIONS[weighting],
         n_components=n_components,
         explored_with=explored[0] if explored else n_components,
+        without_unseen=("report", "evidence", "none")
+        in [(p.stage, p.name, p.value) for p in parameters],
         parameters=parameters,
         pictures=pictures,
         alternatives={
