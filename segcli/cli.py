@@ -381,7 +381,7 @@ def _run_each(ctx: click.Context, *, as_json: bool, options: dict[str, Any]) -> 
 
 
 def _check_choices(options: dict[str, Any]) -> None:
-    from segcli.stages.choices import check_choices
+    from segcli.choices import check_choices
 
     names = (
         *("n_components", "max_components", "k_min", "k_max", "k_step", "n_clusters"),

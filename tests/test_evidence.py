@@ -18,6 +18,7 @@ from segcli.numerics.evidence import (
     evidence_level,
     gain_peak,
     gather_evidence,
+    require_evidence,
     verdict,
     verdict_for,
 )
@@ -196,6 +197,17 @@ def test_a_k_beyond_the_customers_of_a_half_has_no_stability():
     assert np.isfinite(found.table["jaccard_min"]).all()
     found = gather(X, ks=[2, 4, 5], n_components=3)
     assert np.isnan(found.row(5)["jaccard_min"])
+
+
+def test_what_rests_on_evidence_is_refused_without_it_and_told_why():
+    X = sp.csr_array(np.eye(10))
+    with pytest.raises(ChoiceError, match=r"--x needs evidence\. .*10 customers are too few"):
+        require_evidence("--x", None, X, [2])
+    with pytest.raises(
+        ChoiceError, match=r"--x needs evidence\. None was asked for\. Leave it out"
+    ):
+        require_evidence("--x", "none", X, [2])
+    require_evidence("--x", None, sp.csr_array(np.eye(30)), [2])
 
 
 def test_too_few_customers_bear_no_evidence():

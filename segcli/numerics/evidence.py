@@ -114,6 +114,20 @@ def evidence_level(
     return choose_level(asked, LEVELS, trouble)
 
 
+def require_evidence(option: str, asked: str | None, X: sp.csr_array, ks: Sequence[int]) -> None:
+    """Refuse an option that rests on evidence where these data cannot bear any.
+
+    Raises
+    ------
+    ChoiceError
+    """
+    level, no_evidence = evidence_level(asked, X, ks)
+    if level is None:
+        why = no_evidence or "None was asked for."
+        msg = f"{option} needs evidence. {why} Leave it out."
+        raise ChoiceError(msg)
+
+
 @dataclass(frozen=True)
 class KEvidence:
     """What speaks for and against each number of segments.

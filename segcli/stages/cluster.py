@@ -29,7 +29,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.activity import MOSTLY, activity_share, activity_share_of_recipe
 from segcli.numerics.assignment import assign
-from segcli.numerics.evidence import Level, evidence_level
+from segcli.numerics.evidence import Level, evidence_level, require_evidence
 from segcli.numerics.kmeans import KMeansFit, check_ks, fit_kmeans, n_distinct
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
@@ -197,10 +197,11 @@ def run(
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
         require_memory_for(stage, engine, per_customer=n_components + KEPT_PER_CUSTOMER)
         matrix = stage.load(MATRIX)
+        check_ks([n_clusters], matrix.shape[0])
         level, no_evidence = evidence_level(evidence, matrix, [n_clusters])
-        if min_membership is not None and level is None:
-            msg = f"--min-membership {min_membership:g} needs evidence. {no_evidence} Leave it out."
-            raise ChoiceError(msg)
+        if min_membership is not None:
+            option = f"--min-membership {min_membership:g}"
+            require_evidence(option, evidence, matrix, [n_clusters])
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL).first(n_components)
         ranks = rank(X)

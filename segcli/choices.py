@@ -7,7 +7,7 @@ from pathlib import Path
 from segcli.artifacts.catalogue import MATRIX
 from segcli.artifacts.formats import SparseMatrix
 from segcli.errors import ChoiceError
-from segcli.numerics.evidence import evidence_level
+from segcli.numerics.evidence import require_evidence
 from segcli.numerics.kmeans import check_ks
 from segcli.numerics.pca import n_components_limit
 from segcli.stages.explore_k import choose_ks
@@ -50,8 +50,5 @@ def check_choices(
     check_ks([n_clusters], size.n_customers)
     if min_membership is None and require is None:
         return
-    level, no_evidence = evidence_level(evidence, SparseMatrix().read(path), [n_clusters])
-    if level is None:
-        option = "--require supported" if require else f"--min-membership {min_membership:g}"
-        msg = f"{option} needs evidence. {no_evidence} Leave it out."
-        raise ChoiceError(msg)
+    option = "--require supported" if require else f"--min-membership {min_membership:g}"
+    require_evidence(option, evidence, SparseMatrix().read(path), [n_clusters])
