@@ -496,7 +496,9 @@ def _run(
 ) -> S:
     """Run a stage, print its summary and return it; show how far it has come meanwhile."""
     from segcli.engine import single_threaded_blas
+    from segcli.engine.memory import reuse_freed_memory
 
+    reuse_freed_memory()
     bar = ProgressBar()
     try:
         with (

@@ -1,5 +1,8 @@
 """What would not fit in memory is refused in time, with the figures and a way out."""
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,27 @@ def test_files_that_a_container_keeps_in_memory_are_no_need(tmp_path, monkeypatc
         "anon 500000\nactive_file 600000\ninactive_file 1400000\n"
     )
     assert available_memory() == 2_500_000
+
+
+CLEARED = """
+import resource
+from segcli.engine.memory import reuse_freed_memory
+
+def cleared(n):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(n):
+        [bytearray(24 << 20) for _ in range(4)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+reuse_freed_memory()
+print(cleared(1), cleared(9))
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are"
+)
+def test_freed_memory_is_not_cleared_by_the_system_again():
+    found = subprocess.run([sys.executable, "-c", CLEARED], capture_output=True, check=True)
+    first, nine_more = map(int, found.stdout.split())
+    assert nine_more < first  # pages; by itself, glibc takes nearly as many each time
