@@ -1,6 +1,7 @@
 """The formats: what goes in comes out, in the same bytes, and nothing else is let in."""
 
 import csv
+import itertools
 import os
 import struct
 from dataclasses import dataclass
@@ -158,19 +159,21 @@ def test_a_damaged_table_is_refused(tmp_path, content, message):
 def test_a_sparse_matrix_keeps_every_entry(tmp_path, data):
     rows, columns, values = zip(*data, strict=True) if data else ((), (), ())
     matrix = sp.csr_array((np.array(values, float), (rows, columns)), shape=(5, 4))
-    found = both_ways(formats.SparseMatrix(), tmp_path / "m.npz", matrix)
+    found = both_ways(formats.SparseMatrix(), tmp_path / "m.npz", [matrix])
     for part in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(found, part), getattr(matrix, part))
 
 
-@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("cuts", [[], [20], [0, 7, 7, 50]])
 @pytest.mark.parametrize("n", [0, 7, 3000])
-def test_a_sparse_matrix_is_written_as_scipy_writes_it(tmp_path, monkeypatch, n, index):
+def test_a_sparse_matrix_is_written_as_scipy_writes_it(tmp_path, monkeypatch, n, cuts):
     monkeypatch.setattr(formats, "_WRITTEN", 1000)
     matrix = sp.random_array((50, 90), density=n / 4500, format="csr", rng=0)
-    parts = (matrix.data, matrix.indices.astype(index), matrix.indptr.astype(index))
-    matrix = sp.csr_array(parts, shape=matrix.shape)
-    formats.SparseMatrix().write(tmp_path / "m.npz", matrix)
+    matrix.data = matrix.data.astype(np.float32).astype(np.float64)
+    limits = [0, *cuts, 50]
+    blocks = [matrix[a:b] for a, b in itertools.pairwise(limits)]
+    blocks[0].data = blocks[0].data.astype(np.float32)
+    formats.SparseMatrix().write(tmp_path / "m.npz", blocks)
     with (tmp_path / "s.npz").open("wb") as file:
         sp.save_npz(file, matrix, compressed=False)
     assert (tmp_path / "m.npz").read_bytes() == (tmp_path / "s.npz").read_bytes()
@@ -269,7 +272,7 @@ def refuse(artifact_format, path):
 
 
 BINARY = [
-    (formats.SparseMatrix(), sp.csr_array(np.eye(4))),
+    (formats.SparseMatrix(), [sp.csr_array(np.eye(4))]),
     (formats.Arrays(), {"a": np.arange(9.0)}),
     (catalogue.PCA_MODEL.format, model()),
 ]

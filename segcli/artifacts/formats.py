@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from segcli.jsontext import to_json
@@ -30,7 +31,7 @@ W_contra = TypeVar("W_contra", contravariant=True)
 #: A table by its columns; no data frame: pandas takes a third of a small stage's time to load.
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
-_WRITTEN = 1 << 22  # bytes at a time
+_WRITTEN = 1 << 19  # entries at a time
 _LONGEST = 2**31 - 1  # what a C long holds everywhere
 _ROWS = 1 << 10  # of a table at a time: many more at once, and the collector looks through them all
 
@@ -85,24 +86,21 @@ class SparseMatrix:
     other processes the place of the entries instead of the entries.
     """
 
-    def write(self, path: Path, value: sp.csr_array) -> None:
-        # What `save_npz` writes, in a third of its time: it copies each array on the way.
-        members = {
-            "indices": value.indices,
-            "indptr": value.indptr,
-            "format": np.array(b"csr"),
-            "shape": np.array(value.shape),
-            "data": value.data,
-            "_is_array": np.array(True),
-        }
+    def write(self, path: Path, value: Sequence[sp.csr_array]) -> None:
+        """Write the matrix whose blocks of rows are ``value``, one below another."""
+        shape = sum(block.shape[0] for block in value), value[0].shape[1]
+        n_entries = sum(block.nnz for block in value)
+        index = np.int32 if max(n_entries, *shape) < 2**31 else np.int64
+        row_ends = np.cumsum(np.concatenate([[0], *(np.diff(block.indptr) for block in value)]))
+        # What `save_npz` writes, in a third of its time, and without the matrix in one piece.
         with zipfile.ZipFile(path, "w") as packed:
-            for name, array in members.items():
-                with packed.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    header = np.lib.format.header_data_from_array_1_0(array)
-                    np.lib.format.write_array_header_1_0(member, header)
-                    content = np.ascontiguousarray(array).view(np.uint8).data
-                    for start in range(0, len(content), _WRITTEN):
-                        member.write(content[start : start + _WRITTEN])
+            indices, data = [block.indices for block in value], [block.data for block in value]
+            _write_member(packed, "indices", indices, index, (n_entries,))
+            _write_member(packed, "indptr", [row_ends], index, row_ends.shape)
+            _write_member(packed, "format", [np.array([b"csr"])], "S3", ())
+            _write_member(packed, "shape", [np.array(shape)], np.int64, (2,))
+            _write_member(packed, "data", data, np.float64, (n_entries,))
+            _write_member(packed, "_is_array", [np.array([True])], np.bool_, ())
 
     def read(self, path: Path) -> sp.csr_array:
         try:
@@ -125,6 +123,23 @@ class SparseMatrix:
                 return MatrixSize(n_customers, n_items, int(parts["indptr"][-1]))
         except _DAMAGE as error:
             raise ValueError(str(error)) from error
+
+
+def _write_member(
+    packed: zipfile.ZipFile,
+    name: str,
+    pieces: Sequence[np.ndarray],
+    kind: npt.DTypeLike,
+    shape: tuple[int, ...],
+) -> None:
+    """Write an array that is in pieces as a member of an npz."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(kind))
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    with packed.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        for piece in pieces:
+            for start in range(0, len(piece), _WRITTEN):
+                member.write(piece[start : start + _WRITTEN].astype(kind, copy=False).data)
 
 
 def _mapped(path: Path, members: zipfile.ZipFile, name: str) -> np.ndarray:

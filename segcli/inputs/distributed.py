@@ -73,13 +73,13 @@ def read_triplets_on(
     if not n_rows:
         refuse_nothing(location, rejects, found.manner.table, found.columns)
     items, places = _places([read.items for read in reads])
-    customers, matrix = _build(engine, reads, places, len(items), n_rows, form.duplicates)
+    customers, blocks = _build(engine, reads, places, len(items), n_rows, form.duplicates)
     return finished(
         location,
         form,
-        (matrix, customers, items),
+        (blocks, customers, items),
+        n_usable=n_rows,
         n_rows=rejects.n_rows,
-        n_merged=n_rows - matrix.nnz,
         dialect=described(found.manner.table, found.columns),
         sha256=found.digest(reads),
     )
@@ -108,8 +108,8 @@ def _build(
     n_items: int,
     n_rows: int,
     way: str,
-) -> tuple[pa.Array, sp.csr_array]:
-    """Return the customers, sorted by code point, and the matrix."""
+) -> tuple[pa.Array, list[sp.csr_array]]:
+    """Return the customers, sorted by code point, and the matrix, in blocks of its rows."""
     source = _Customers(
         tuple(read.groups for read in reads),
         places,
@@ -121,14 +121,7 @@ def _build(
     n_ranges = max(engine.n_tasks, -(-n_rows // RANGE_ROWS))
     with engine.collecting_ranges(source, len(reads), n_ranges) as pieces:
         customers = pa.concat_arrays([piece.customers for piece in pieces])
-        joined = write_blocks((_mapped(piece.matrix) for piece in pieces), engine.scratch)
-    index = np.int32 if max(n_rows, len(customers), n_items) < 2**31 else np.int64
-    assert isinstance(joined, SparsePlace)
-    data, indices = joined.data.open(), joined.indices.open()
-    parts: Any = (data, indices.astype(index, copy=False), joined.indptr.open().astype(index))
-    matrix = sp.csr_array(parts, shape=(len(customers), n_items))
-    matrix.has_canonical_format = True
-    return customers, matrix
+        return customers, [_mapped(piece.matrix) for piece in pieces]
 
 
 @dataclass(frozen=True)
@@ -172,12 +165,12 @@ class _Customers:
                     times,
                 )
             )
-            matrix = pairs.finish(
+            blocks = pairs.finish(
                 np.arange(n, dtype=np.int32),
                 np.arange(self.n_items, dtype=np.int32),
                 (n, self.n_items),
             )
-        return _Piece(write_blocks([matrix], self.kept), encoded.dictionary)  # type: ignore[arg-type]
+        return _Piece(write_blocks(blocks, self.kept), encoded.dictionary)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ customers are taken a range at a time, so that what is being ordered fits a proc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,41 +149,32 @@ class Pairs:
 
     def finish(
         self, customers: np.ndarray, items: np.ndarray, shape: tuple[int, int]
-    ) -> sp.csr_array:
-        """Return the matrix of all rows, and forget them.
+    ) -> list[sp.csr_array]:
+        """Return the matrix of all rows, in blocks of its rows, and forget what was added.
 
-        It is canonical (float64, indices sorted, int32 where they fit) and does not depend on
-        the order in which rows were added.
+        Stacked they are canonical (float64, or float32 where that loses nothing; int32), and do not
+        depend on the order in which rows were added.
 
         Parameters
         ----------
         customers, items : int32 ndarrays, the place in the matrix of each code
         shape : of the matrix
         """
-        indptr = np.zeros(shape[0] + 1, dtype=np.int64)
-        most = sum(len(block.items) for block in self._blocks)
-        index = np.int32 if max(most, *shape) < 2**31 else np.int64
-        # What is not filled in the end takes no memory: its pages are never touched.
-        data, indices = np.empty(most), np.empty(most, dtype=index)
-        end = 0
-        for first, part in self._merged(customers, items, shape):
-            start, end = end, end + len(part.items)
-            data[start:end] = _values_of(part.columns, len(part.items))
-            indices[start:end] = part.items
-            indptr[first + 1 : first + len(part.indptr)] = np.diff(part.indptr)
-        self._blocks.clear()
-        np.cumsum(indptr, out=indptr)
-        parts: Any = (data[:end], indices[:end], indptr.astype(index))
-        matrix = sp.csr_array(parts, shape=shape)
-        matrix.has_canonical_format = True
-        return matrix
+        blocks = []
+        for part in self._merged(customers, items, shape):
+            values = _values_of(part.columns, len(part.items))
+            parts: Any = (values, part.items, part.indptr)
+            block = sp.csr_array(parts, shape=(len(part.customers), shape[1]))
+            block.has_canonical_format = True
+            blocks.append(block)
+        return blocks
 
     def _compact(self, sample: np.ndarray) -> None:
         """Merge what waits into one block, by codes."""
         n = 1 + max(int(block.customers.max(initial=0)) for block in self._blocks)
         m = 1 + max(int(block.items.max(initial=0)) for block in self._blocks)
         same = np.arange(n, dtype=np.int32), np.arange(m, dtype=np.int32)
-        parts = [part for _, part in self._merged(*same, (n, m))]
+        parts = list(self._merged(*same, (n, m)))
         sizes = np.concatenate([np.diff(part.indptr) for part in parts])
         groups = np.flatnonzero(sizes)
         self._blocks = [
@@ -200,24 +191,32 @@ class Pairs:
 
     def _merged(
         self, customers: np.ndarray, items: np.ndarray, shape: tuple[int, int]
-    ) -> Iterable[tuple[int, Block]]:
-        """Yield ranges of customers, from the first place on, each with its pairs in order."""
-        for i, block in enumerate(self.threads.map(lambda b: b.reordered(customers), self._blocks)):
-            self._blocks[i] = block
+    ) -> Iterable[Block]:
+        """Yield the pairs in order, a range of customers at a time; what is yielded is forgotten."""
+        blocks, self._blocks = self._blocks, []
+        for i, block in enumerate(self.threads.map(lambda b: b.reordered(customers), blocks)):
+            blocks[i] = block
         sizes = np.zeros(shape[0])
-        for block in self._blocks:
+        for block in blocks:
             sizes += np.bincount(block.customers, np.diff(block.indptr), minlength=shape[0])
         ends = np.cumsum(sizes)
-        step = _RANGE // max(len(block.columns) for block in self._blocks)
+        step = _RANGE // max(len(block.columns) for block in blocks)
         targets = np.arange(step, ends[-1] + step, max(step, 1))
         limits = np.append((np.searchsorted(ends, targets) + 1).clip(max=shape[0]), shape[0])
         limits = np.unique(limits)
-        ranges = zip([0, *limits[:-1].tolist()], limits.tolist(), strict=True)
 
-        def merge(limits: tuple[int, int]) -> tuple[int, Block]:
-            return limits[0], _merge_range(self._blocks, *limits, items, shape[1], self.way)
+        def ranges() -> Iterator[tuple[list[Block], int, int]]:
+            left = [block for block in blocks if len(block.items)]
+            blocks.clear()
+            for first, end in zip([0, *limits[:-1].tolist()], limits.tolist(), strict=True):
+                within = [block for block in left if block.customers[0] < end]
+                yield within, first, end
+                left = [block for block in left if block.customers[-1] >= end]
 
-        return self.threads.map(merge, ranges)
+        def merge(part: tuple[list[Block], int, int]) -> Block:
+            return _merge_range(*part, items, shape[1], self.way)
+
+        return self.threads.map(merge, ranges())
 
 
 def _merge_range(

@@ -5,7 +5,7 @@ White space around an id belongs to the file, not to the id: it is taken off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +82,7 @@ class Triplets:
 
     Attributes
     ----------
-    matrix : csr_array of shape (n_customers, n_items)
+    blocks : the matrix, in blocks of its rows: csr_arrays of float64, or float32 where that loses nothing
     customers, items : string arrays of ids, sorted by code point, in the matrix's order
     n_rows : rows read, rejects included
     n_merged : rows merged into another of the same pair
@@ -91,7 +91,7 @@ class Triplets:
     sha256 : the file's digest, or None where it was not all read as it lies on the disk
     """
 
-    matrix: sp.csr_array
+    blocks: Sequence[sp.csr_array]
     customers: pa.Array
     items: pa.Array
     n_rows: int
@@ -127,13 +127,13 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         used_customers, used_items = rows.used(len(reader.customers), len(reader.items))
         customers, customer_places = reader.customers.places(used_customers)
         items, item_places = reader.items.places(used_items)
-        matrix = rows.finish(customer_places, item_places, (len(customers), len(items)))
+        blocks = rows.finish(customer_places, item_places, (len(customers), len(items)))
     return finished(
         path,
         form,
-        (matrix, customers, items),
+        (blocks, customers, items),
+        n_usable=rows.n_rows,
         n_rows=rejects.n_rows,
-        n_merged=rows.n_rows - matrix.nnz,
         dialect=described(table, columns),
         sha256=table.digest.hexadecimal() if isinstance(table, TextTable) else None,
     )
@@ -142,10 +142,10 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
 def finished(
     path: Location,
     form: Form,
-    merged: tuple[sp.csr_array, pa.Array, pa.Array],
+    merged: tuple[Sequence[sp.csr_array], pa.Array, pa.Array],
     *,
+    n_usable: int,
     n_rows: int,
-    n_merged: int,
     dialect: dict[str, Any],
     sha256: str | None,
 ) -> Triplets:
@@ -156,23 +156,26 @@ def finished(
     InputError
         If no pair is left.
     """
-    matrix, customers, items = merged
-    left = matrix.data > 0 if form.negative == "net" else matrix.data != 0
-    n_cancelled = len(left) - int(np.count_nonzero(left))
+    blocks, customers, items = merged
+    n_pairs = sum(block.nnz for block in blocks)
+    n_cancelled = 0
+    if form.negative != "reject":  # positive values do not add up to nothing
+        left = [block.data > 0 if form.negative == "net" else block.data != 0 for block in blocks]
+        n_cancelled = n_pairs - sum(int(np.count_nonzero(of_block)) for of_block in left)
+    if n_cancelled == n_pairs:
+        msg = (
+            f"{path}: the values of every pair add up to nothing, so no interaction is left. "
+            "Leave out negative values instead: --negative reject."
+        )
+        raise InputError(msg)
     if n_cancelled:
-        if not left.any():
-            msg = (
-                f"{path}: the values of every pair add up to nothing, so no interaction is left. "
-                "Leave out negative values instead: --negative reject."
-            )
-            raise InputError(msg)
-        matrix, customers, items = _without_cancelled(matrix, left, customers, items)
+        blocks, customers, items = _without_cancelled(blocks, left, customers, items)
     return Triplets(
-        matrix=matrix,
+        blocks=blocks,
         customers=customers,
         items=items,
         n_rows=n_rows,
-        n_merged=n_merged,
+        n_merged=n_usable - n_pairs,
         n_cancelled=n_cancelled,
         dialect=dialect,
         sha256=sha256,
@@ -332,21 +335,24 @@ def _are_numbers(ids: pa.Array) -> bool:
 
 
 def _without_cancelled(
-    matrix: sp.csr_array, left: np.ndarray, customers: pa.Array, items: pa.Array
-) -> tuple[sp.csr_array, pa.Array, pa.Array]:
+    blocks: Sequence[sp.csr_array], left: Sequence[np.ndarray], customers: pa.Array, items: pa.Array
+) -> tuple[list[sp.csr_array], pa.Array, pa.Array]:
     """Return a matrix of the pairs that are left, and of the customers and items that have any."""
-    before = np.concatenate([[0], np.cumsum(left)])
-    indptr, indices = before[matrix.indptr], matrix.indices[left]
-    rows = np.diff(indptr) > 0
-    columns = np.bincount(indices, minlength=matrix.shape[1]) > 0
-    places = np.cumsum(columns) - 1
-    indptr = np.append(indptr[:-1][rows], indptr[-1]).astype(matrix.indptr.dtype)
-    kept = sp.csr_array(
-        (matrix.data[left], places[indices].astype(indices.dtype), indptr),
-        shape=(int(rows.sum()), int(columns.sum())),
-    )
-    kept.has_canonical_format = True
-    return kept, customers.filter(to_arrow(rows)), items.filter(to_arrow(columns))
+    columns = np.zeros(len(items), dtype=bool)
+    for block, of_block in zip(blocks, left, strict=True):
+        columns[block.indices[of_block]] = True
+    places = (np.cumsum(columns) - 1).astype(np.int32)
+    kept, rows = [], []
+    for block, of_block in zip(blocks, left, strict=True):
+        before = np.concatenate([[0], np.cumsum(of_block)])
+        indptr = before[block.indptr]
+        rows.append(np.diff(indptr) > 0)
+        indptr = np.append(indptr[:-1][rows[-1]], indptr[-1]).astype(block.indptr.dtype)
+        parts: Any = (block.data[of_block], places[block.indices[of_block]], indptr)
+        kept.append(sp.csr_array(parts, shape=(len(indptr) - 1, int(columns.sum()))))
+        kept[-1].has_canonical_format = True
+    used = to_arrow(np.concatenate(rows))
+    return kept, customers.filter(used), items.filter(to_arrow(columns))
 
 
 def described(table: tables.Table, columns: dict[str, int | None]) -> dict[str, Any]:

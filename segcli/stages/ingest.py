@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ def run(
         _check(interactions, triplets, rejects, strict=strict)
         with open_threads() as threads:
             # The matrix takes as long to write as all the rest.
-            matrix = threads.pool.submit(stage.save, MATRIX, triplets.matrix)
+            matrix = threads.pool.submit(stage.save, MATRIX, triplets.blocks)
             stage.save(CUSTOMERS, _customers(triplets))
             stage.save(ITEMS, _items(triplets, names))
             stage.save(REJECTS, rejects.table())
@@ -230,10 +230,9 @@ def _check(interactions: Location, triplets: Triplets, rejects: Rejects, *, stri
         msg = f"{rows} be used; the first is {rejects.first()}. Mend them, or leave out --strict."
         raise InputError(msg)
     left_out = _left_out(len(rejects), triplets.n_cancelled)
-    n_customers, n_items = triplets.matrix.shape
     for n, what, option in (
-        (n_customers, "customer", "--customer"),
-        (n_items, "item", "--item"),
+        (len(triplets.customers), "customer", "--customer"),
+        (len(triplets.items), "item", "--item"),
     ):
         if n < 2:
             count = f"1 {what}" if n else f"no {what}"
@@ -259,22 +258,27 @@ def _left_out(n_rejects: int, n_cancelled: int) -> str:
 
 
 def _customers(triplets: Triplets) -> Columns:
-    matrix = triplets.matrix
+    blocks = triplets.blocks
+    ones = np.ones(len(triplets.items))
     return {
         "customer": triplets.customers.to_pylist(),
-        "interactions": np.diff(matrix.indptr),
-        "total": matrix @ np.ones(matrix.shape[1]),
+        "interactions": np.concatenate([np.diff(block.indptr) for block in blocks]),
+        "total": np.concatenate([block @ ones for block in blocks]),
     }
 
 
 def _items(triplets: Triplets, names: ItemNames | None) -> Columns:
-    matrix = triplets.matrix
-    n_items = matrix.shape[1]
+    n_items = len(triplets.items)
+    customers, total = np.zeros(n_items, dtype=np.int64), np.zeros(n_items)
+    for block in triplets.blocks:
+        customers += np.bincount(block.indices, minlength=n_items)
+        # One after another, so that the sums do not depend on where the matrix is cut.
+        np.add.at(total, block.indices, block.data.astype(np.float64))
     return {
         "item": triplets.items.to_pylist(),
         "name": names.names if names is not None else [""] * n_items,
-        "customers": _count(matrix.indices, n_items),
-        "total": matrix.T @ np.ones(matrix.shape[0]),
+        "customers": customers,
+        "total": total,
     }
 
 
@@ -287,22 +291,23 @@ def _ingested(
     names: ItemNames | None,
     wrote: tuple[str, ...],
 ) -> Ingested:
-    matrix = triplets.matrix
-    n_customers, n_items = matrix.shape
+    values = [block.data for block in triplets.blocks]
+    n_customers, n_items = len(triplets.customers), len(triplets.items)
+    n_interactions = sum(map(len, values))
     n_named = sum(name != "" for name in names.names) if names is not None else None
     return Ingested(
         interactions=interactions.name,
         run_dir=str(run_dir),
         n_customers=n_customers,
         n_items=n_items,
-        n_interactions=matrix.nnz,
+        n_interactions=n_interactions,
         n_rows=triplets.n_rows,
         n_merged=triplets.n_merged,
         n_cancelled=triplets.n_cancelled,
-        density=matrix.nnz / (n_customers * n_items),
-        value_min=float(matrix.data.min()),
-        value_median=_median(matrix.data),
-        value_max=float(matrix.data.max()),
+        density=n_interactions / (n_customers * n_items),
+        value_min=min(float(part.min()) for part in values if len(part)),
+        value_median=_median(values),
+        value_max=max(float(part.max()) for part in values if len(part)),
         rejects=rejects.by_reason(),
         dialect=triplets.dialect,
         items=items.name if items is not None else None,
@@ -314,27 +319,20 @@ def _ingested(
     )
 
 
-def _count(codes: np.ndarray, n: int) -> np.ndarray:
-    """Return how often each of 0..n-1 is there; a part at a time, as `bincount` makes a copy."""
-    counts = np.zeros(n, dtype=np.int64)
-    step = max(n, 1 << 20)
-    for start in range(0, len(codes), step):
-        counts += np.bincount(codes[start : start + step], minlength=n)
-    return counts
-
-
-def _median(values: np.ndarray) -> float:
-    """Return the median; of stars and counts by counting, without a copy of all."""
+def _median(parts: Sequence[np.ndarray]) -> float:
+    """Return the median of all values; of stars and counts by counting, without a copy of them."""
     counts = np.zeros(_COUNTED, dtype=np.int64)
-    for start in range(0, len(values), _COUNTED):
-        halves = values[start : start + _COUNTED] * 2
-        if halves.min() < 0 or halves.max() >= _COUNTED:
-            return float(np.median(values))
-        whole = halves.astype(np.int64)
-        if (whole != halves).any():
-            return float(np.median(values))
-        counts += np.bincount(whole, minlength=_COUNTED)
-    middle = [(len(values) - 1) // 2, len(values) // 2]
+    for part in parts:
+        for start in range(0, len(part), _COUNTED):
+            halves = part[start : start + _COUNTED] * 2
+            if halves.min() < 0 or halves.max() >= _COUNTED:
+                return float(np.median(np.concatenate(parts).astype(np.float64)))
+            whole = halves.astype(np.int64)
+            if (whole != halves).any():
+                return float(np.median(np.concatenate(parts).astype(np.float64)))
+            counts += np.bincount(whole, minlength=_COUNTED)
+    n = int(counts.sum())
+    middle = [(n - 1) // 2, n // 2]
     return float(np.searchsorted(np.cumsum(counts), middle, side="right").mean() / 2)
 
 
