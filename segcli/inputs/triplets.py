@@ -124,7 +124,10 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         pa.default_memory_pool().release_unused()
         if not rows.n_rows:
             refuse_nothing(path, rejects, table, columns)
-        used_customers, used_items = rows.used(len(reader.customers), len(reader.items))
+        sizes = len(reader.customers), len(reader.items)
+        used_customers, used_items = (np.ones(n, dtype=bool) for n in sizes)
+        if len(rejects):  # there may be ids of which no row can be used
+            used_customers, used_items = rows.used(*sizes)
         customers, customer_places = reader.customers.places(used_customers)
         items, item_places = reader.items.places(used_items)
         blocks = rows.finish(customer_places, item_places, (len(customers), len(items)))
