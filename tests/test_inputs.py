@@ -15,9 +15,11 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segcli.engine.scratch import Scratch
 from segcli.errors import InputError, OptionError
-from segcli.inputs import sums
+from segcli.inputs import distributed, pairs, sums
 from segcli.inputs.dialect import delimiter_from, find_dialect, separated
+from segcli.inputs.grouped_rows import read_groups, write_groups
 from segcli.inputs.item_names import read_item_names
 from segcli.inputs.keys import NONE, Keys, words_of
 from segcli.inputs.pairs import Pairs, group_rows
@@ -713,6 +715,22 @@ def test_what_is_held_follows_the_pairs_not_the_rows(monkeypatch):
     matrix = sp.vstack(blocks)
     assert matrix.nnz == 1000
     assert matrix.sum() == gathered.n_rows == 100_000
+
+
+def test_a_range_of_customers_keeps_values_that_need_all_their_digits(tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "_RANGE", 2)  # the first customers' values fit in single precision
+    values = np.array([1, 2, 3, 0.1])
+    codes = np.arange(4, dtype=np.int32)
+    rows = group_rows(codes, codes, values, None)
+    ids = pa.array(["a", "b", "c", "d"])
+    write_groups(tmp_path / "groups", [rows], ids, is_timed=False)
+    ((keys, content),) = read_groups(str(tmp_path / "groups"))
+    part = pa.array(np.zeros(4, dtype=np.int64))
+    table = pa.table([keys, part, content], names=["key", "part", "rows"])
+    scratch = Scratch(tmp_path / "scratch")
+    source = distributed._Customers((), (codes,), 4, "sum", False, scratch)
+    matrix = source.make(table, scratch).matrix.take(codes)
+    assert matrix.toarray().tolist() == np.diag(values).tolist()
 
 
 def test_negative_values_can_be_kept_or_netted(tmp_path):

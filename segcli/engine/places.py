@@ -243,7 +243,7 @@ class _Appended:
         self.file: IO[bytes] = path.open("wb")
 
     def append(self, array: np.ndarray) -> None:
-        np.ascontiguousarray(array, dtype=self.like.dtype).tofile(self.file)
+        array.astype(self.like.dtype, "C", "safe", copy=False).tofile(self.file)
         self.n_rows += len(array)
 
     @property

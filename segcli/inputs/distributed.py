@@ -170,7 +170,8 @@ class _Customers:
                 np.arange(self.n_items, dtype=np.int32),
                 (n, self.n_items),
             )
-        return _Piece(write_blocks(blocks, self.kept), encoded.dictionary)  # type: ignore[arg-type]
+        matrix = write_blocks((block.astype(np.float64) for block in blocks), self.kept)
+        return _Piece(matrix, encoded.dictionary)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
