@@ -496,7 +496,7 @@ def _run(
 ) -> S:
     """Run a stage, print its summary and return it; show how far it has come meanwhile."""
     from segcli.engine import single_threaded_blas
-    from segcli.engine.memory import reuse_freed_memory
+    from segcli.engine.memory import release_freed_memory, reuse_freed_memory
 
     reuse_freed_memory()
     bar = ProgressBar()
@@ -511,5 +511,6 @@ def _run(
         raise click.UsageError(str(error)) from error
     finally:
         bar.clear()
+    release_freed_memory()  # what the next stage needs is of other sizes
     show(summary, run_dir, as_json=as_json)
     return summary

@@ -164,6 +164,15 @@ def test_a_sparse_matrix_keeps_every_entry(tmp_path, data):
         np.testing.assert_array_equal(getattr(found, part), getattr(matrix, part))
 
 
+def test_a_matrix_with_many_items_has_indices_of_64_bits(tmp_path):
+    parts = np.ones(2), np.array([0, 2**31 - 1]), np.array([0, 1, 2])
+    matrix = sp.csr_array(parts, shape=(2, 2**31))
+    found = both_ways(formats.SparseMatrix(), tmp_path / "m.npz", [matrix[:1], matrix[1:]])
+    assert (found.indices.dtype, found.indptr.dtype) == (np.int64, np.int64)
+    assert found.shape == matrix.shape
+    np.testing.assert_array_equal(found.indices, matrix.indices)
+
+
 @pytest.mark.parametrize("cuts", [[], [20], [0, 7, 7, 50]])
 @pytest.mark.parametrize("n", [0, 7, 3000])
 def test_a_sparse_matrix_is_written_as_scipy_writes_it(tmp_path, monkeypatch, n, cuts):

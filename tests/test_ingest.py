@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
+from segcli.inputs import pairs
 from segcli.stages.ingest import run
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -87,8 +88,10 @@ def test_shuffled_rows_and_another_folder_give_the_same_bytes(good, tmp_path, mo
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "b/two" / name).read_bytes()
 
 
-@pytest.mark.parametrize("values", ["1", "3", "1.5", "0.1", "70000"])
-def test_the_median_is_the_median(tmp_path, values):
+@pytest.mark.parametrize("block", [2, 1 << 20])
+@pytest.mark.parametrize("values", ["1", "3", "1.5", "0.1", "70000", "1.7014118346046923e38"])
+def test_the_median_is_the_median(tmp_path, monkeypatch, values, block):
+    monkeypatch.setattr(pairs, "_RANGE", block)
     rows = [f"c{i},i{i % 2},{v}" for i, v in enumerate(["1", "2", values, "4", values, "0.5"])]
     (tmp_path / "f.csv").write_text("\n".join(rows) + "\n")
     found = run(tmp_path / "f.csv", tmp_path / "run")

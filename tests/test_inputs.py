@@ -6,6 +6,7 @@ import math
 import random
 import re
 import string
+import weakref
 
 import numpy as np
 import pyarrow as pa
@@ -715,6 +716,38 @@ def test_what_is_held_follows_the_pairs_not_the_rows(monkeypatch):
     matrix = sp.vstack(blocks)
     assert matrix.nnz == 1000
     assert matrix.sum() == gathered.n_rows == 100_000
+
+
+def test_what_is_merged_is_let_go(monkeypatch):
+    monkeypatch.setattr(pairs, "_RANGE", 8)
+    held = []
+    with open_threads() as threads:
+        gathered = Pairs("sum", threads)
+        for first in range(0, 100, 10):
+            customers = np.arange(first, first + 10, dtype=np.int32)
+            block = group_rows(customers, np.zeros(10, np.int32), np.ones(10), None)
+            held.append(weakref.ref(block.items))
+            gathered.add(block)
+        del block
+        every = np.arange(100, dtype=np.int32)
+        left = []
+        for part in gathered._merged(every, every[:1], (100, 1)):
+            left.append(sum(one() is not None for one in held))
+            del part
+    assert max(left) == left[0] >= 8
+    assert left[len(left) // 2] <= 7
+    assert left[-1] <= 1
+
+
+def test_pairs_cancel_out_in_any_block_of_the_matrix(tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "_RANGE", 2)
+    rows = [("al", "x", "1"), ("al", "x", "-1"), ("bo", "y", "2"), ("bo", "z", "1"),
+            ("cy", "y", "0.1"), ("cy", "w", "-3")]  # fmt: skip
+    found, _ = read(written(tmp_path / "f", rows), negative="net")
+    assert len(found.blocks) > 1
+    assert whole(found).toarray().tolist() == [[2, 1], [0.1, 0]]
+    assert (found.customers.to_pylist(), found.items.to_pylist()) == (["bo", "cy"], ["y", "z"])
+    assert found.n_cancelled == 2
 
 
 def test_a_range_of_customers_keeps_values_that_need_all_their_digits(tmp_path, monkeypatch):

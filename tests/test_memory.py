@@ -1,5 +1,6 @@
 """What would not fit in memory is refused in time, with the figures and a way out."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_files_that_a_container_keeps_in_memory_are_no_need(tmp_path, monkeypatc
 
 CLEARED = """
 import resource
-from segcli.engine.memory import reuse_freed_memory
+from segcli.engine.memory import release_freed_memory, reuse_freed_memory
 
 def cleared(n):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -88,14 +89,45 @@ def cleared(n):
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 reuse_freed_memory()
-print(cleared(1), cleared(9))
+first, nine_more = cleared(1), cleared(9)
+release_freed_memory()
+print(first, nine_more, cleared(1))
 """
 
 
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are"
 )
-def test_freed_memory_is_not_cleared_by_the_system_again():
-    found = subprocess.run([sys.executable, "-c", CLEARED], capture_output=True, check=True)
-    first, nine_more = map(int, found.stdout.split())
-    assert nine_more < first  # pages; by itself, glibc takes nearly as many each time
+@pytest.mark.parametrize("variable", [None, "MALLOC_TRIM_THRESHOLD_"])
+def test_freed_memory_is_kept_until_it_is_released(variable):
+    environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    if variable is not None:
+        environment[variable] = "0"
+    found = subprocess.run(
+        [sys.executable, "-c", CLEARED], capture_output=True, check=True, env=environment
+    )
+    first, nine_more, again = map(int, found.stdout.split())  # pages
+    if variable is None:
+        assert nine_more < first
+    else:  # what the user has set holds
+        assert nine_more > 5 * first
+    assert again > first / 2
+
+
+def test_every_stage_keeps_freed_memory_and_then_releases_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workplace_in(tmp_path)
+    called = []
+    for name in ("reuse_freed_memory", "release_freed_memory"):
+        monkeypatch.setattr(memory, name, lambda name=name: called.append(name))
+    for n, options in enumerate(STAGES.values(), start=1):
+        ok(*options)
+        assert called == ["reuse_freed_memory", "release_freed_memory"] * n
+
+
+def test_freed_memory_is_released_before_anything_is_refused(monkeypatch):
+    free = [100, 300]
+    monkeypatch.setattr(memory, "available_memory", lambda: free[0])
+    monkeypatch.setattr(memory, "release_freed_memory", lambda: free.pop(0))
+    require_memory(200, work="It", way_out="Wait.")
+    assert free == [300]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -11,27 +13,42 @@ from segcli.errors import ResourceError
 
 _CGROUP = Path("/sys/fs/cgroup")
 
-# From glibc's malloc.h, with what they are set to; more than 32 MiB glibc does not take for the second.
+# From glibc's malloc.h, with what they are set to: until 2.35, it takes no more for the second.
 _TRIM_THRESHOLD, _TRIMMED = -1, 256 << 20
 _MMAP_THRESHOLD, _MAPPED = -3, 32 << 20
 _ARENA_MAX, _ARENAS = -8, 1
 
 
 def reuse_freed_memory() -> None:
-    """Let this process reuse what it frees, up to 256 MB, where its C library is glibc.
+    """Let this process keep what it frees for what it needs next, where its C library is glibc.
 
-    By itself glibc gives arrays of some 100 KB and more back to the system as soon as they are freed, and
-    the system clears each page of those that take their place. The stages make and free such arrays all
-    the time, in several threads; with one heap for all of these they need less memory too. To be called
-    before there are any threads. See ``man mallopt``.
+    By itself glibc gives much of an array back to the system when it is freed, and the system clears each
+    page of the next. The stages make and free arrays of some megabytes all the time, in several threads;
+    with one heap for all of these they need less memory too. To be called before there are threads of
+    our own; it leaves alone what the user has set (``MALLOC_TRIM_THRESHOLD_`` and the like). What is
+    still kept when a stage ends, `release_freed_memory` gives back. See ``man mallopt``.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # not glibc: no such function, or no such library
+    mallopt = _of_c_library("mallopt")
+    if mallopt is None or any(name.startswith("MALLOC_") for name in os.environ):
         return
     mallopt(_MMAP_THRESHOLD, _MAPPED)
     mallopt(_TRIM_THRESHOLD, _TRIMMED)
     mallopt(_ARENA_MAX, _ARENAS)
+
+
+def release_freed_memory() -> None:
+    """Give what this process has freed and kept back to the system, where its C library is glibc."""
+    trim = _of_c_library("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_c_library(name: str) -> Callable[..., int] | None:
+    try:
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):  # not glibc: no such function, or no such library
+        return None
+    return found
 
 
 def require_memory(n_bytes: float, *, work: str, way_out: str) -> None:
@@ -48,6 +65,9 @@ def require_memory(n_bytes: float, *, work: str, way_out: str) -> None:
     ResourceError
         With both figures and the way out.
     """
+    if n_bytes <= available_memory():
+        return
+    release_freed_memory()
     available = available_memory()
     if n_bytes > available:
         msg = (

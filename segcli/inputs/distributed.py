@@ -109,7 +109,7 @@ def _build(
     n_rows: int,
     way: str,
 ) -> tuple[pa.Array, list[sp.csr_array]]:
-    """Return the customers, sorted by code point, and the matrix, in blocks of its rows."""
+    """Return the customers, sorted by code point, and the matrix, in one block."""
     source = _Customers(
         tuple(read.groups for read in reads),
         places,
@@ -121,7 +121,10 @@ def _build(
     n_ranges = max(engine.n_tasks, -(-n_rows // RANGE_ROWS))
     with engine.collecting_ranges(source, len(reads), n_ranges) as pieces:
         customers = pa.concat_arrays([piece.customers for piece in pieces])
-        return customers, [_mapped(piece.matrix) for piece in pieces]
+        # Joined, as each piece would take two open files.
+        joined = write_blocks((_mapped(piece.matrix) for piece in pieces), engine.scratch)
+    assert isinstance(joined, SparsePlace)
+    return customers, [_mapped(joined)]
 
 
 @dataclass(frozen=True)

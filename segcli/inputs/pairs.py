@@ -26,7 +26,7 @@ Columns = dict[str | int, np.ndarray]
 _VALUE, _TIME, _ROWS = "value", "time", "rows"
 _HELD = 1 << 22
 _RANGE = 1 << 20
-_MATRIX_BYTES = 12  # of a pair: a value of 8, the item's number of 4
+_MATRIX_BYTES = 12  # of a pair, at most: a value of 8, the item's number of 4
 _SAMPLED = np.uint32(1 << 26)  # of 2^32: one pair in 64
 
 
@@ -192,7 +192,10 @@ class Pairs:
     def _merged(
         self, customers: np.ndarray, items: np.ndarray, shape: tuple[int, int]
     ) -> Iterable[Block]:
-        """Yield the pairs in order, a range of customers at a time; what is yielded is forgotten."""
+        """Yield the pairs in order, a range of customers at a time; the last must have some.
+
+        What was added is forgotten: each block once all its customers are being merged.
+        """
         blocks, self._blocks = self._blocks, []
         for i, block in enumerate(self.threads.map(lambda b: b.reordered(customers), blocks)):
             blocks[i] = block

@@ -271,9 +271,9 @@ def _items(triplets: Triplets, names: ItemNames | None) -> Columns:
     n_items = len(triplets.items)
     customers, total = np.zeros(n_items, dtype=np.int64), np.zeros(n_items)
     for block in triplets.blocks:
-        customers += np.bincount(block.indices, minlength=n_items)
+        np.add.at(customers, block.indices, 1)
         # One after another, so that the sums do not depend on where the matrix is cut.
-        np.add.at(total, block.indices, block.data.astype(np.float64))
+        np.add.at(total, block.indices, block.data.astype(np.float64, copy=False))
     return {
         "item": triplets.items.to_pylist(),
         "name": names.names if names is not None else [""] * n_items,
@@ -322,17 +322,19 @@ def _ingested(
 def _median(parts: Sequence[np.ndarray]) -> float:
     """Return the median of all values; of stars and counts by counting, without a copy of them."""
     counts = np.zeros(_COUNTED, dtype=np.int64)
+    n = sum(map(len, parts))
+    middle = [(n - 1) // 2, n // 2]
     for part in parts:
         for start in range(0, len(part), _COUNTED):
-            halves = part[start : start + _COUNTED] * 2
-            if halves.min() < 0 or halves.max() >= _COUNTED:
-                return float(np.median(np.concatenate(parts).astype(np.float64)))
-            whole = halves.astype(np.int64)
-            if (whole != halves).any():
-                return float(np.median(np.concatenate(parts).astype(np.float64)))
+            halves = part[start : start + _COUNTED] * np.float64(2)
+            whole = (
+                halves.astype(np.int64) if 0 <= halves.min() <= halves.max() < _COUNTED else None
+            )
+            if whole is None or (whole != halves).any():
+                values = np.concatenate(parts)
+                values.partition(middle)
+                return float(values[middle].astype(np.float64).mean())
             counts += np.bincount(whole, minlength=_COUNTED)
-    n = int(counts.sum())
-    middle = [(n - 1) // 2, n // 2]
     return float(np.searchsorted(np.cumsum(counts), middle, side="right").mean() / 2)
 
 
