@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -55,6 +56,8 @@ def main() -> None:
       segcli validate run/
       segcli report run/
     """
+    # Stages hold BLAS to one thread: others, which OpenBLAS starts when it is loaded, would be in vain.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @main.command()

@@ -118,6 +118,24 @@ def test_on_its_way_out_python_need_not_look_through_all_that_was_loaded(tmp_pat
     assert at_exit > 1000
 
 
+@pytest.mark.parametrize("stated", [None, "2"])
+def test_openblas_starts_no_threads_that_stay_idle(place, monkeypatch, stated):
+    code = (
+        "import os, sys\nfrom segcli.cli import main\n"
+        "main(['ingest', 'ratings.csv', 'run'], standalone_mode=False)\n"
+        "from threadpoolctl import ThreadpoolController\n"
+        "found = ThreadpoolController().select(internal_api='openblas').info()\n"
+        "most = max((library['num_threads'] for library in found), default=1)\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'], most, file=sys.stderr)"
+    )
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if stated is None:
+        assert python(code, place.folder).stderr == "1 1\n"
+    else:  # it holds, if to no use
+        found = python(code, place.folder, OPENBLAS_NUM_THREADS=stated)
+        assert found.stderr.startswith(f"{stated} ")
+
+
 def test_commands_stand_in_the_order_of_the_pipeline():
     lines = ok("--help").stdout.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in lines] == [*STAGES, "run", "status"]
