@@ -320,22 +320,30 @@ def _ingested(
 
 
 def _median(parts: Sequence[np.ndarray]) -> float:
-    """Return the median of all values; of stars and counts by counting, without a copy of them."""
-    counts = np.zeros(_COUNTED, dtype=np.int64)
+    """Return the median of all values; of stars and counts without a copy of them."""
     n = sum(map(len, parts))
     middle = [(n - 1) // 2, n // 2]
+    counts = _counts_of_halves(parts)
+    if counts is not None:
+        return float(np.searchsorted(np.cumsum(counts), middle, side="right").mean() / 2)
+    values = np.concatenate(parts)
+    values.partition(middle)
+    return float(values[middle].astype(np.float64).mean())
+
+
+def _counts_of_halves(parts: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Return how often 0, 0.5, 1, … are among values; None if there is any other, or a large one."""
+    counts = np.zeros(_COUNTED, dtype=np.int64)
     for part in parts:
         for start in range(0, len(part), _COUNTED):
             halves = part[start : start + _COUNTED] * np.float64(2)
-            whole = (
-                halves.astype(np.int64) if 0 <= halves.min() <= halves.max() < _COUNTED else None
-            )
-            if whole is None or (whole != halves).any():
-                values = np.concatenate(parts)
-                values.partition(middle)
-                return float(values[middle].astype(np.float64).mean())
+            if halves.min() < 0 or halves.max() >= _COUNTED:
+                return None
+            whole = halves.astype(np.int64)
+            if (whole != halves).any():
+                return None
             counts += np.bincount(whole, minlength=_COUNTED)
-    return float(np.searchsorted(np.cumsum(counts), middle, side="right").mean() / 2)
+    return counts
 
 
 def _dialect_in_words(dialect: Mapping[str, Any]) -> str:
