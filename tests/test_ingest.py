@@ -154,7 +154,7 @@ REFUSED = {
     "text": (b"a,x,much\nb,y,more\n", {}, "None of the 2 rows of"),
     "nan": (b"a,x,nan\nb,y,NaN\n", {}, "value is NaN: 2"),
     "inf": (b"a,x,inf\nb,y,-inf\n", {}, "value is infinite: 2"),
-    "negative": (b"a,x,-1\nb,y,-2\n", {}, "value is negative: 2"),
+    "negative": (b"a,x,-1\nb,y,-2\n", {}, "'--negative keep' keeps them"),
     "one row": (b"user,item,rating\na,x,\n", {}, "ratings.csv cannot be used: row 2 of ratings.csv, no "
                 "value: 'a,x,'."),
     "decimal comma": (b"a;x;1,5\nb;y;2,5\n", {}, WRITTEN),

@@ -391,6 +391,8 @@ def refuse_nothing(
         msg += " Name the column with --value; '--value none' counts each row as 1."
     elif rejects.first_text(OUT_OF_RANGE) is not None:
         msg += " Write the values in another unit."
+    elif rejects.first_text("value is negative") is not None:
+        msg += " '--negative keep' keeps them."
     raise InputError(msg)
 
 
