@@ -105,14 +105,15 @@ def main() -> None:
 def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Read interactions into a sparse customers × items matrix.
 
-    INTERACTIONS is delimited text (optionally gzipped) or Parquet, a row per interaction: customer,
-    item, value and perhaps a time; with --engine spark also a folder of such files, or a URL. Rows that
-    cannot be used go to rejects.csv with their reason.
+    INTERACTIONS is delimited text (gzipped or not) or Parquet, a row per interaction: customer, item,
+    value and perhaps a time; or a folder of such files, written alike, which are read as one; with
+    --engine spark also a URL. Rows that cannot be used go to rejects.csv with their reason.
 
     \b
     Example:
       segcli ingest u.data run/ --items u.item
       segcli ingest retail.csv.gz run/ --customer CustomerID --item StockCode --value Quantity
+      segcli ingest orders-by-day/ run/
       segcli ingest s3a://shop/orders/ run/ --engine spark --master spark://host:7077
     """
     from segcli.inputs.locations import location_of

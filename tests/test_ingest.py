@@ -216,11 +216,6 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, case):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="is a folder"):
-        run(tmp_path, tmp_path / "run")
-
-
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read all")
 def test_an_unreadable_file_is_refused(good, tmp_path):
     good.chmod(0)

@@ -9,9 +9,17 @@ import sys
 import venv
 
 import numpy as np
-import pandas as pd
 import pytest
 import test_engine
+from parts import (
+    ARTIFACTS,
+    OPTIONS,
+    assert_same_as_whole,
+    ingested,
+    interactions,
+    write_parts,
+    write_rows,
+)
 from run_dirs import (
     SAMPLE,
     assert_one_line,
@@ -181,71 +189,29 @@ def test_every_artifact_has_the_bytes_of_the_local_engine(
     assert digests(ours) == digests(theirs)
 
 
-def interactions(n=4000):
-    """Return rows with all that ingest has an opinion on."""
-    rng = np.random.default_rng(11)
-    values = np.round(rng.gamma(2, 3, n) * rng.choice([1e-9, 1, 1e9], n), 12)
-    values[rng.random(n) < 0.01] *= -1
-    values[rng.random(n) < 0.01] = np.nan
-    customers = rng.integers(0, 300, n).astype(str)
-    customers[rng.random(n) < 0.01] = " "
-    return pd.DataFrame(
-        {
-            "customer": customers,
-            "item": [f"é{item}" for item in rng.integers(0, 80, n)],
-            "value": values,
-            "timestamp": rng.integers(0, 50, n),
-        }
-    )
-
-
-OPTIONS = (
-    (),
-    ("--duplicates", "mean"),
-    ("--duplicates", "last"),
-    ("--duplicates", "last", "--timestamp", "timestamp"),
-    ("--negative", "net"),
-)
-
-
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_parts_and_urls_are_read_as_one_file_is(spark, tmp_path, kind, options):
-    table, parts = interactions(), tmp_path / "parts"
-    (parts / "below").mkdir(parents=True)
-    whole = tmp_path / f"whole.{kind}"
-
-    def write(rows, path):
-        rows.to_csv(path, index=False) if kind == "csv" else rows.to_parquet(
-            path, row_group_size=900
-        )
-
-    write(table, whole)
-    for i, rows in enumerate(np.array_split(np.arange(len(table)), 3)):
-        write(table.iloc[rows], parts / ("below" if i == 0 else "") / f"part-{i}.{kind}")
-    (parts / "_SUCCESS").touch()
-    (parts / ".part-0.crc").write_text("no rows")
-    ok("ingest", whole, tmp_path / "local", *options)
-    rejects = pd.read_csv(tmp_path / "local" / "rejects.csv")
-    sizes = [len(rows) for rows in np.array_split(np.arange(len(table)), 3)]
-    for name, source in (("file", whole), ("folder", parts), ("url", f"file://{parts}")):
-        ok("ingest", source, tmp_path / name, *options, "--engine", "spark")
-        for artifact in ("matrix.npz", "customers.csv", "items.csv"):
-            one, two = (tmp_path / each / artifact for each in ("local", name))
-            assert one.read_bytes() == two.read_bytes(), (name, artifact)
-        found = pd.read_csv(tmp_path / name / "rejects.csv")
-        assert found["reason"].tolist() == rejects["reason"].tolist()
-        if name != "file":  # numbered from the first row of each part
-            before = np.cumsum([0, *sizes])
-            number = found["file"].str.extract(r"part-(\d)")[0].astype(int).to_numpy()
-            found["row"] += before[number]
-        assert found["row"].tolist() == rejects["row"].tolist()
+    table, parts, whole = interactions(), tmp_path / "parts", tmp_path / f"whole.{kind}"
+    write_parts(table, parts, kind)
+    write_rows(table, whole)
+    local = ingested(whole, tmp_path / "local", *options)
+    on_spark = ingested(whole, tmp_path / "whole", *options, "--engine", "spark")
+    for artifact in (*ARTIFACTS, "rejects.csv"):
+        assert (local / artifact).read_bytes() == (on_spark / artifact).read_bytes(), artifact
+    for name, source in (("folder", parts), ("url", f"file://{parts}")):
+        run = ingested(source, tmp_path / name, *options, "--engine", "spark")
+        assert_same_as_whole(local, run)
+    here = ingested(parts, tmp_path / "here", *options)
+    assert digests(here) == digests(tmp_path / "folder")
 
 
 def test_parts_that_are_not_written_alike_are_refused(spark, tmp_path):
-    (tmp_path / "a.csv").write_text("customer,item,value\nann,x,1\nbob,y,2\n")
-    (tmp_path / "b.csv").write_text("customer,value\nann,1\nbob,2\n")
-    result = invoke("ingest", tmp_path, tmp_path / "run", "--engine", "spark")
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "a.csv").write_text("customer,item,value\nann,x,1\nbob,y,2\n")
+    (parts / "b.csv").write_text("customer,value\nann,1\nbob,2\n")
+    result = invoke("ingest", parts, tmp_path / "run", "--engine", "spark")
     assert_one_line(result, "b.csv has other columns than a.csv")
     assert not (tmp_path / "run").exists()
 

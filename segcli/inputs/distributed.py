@@ -26,7 +26,7 @@ from segcli.inputs.locations import Location
 from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import Threads
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.triplets import Form, Triplets, described, finished, refuse_nothing
+from segcli.inputs.triplets import Form, Triplets, described, finished, refuse_nothing, set_aside
 from segcli.inputs.vocabulary import is_float, without_float
 
 RANGE_ROWS = 1 << 22
@@ -38,7 +38,7 @@ def read_triplets_on(
 ) -> Triplets:
     """Return the matrix in interactions; rows that cannot be used go to ``rejects``.
 
-    The same as `segcli.inputs.triplets.read_triplets` of the same rows in one file. The matrix's
+    The same as `segcli.inputs.triplets.read_triplets`. The matrix's
     arrays are mapped from files in the engine's folder.
 
     Parameters
@@ -57,15 +57,8 @@ def read_triplets_on(
     form.check()
     found = find_source(engine, location, form)
     with found.collecting(engine) as reads:
-        before, file = 0, None
-        for read in reads:
-            if read.file != file:
-                before, file = 0, read.file
-            for part in read.parts:
-                rejects.n_rows += part.n_rows + len(part.malformed)
-                rejects.add(read.file, before + part.rows, part.codes, part.texts)
-                rejects.add_malformed(read.file, [(before + n, text) for n, text in part.malformed])
-                before += part.n_records
+        for _ in set_aside((part for read in reads for part in read.parts), rejects):
+            pass
     if not rejects.n_rows:
         msg = f"{location} has a header and no rows. It needs rows of customer, item and value."
         raise InputError(msg)
@@ -79,6 +72,7 @@ def read_triplets_on(
         form,
         (blocks, customers, items),
         n_usable=n_rows,
+        n_files=found.n_files,
         n_rows=rejects.n_rows,
         dialect=described(found.manner.table, found.columns),
         sha256=found.digest(reads),

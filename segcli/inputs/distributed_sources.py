@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,22 @@ import pyarrow.parquet as pq
 
 from segcli.engine.scratch import Scratch
 from segcli.engine.spark import Collected, SparkEngine
-from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.dialect import Dialect
 from segcli.inputs.grouped_rows import Grouped, write_groups
-from segcli.inputs.locations import Location, Url
+from segcli.inputs.locations import Location
 from segcli.inputs.pairs import group_rows
 from segcli.inputs.parquet_table import ParquetTable
+from segcli.inputs.sources import (
+    Part,
+    digest_of,
+    is_hidden,
+    list_files,
+    open_like,
+    refuse_empty,
+)
 from segcli.inputs.text_table import TextTable
-from segcli.inputs.triplets import Form, Reader, columns_of, columns_read
+from segcli.inputs.triplets import Form, Reader, columns_of, columns_read, open_first
 from segcli.inputs.vocabulary import is_float
 from segcli.progress import report
 
@@ -45,20 +52,19 @@ class _Reading:
     columns: dict[str, int | None]
     kept: Scratch
 
-    def grouped(self, table: tables.Table, parts: Iterable[tuple[int, Any]], file: str) -> Grouped:
-        """Read numbered parts of a table, and write their rows to a file, grouped by customer."""
-        reader = Reader(table, self.columns, self.form)
+    def grouped(self, file: str, parts: Iterable[Part]) -> Grouped:
+        """Read parts of a file, and write their rows to another, grouped by customer."""
+        reader = Reader(self.columns, self.form)
         by_position = self.form.duplicates == "last" and self.columns["timestamp"] is None
         reads, blocks = [], []
-        for number, part in parts:
-            read = reader.read((number, part))
+        for part in parts:
+            read = reader.read(part)
             block = read.block
             if by_position:
                 # As floats hold 53 bits, leave more of them to the number of the part.
-                at = block.columns["time"] - number * 2.0**32
-                block = replace(
-                    block, columns={**block.columns, "time": number * _ROWS_PER_PART + at}
-                )
+                at = block.columns["time"] - part.number * 2.0**32
+                time = part.number * _ROWS_PER_PART + at
+                block = replace(block, columns={**block.columns, "time": time})
             blocks.append(block)
             nothing = group_rows(*(np.zeros(0, np.int32),) * 2, np.zeros(0), None)
             reads.append(replace(read, block=nothing))
@@ -137,11 +143,13 @@ class _Lines(_Parts):
 
     paths: tuple[str, ...]
     sha256: str | None
+    n_files = 1
 
     def run(self, number: int, scratch: Scratch) -> Grouped:
         del scratch
-        part = pickle.loads(Path(self.paths[number]).read_bytes())
-        return self.reading.grouped(self.manner.table, [(number, part)], self.manner.path.name)
+        content = pickle.loads(Path(self.paths[number]).read_bytes())
+        file = self.manner.path.name
+        return self.reading.grouped(file, [Part(self.manner.table, file, number, content)])
 
     def collecting(self, engine: SparkEngine) -> Collected:
         return self._collecting(engine, len(self.paths))
@@ -158,30 +166,23 @@ class _Files(_Parts):
     names: tuple[str, ...]
     paths: tuple[str, ...]
 
+    @property
+    def n_files(self) -> int:
+        """How many files there are."""
+        return len(self.paths)
+
     def read(self, number: int, path: Path) -> Grouped:
         """Return what is in a file, refusing one that has other columns than the first."""
-        first, dialect = self.manner.table, self.manner.dialect
-        table = tables.open_table(
-            path,
-            delimiter=dialect.delimiter if dialect is not None else None,
-            header=dialect.header if dialect is not None else None,
-            encoding=self.reading.form.encoding,
-        )
-        if (table.names, table.n_columns) != (first.names, first.n_columns):
-            msg = (
-                f"{self.names[number]} has other columns than {first.path.name}: "
-                f"{_listed(table)} instead of {_listed(first)}. Parts must be written alike."
-            )
-            raise InputError(msg)
-        parts = enumerate(table.parts(columns_read(self.columns)), start=number * _PARTS_PER_FILE)
-        found = self.reading.grouped(table, parts, self.names[number])
+        name = self.names[number]
+        table = open_like(self.manner.table, path, name, self.reading.form.encoding)
+        parts = _numbered(table, name, table.parts(columns_read(self.columns)), number)
+        found = self.reading.grouped(name, parts)
         with path.open("rb") as file:
             return replace(found, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
         """Return a digest of the files' names and digests."""
-        lines = sorted(f"{read.sha256}  {read.file}\n" for read in reads)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return digest_of((read.file, str(read.sha256)) for read in reads)
 
 
 @dataclass(frozen=True)
@@ -209,13 +210,14 @@ class _RowGroups(_Parts):
     """A Parquet file, of which each task reads some row groups."""
 
     groups: tuple[tuple[int, ...], ...]
+    n_files = 1
 
     def run(self, number: int, scratch: Scratch) -> Grouped:
         del scratch
         table = ParquetTable(self.manner.path, self.manner.names or ())
-        parts = table.parts(columns_read(self.columns), row_groups=self.groups[number])
-        numbered = enumerate(parts, start=number * _PARTS_PER_FILE)
-        return self.reading.grouped(table, numbered, table.path.name)
+        file = table.path.name
+        groups = table.parts(columns_read(self.columns), row_groups=self.groups[number])
+        return self.reading.grouped(file, _numbered(table, file, groups, number))
 
     def collecting(self, engine: SparkEngine) -> Collected:
         return self._collecting(engine, len(self.groups))
@@ -233,30 +235,25 @@ def find_source(engine: SparkEngine, location: Location, form: Form) -> Source:
     kept = engine.scratch
     if isinstance(location, Path) and not location.is_dir():
         return _single(engine, location, form)
-    if isinstance(location, Url):
-        listed = [(path, size) for path, size in engine.list_files(location.text)]
-    else:
-        files = sorted(path for path in location.rglob("*") if path.is_file())
-        listed = [(str(path), path.stat().st_size) for path in files]
-    inside = {path: _inside(path, str(location)) for path, size in listed if size}
-    paths = [path for path, name in inside.items() if not _is_hidden(name)]
-    if not paths:
-        msg = f"{location} holds no files with rows. Name a folder of CSV or Parquet files."
-        raise InputError(msg)
-    names = tuple(inside[path] for path in paths)
     if isinstance(location, Path):
-        first = Path(paths[0])
-        table = _open(first, form)
+        files = {str(path): name for path, name in list_files(location).items()}
+        table = open_first(Path(next(iter(files))), form)
         reading = _Reading(form, columns_of(table, form), kept)
-        return _LocalFiles(reading, _Manner.of(table), names, tuple(paths))
+        return _LocalFiles(reading, _Manner.of(table), tuple(files.values()), tuple(files))
+    listed = engine.list_files(location.text)
+    inside = {path: _inside(path, location.text) for path, size in listed if size}
+    files = {path: name for path, name in inside.items() if not is_hidden(name)}
+    if not files:
+        refuse_empty(location)
+    paths = tuple(files)
     with engine.collecting_files(_Copy(kept), paths[:1]) as (copy,):
-        table = _open(copy, form)
+        table = open_first(copy, form)
     reading = _Reading(form, columns_of(table, form), kept)
-    return _RemoteFiles(reading, _Manner.of(table), names, tuple(paths))
+    return _RemoteFiles(reading, _Manner.of(table), tuple(files.values()), paths)
 
 
 def _single(engine: SparkEngine, path: Path, form: Form) -> _Lines | _RowGroups:
-    table = _open(path, form)
+    table = open_first(path, form)
     reading = _Reading(form, columns_of(table, form), engine.scratch)
     if isinstance(table, ParquetTable):
         with pq.ParquetFile(path) as file:
@@ -288,29 +285,16 @@ class _Copy:
         return kept
 
 
-def _open(path: Path, form: Form) -> tables.Table:
-    return tables.open_table(
-        path,
-        delimiter=form.delimiter,
-        header=form.header,
-        encoding=form.encoding,
-        named=(form.customer, form.item, form.value, form.timestamp),
-    )
-
-
 def _inside(path: str, folder: str) -> str:
     """Return a path from a folder on; of a file that is no folder's, its name."""
     _, _, name = path.partition(folder.rpartition("://")[2].rstrip("/") + "/")
     return name or path.rpartition("/")[2]
 
 
-def _is_hidden(name: str) -> bool:
-    """Return whether a file is one of those that say how the others in a folder were written."""
-    return any(part.startswith(("_", ".")) for part in name.split("/"))
-
-
-def _listed(table: tables.Table) -> str:
-    return ", ".join(table.names) if table.names is not None else f"{table.n_columns} without names"
+def _numbered(table: tables.Table, file: str, contents: Iterable[Any], task: int) -> Iterator[Part]:
+    """Yield a task's parts of a file, with numbers that only this task uses."""
+    for number, content in enumerate(contents, start=task * _PARTS_PER_FILE):
+        yield Part(table, file, number, content)
 
 
 def _texts_by_code(vocabulary: Any, used: Sequence[np.ndarray]) -> pa.Array:

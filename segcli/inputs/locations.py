@@ -29,6 +29,13 @@ class Url:
 Location = Path | Url
 
 
+def name_of(location: Location) -> str:
+    """Return the last part of a location, such as a file's name."""
+    if isinstance(location, Path) and location.name in ("", ".."):  # such as "."
+        return location.resolve().name
+    return location.name
+
+
 def location_of(text: str) -> Location:
     """Return what a user wrote as a path, or as a URL if it begins with a scheme."""
     return Url(text) if _SCHEME.match(text) else Path(text)

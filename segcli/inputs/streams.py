@@ -77,10 +77,7 @@ def check_file(path: Path) -> None:
         msg = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}."
         raise InputError(msg) from error
     if stat.S_ISDIR(status.st_mode):
-        msg = (
-            f"{path} is a folder. Name the file in it that holds the rows, or read all of its files with "
-            "--engine spark."
-        )
+        msg = f"{path} is a folder. Name the file in it that holds the rows."
         raise InputError(msg)
     if not stat.S_ISREG(status.st_mode):
         msg = (

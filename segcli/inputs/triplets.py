@@ -1,4 +1,4 @@
-"""Read a file of (customer, item, value) into a sparse matrix with the ids as they were written.
+"""Read (customer, item, value) rows into a sparse matrix with the ids as they were written.
 
 White space around an id belongs to the file, not to the id: it is taken off.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ import scipy.sparse as sp
 from segcli.errors import InputError, OptionError
 from segcli.inputs import tables
 from segcli.inputs.arrow import strings, to_arrow
-from segcli.inputs.batches import Batch, Kinds, Lines
+from segcli.inputs.batches import Batch, Kinds
 from segcli.inputs.columns import Role
 from segcli.inputs.dialect import split_row
 from segcli.inputs.locations import Location, require_local
 from segcli.inputs.pairs import WAYS, Block, Pairs, group_rows
 from segcli.inputs.parallel import Threads, open_threads
 from segcli.inputs.rejects import Rejects
+from segcli.inputs.sources import Part, Source, digest_of, list_files
 from segcli.inputs.text_table import TextTable
 from segcli.inputs.values import (
     CODES,
@@ -78,22 +80,24 @@ class Form:
 
 @dataclass(frozen=True)
 class Triplets:
-    """A file of interactions, read.
+    """Interactions, read.
 
     Attributes
     ----------
     blocks : the matrix, in blocks of its rows: csr_arrays of float64, or float32 where that loses nothing
     customers, items : string arrays of ids, sorted by code point, in the matrix's order
+    n_files : how many files the rows were in
     n_rows : rows read, rejects included
     n_merged : rows merged into another of the same pair
     n_cancelled : pairs left out because their values add up to nothing
-    dialect : how the file is written, and the columns used
-    sha256 : the file's digest, or None where it was not all read as it lies on the disk
+    dialect : how the file, or the first of several, is written, and the columns used
+    sha256 : the file's digest, or one of several; None where it is not known from reading
     """
 
     blocks: Sequence[sp.csr_array]
     customers: pa.Array
     items: pa.Array
+    n_files: int
     n_rows: int
     n_merged: int
     n_cancelled: int
@@ -102,28 +106,36 @@ class Triplets:
 
 
 def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
-    """Return the matrix in a file of interactions; rows that cannot be used go to ``rejects``.
+    """Return the matrix of interactions; rows that cannot be used go to ``rejects``.
+
+    Parameters
+    ----------
+    location : a file, or a folder of files that are written alike, which are read as one
+    form : what the user says of it
+    rejects : what is added to
 
     Raises
     ------
     InputError
-        If the file cannot be read as asked, or no row of it can be used.
+        If a file cannot be read as asked, or no row can be used.
     OptionError
         If choices do not go together.
     """
     form.check()
     path = require_local(location)
-    stated = (form.customer, form.item, form.value, form.timestamp)
-    table = tables.open_table(
-        path, delimiter=form.delimiter, header=form.header, encoding=form.encoding, named=stated
-    )
-    columns = columns_of(table, form)
+    files = list_files(path)
+    first = open_first(next(iter(files)), form)
+    source = Source(first, files, form.encoding)
+    columns = columns_of(first, form)
     with open_threads() as threads:
-        reader = Reader(table, columns, form)
-        rows = reader.gather(threads, rejects)
+        reader = Reader(columns, form)
+        rows = reader.gather(source, threads, rejects)
         pa.default_memory_pool().release_unused()
+        if not rejects.n_rows:
+            msg = f"{path} has a header and no rows. It needs rows of customer, item and value."
+            raise InputError(msg)
         if not rows.n_rows:
-            refuse_nothing(path, rejects, table, columns)
+            refuse_nothing(path, rejects, first, columns)
         sizes = len(reader.customers), len(reader.items)
         used_customers, used_items = (np.ones(n, dtype=bool) for n in sizes)
         if len(rejects):  # there may be ids of which no row can be used
@@ -136,9 +148,10 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         form,
         (blocks, customers, items),
         n_usable=rows.n_rows,
+        n_files=len(files),
         n_rows=rejects.n_rows,
-        dialect=described(table, columns),
-        sha256=table.digest.hexadecimal() if isinstance(table, TextTable) else None,
+        dialect=described(first, columns),
+        sha256=digest_of(source.digests) if path.is_dir() else source.digests[0][1],
     )
 
 
@@ -148,6 +161,7 @@ def finished(
     merged: tuple[Sequence[sp.csr_array], pa.Array, pa.Array],
     *,
     n_usable: int,
+    n_files: int,
     n_rows: int,
     dialect: dict[str, Any],
     sha256: str | None,
@@ -177,11 +191,29 @@ def finished(
         blocks=blocks,
         customers=customers,
         items=items,
+        n_files=n_files,
         n_rows=n_rows,
         n_merged=n_usable - n_pairs,
         n_cancelled=n_cancelled,
         dialect=dialect,
         sha256=sha256,
+    )
+
+
+def open_first(path: Path, form: Form) -> tables.Table:
+    """Return a file as a table, by what the user says of it; others may have to be written alike.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read as asked.
+    """
+    return tables.open_table(
+        path,
+        delimiter=form.delimiter,
+        header=form.header,
+        encoding=form.encoding,
+        named=(form.customer, form.item, form.value, form.timestamp),
     )
 
 
@@ -226,16 +258,18 @@ def _holds_times(table: tables.Table) -> bool:
 
 @dataclass(frozen=True)
 class Read:
-    """A part of the file: its usable rows, and the others.
+    """A part of a file: its usable rows, and the others.
 
     Attributes
     ----------
+    file : the file's name
     block : the usable rows, by the codes of their customers and items
     n_records, n_rows : in the part; blank lines and the header are records only
     rows, codes, texts : of each row that cannot be used its number in the part, reason and text
     malformed : number and text of the records with too few or too many fields
     """
 
+    file: str
     block: Block
     n_records: int
     n_rows: int
@@ -247,17 +281,15 @@ class Read:
 
 @dataclass
 class Reader:
-    """Reads the parts of a table, several at a time.
+    """Reads the parts of tables, several at a time.
 
     Attributes
     ----------
-    table : where the parts are from
     columns : the 0-based column of each role, from `columns_of`
-    form : what the user says of the file
+    form : what the user says of the files
     customers, items : the ids met so far
     """
 
-    table: tables.Table
     columns: dict[str, int | None]
     form: Form
     customers: Vocabulary = field(default_factory=Vocabulary)
@@ -274,31 +306,17 @@ class Reader:
             if column is not None:
                 self.kinds[column] = kind
 
-    def gather(self, threads: Threads, rejects: Rejects) -> Pairs:
+    def gather(self, source: Source, threads: Threads, rejects: Rejects) -> Pairs:
         """Return the rows that can be used; the others go to ``rejects``."""
-        file = self.table.path.name
         gathered = Pairs(self.form.duplicates, threads)
-        before = 0
-        parts: Iterable[tuple[int, Lines | Batch]]
-        parts = enumerate(self.table.parts(columns_read(self.columns)))
-        for read in threads.map(self.read, parts):
-            rejects.n_rows += read.n_rows + len(read.malformed)
-            rejects.add(file, before + read.rows, read.codes, read.texts)
-            rejects.add_malformed(file, [(before + n, text) for n, text in read.malformed])
+        parts = source.parts(columns_read(self.columns))
+        for read in set_aside(threads.map(self.read, parts), rejects):
             gathered.add(read.block)
-            before += read.n_records
-        if not rejects.n_rows:
-            msg = (
-                f"{self.table.path} has a header and no rows. "
-                "It needs rows of customer, item and value."
-            )
-            raise InputError(msg)
         return gathered
 
-    def read(self, numbered: tuple[int, Lines | Batch]) -> Read:
-        """Return what is in a part, which comes with its number in the file."""
-        number, part = numbered
-        batch = self.table.read(part, columns_read(self.columns), self.kinds)  # type: ignore[arg-type]
+    def read(self, part: Part) -> Read:
+        """Return what is in a part."""
+        batch = part.table.read(part.content, columns_read(self.columns), self.kinds)  # type: ignore[arg-type]
         n = len(batch.rows)
         customers = self.customers.encode(self._ids(batch, "customer"))
         items = self.items.encode(self._ids(batch, "item"))
@@ -313,7 +331,7 @@ class Reader:
             unread = (codes == 0) & np.isnan(times)
             codes[unread] = CODES["timestamp is not a number or an ISO date"]
         elif self.form.duplicates == "last":
-            times = number * 2.0**32 + np.arange(n)  # the last in the file
+            times = part.number * 2.0**32 + np.arange(n)  # the last in the files
         for ids, reason in ((items, "no item"), (customers, "no customer")):  # the first stays
             if n and ids.min() < 0:
                 codes[ids < 0] = CODES[reason]
@@ -325,11 +343,24 @@ class Reader:
             customers, items, values = customers[good], items[good], values[good]
             times = times[good] if times is not None else None
         block = group_rows(customers, items, values, times)
-        return Read(block, batch.n_records, n, rows, reasons, texts, batch.malformed)
+        return Read(part.file, block, batch.n_records, n, rows, reasons, texts, batch.malformed)
 
     def _ids(self, batch: Batch, role: str) -> pa.Array:
         column = batch.columns[self.columns[role]]  # type: ignore[index]  # always chosen
         return column if _are_numbers(column) else tables.as_ids(column)
+
+
+def set_aside(reads: Iterable[Read], rejects: Rejects) -> Iterator[Read]:
+    """Yield parts in the order of the files, once their rows that cannot be used are in ``rejects``."""
+    before, file = 0, None
+    for read in reads:
+        if read.file != file:
+            before, file = 0, read.file
+        rejects.n_rows += read.n_rows + len(read.malformed)
+        rejects.add(read.file, before + read.rows, read.codes, read.texts)
+        rejects.add_malformed(read.file, [(before + n, text) for n, text in read.malformed])
+        before += read.n_records
+        yield read
 
 
 def _are_numbers(ids: pa.Array) -> bool:

@@ -15,7 +15,7 @@ from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
 from segcli.inputs.dialect import delimiter_from, separated
 from segcli.inputs.item_names import ItemNames, read_item_names
-from segcli.inputs.locations import Location
+from segcli.inputs.locations import Location, name_of
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.triplets import Form, Triplets, read_triplets
@@ -29,6 +29,7 @@ class Ingested:
 
     Attributes
     ----------
+    n_files : how many files were read
     n_interactions : pairs of customer and item in the matrix
     n_rows : rows read, rejects included, header and blank lines not
     n_merged : rows merged into another of the same customer and item
@@ -36,7 +37,7 @@ class Ingested:
     density : n_interactions over n_customers x n_items, in 0..1
     value_min, value_median, value_max : over the pairs, after merging
     rejects : rows set aside, by reason
-    dialect : how the file is written: delimiter, header, encoding, columns used
+    dialect : how the file, or the first of several, is written: delimiter, header, encoding, columns used
     n_named, n_unnamed : items with and without a name; None without a table of names
     n_listed : items that the table of names has, whether with a name or not
     items_columns : the columns used of the table of names
@@ -45,6 +46,7 @@ class Ingested:
 
     interactions: str
     run_dir: str
+    n_files: int
     n_customers: int
     n_items: int
     n_interactions: int
@@ -67,8 +69,9 @@ class Ingested:
     def lines(self) -> list[str]:
         """Return a short summary for a person."""
         n_rejects = sum(self.rejects.values())
+        files = f"{self.n_files:,} files, " if self.n_files > 1 else ""
         lines = [
-            f"{self.interactions}: {_dialect_in_words(self.dialect)}",
+            f"{self.interactions}: {files}{_dialect_in_words(self.dialect)}",
             f"  {_columns_in_words(self.dialect['columns'])}",
             f"{self.n_customers:,} customers × {self.n_items:,} items, "
             f"{self.n_interactions:,} interactions ({self.density:.2%} of all pairs)",
@@ -123,7 +126,7 @@ def run(
 
     Parameters
     ----------
-    interactions : delimited text, packed or not, or Parquet
+    interactions : delimited text, packed or not, or Parquet; or a folder of such files, written alike
     read : who reads it
     run_dir : made if need be
     customer, item, value, timestamp : columns, by name or 1-based position; None finds them out.
@@ -140,7 +143,7 @@ def run(
     InputError
         If a file cannot be read as asked, or holds fewer than two customers or items.
     OptionError
-        If choices do not go together.
+        If choices do not go together, or the run directory lies in the folder that is read.
     RunDirectoryError
         If the run directory cannot be used.
     """
@@ -150,6 +153,7 @@ def run(
         raise OptionError(msg)
     form = Form(customer, item, value, timestamp, delimiter, header, encoding, duplicates, negative)
     form.check()
+    _refuse_within(interactions, run_dir)
     parameters = _parameters(form, items, items_id, items_name)
     with open_stage(run_dir, "ingest", parameters) as stage:
         rejects = Rejects()
@@ -157,7 +161,10 @@ def run(
         if triplets.sha256 is None and isinstance(interactions, Path):
             stage.note_input("interactions", interactions)
         else:  # noted as `note_input` would, without reading the file again
-            stage.inputs["interactions"] = {"name": interactions.name, "sha256": triplets.sha256}
+            stage.inputs["interactions"] = {
+                "name": name_of(interactions),
+                "sha256": triplets.sha256,
+            }
         names = None
         if items is not None:
             names = _read_names(
@@ -176,6 +183,16 @@ def run(
             matrix.result()
         stage.writes = {name: stage.writes[name] for name in wrote}  # whichever ended first
     return found
+
+
+def _refuse_within(interactions: Location, run_dir: Path) -> None:
+    """Refuse a run directory whose files would be read as interactions the next time."""
+    if not isinstance(interactions, Path) or not interactions.is_dir():
+        return
+    folder, run = interactions.resolve(), run_dir.resolve()
+    if run.is_relative_to(folder):
+        msg = f"{run_dir} lies in {interactions}, of which all files are read. Put it elsewhere."
+        raise OptionError(msg)
 
 
 def _parameters(
@@ -296,8 +313,9 @@ def _ingested(
     n_interactions = sum(map(len, values))
     n_named = sum(name != "" for name in names.names) if names is not None else None
     return Ingested(
-        interactions=interactions.name,
+        interactions=name_of(interactions),
         run_dir=str(run_dir),
+        n_files=triplets.n_files,
         n_customers=n_customers,
         n_items=n_items,
         n_interactions=n_interactions,

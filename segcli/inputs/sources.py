@@ -1,0 +1,162 @@
+"""What is read as one file: a file, or those in a folder that are written alike, one after another.
+
+They come in the order of their paths. Empty ones are left out, and those that say how the others were
+written: hidden or beginning with an underscore, or in such a folder (``_SUCCESS``, ``.part-0.crc``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segcli.errors import InputError
+from segcli.inputs import tables
+from segcli.inputs.batches import Batch, Lines
+from segcli.inputs.text_table import TextTable
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a file.
+
+    Attributes
+    ----------
+    table : the file
+    file : the name by which messages and rejects know it
+    number : of the part among those of all files
+    content : what the table's `read` takes
+    """
+
+    table: tables.Table
+    file: str
+    number: int
+    content: Lines | Batch
+
+
+@dataclass
+class Source:
+    """One file or several.
+
+    Attributes
+    ----------
+    first : the first file, which says how all are written
+    files : the files' names by their paths; from the folder on, where it is one
+    encoding : what the user says of it; None: each file may have its own
+    digests : once `parts` has read a file, its name and SHA-256
+    """
+
+    first: tables.Table
+    files: Mapping[Path, str]
+    encoding: str | None
+    digests: list[tuple[str, str]] = field(default_factory=list)
+
+    def parts(self, columns: Sequence[int]) -> Iterator[Part]:
+        """Yield the parts of all files.
+
+        Raises
+        ------
+        InputError
+            If a file has other columns than the first.
+        """
+        self.digests = []
+        number = 0
+        for path, file in self.files.items():
+            table = self.first
+            if path != table.path:
+                table = open_like(table, path, file, self.encoding)
+            for content in table.parts(columns):
+                yield Part(table, file, number, content)
+                number += 1
+            self.digests.append((file, _digest(table)))
+
+
+def list_files(path: Path) -> dict[Path, str]:
+    """Return the files to read at a path, and their names.
+
+    Raises
+    ------
+    InputError
+        If it is a folder without files that hold rows, or some of it cannot be listed.
+    """
+    if not path.is_dir():
+        return {path: path.name}
+    try:
+        found = list(_walk(path, frozenset([path.resolve()])))
+    except OSError as error:
+        msg = f"{error.filename} cannot be read: {error.strerror}."
+        raise InputError(msg) from error
+    if not found:
+        refuse_empty(path)
+    return {file: file.relative_to(path).as_posix() for file in found}
+
+
+def refuse_empty(folder: object) -> None:
+    """Refuse a folder without files that hold rows.
+
+    Raises
+    ------
+    InputError
+    """
+    msg = f"{folder} holds no files with rows. Name a folder of CSV or Parquet files."
+    raise InputError(msg)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file is left out, by its path from the folder on."""
+    return any(part.startswith(("_", ".")) for part in name.split("/"))
+
+
+def open_like(first: tables.Table, path: Path, file: str, encoding: str | None) -> tables.Table:
+    """Return a file as a table, refusing one that has other columns than the first.
+
+    Raises
+    ------
+    InputError
+    """
+    dialect = first.dialect if isinstance(first, TextTable) else None
+    table = tables.open_table(
+        path,
+        delimiter=dialect.delimiter if dialect is not None else None,
+        header=dialect.header if dialect is not None else None,
+        encoding=encoding,
+    )
+    if (table.names, table.n_columns) != (first.names, first.n_columns):
+        msg = (
+            f"{file} has other columns than {first.path.name}: "
+            f"{_listed(table)} instead of {_listed(first)}. Parts must be written alike."
+        )
+        raise InputError(msg)
+    return table
+
+
+def digest_of(files: Iterable[tuple[str, str]]) -> str:
+    """Return one digest of several files, given by their names and digests."""
+    lines = sorted(f"{sha256}  {file}\n" for file, sha256 in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if is_hidden(path.name):
+            continue
+        if path.is_file() and path.stat().st_size:
+            yield path
+        elif path.is_dir():
+            place = path.resolve()
+            if place not in above:  # a link to a folder that it lies in
+                yield from _walk(path, above | {place})
+
+
+def _digest(table: tables.Table) -> str:
+    """Return the SHA-256 of a file that has been read, most often known from that."""
+    known = table.digest.hexadecimal() if isinstance(table, TextTable) else None
+    if known is not None:
+        return known
+    with table.path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _listed(table: tables.Table) -> str:
+    return ", ".join(table.names) if table.names is not None else f"{table.n_columns} without names"

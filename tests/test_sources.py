@@ -1,0 +1,130 @@
+"""A folder of files that are written alike is read as one file."""
+
+import gzip
+import json
+import os
+
+import pytest
+from parts import (
+    ARTIFACTS,
+    OPTIONS,
+    assert_same_as_whole,
+    ingested,
+    interactions,
+    write_parts,
+    write_rows,
+)
+from run_dirs import assert_one_line, invoke, ok
+
+HEADER = "customer,item,value\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "a.csv").write_text(f"{HEADER}ann,x,1\nbob,y,2\n")
+    (parts / "b.csv").write_text(f"{HEADER}ann,y,4\n,y,8\nann,x,3\n")
+    return parts
+
+
+def digest(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    return manifest["stages"]["ingest"]["inputs"]["interactions"]["sha256"]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_parts_are_read_as_one_file_is(tmp_path, kind, options):
+    table, parts = interactions(), tmp_path / "parts"
+    write_parts(table, parts, kind)
+    write_rows(table, tmp_path / f"whole.{kind}")
+    whole = ingested(tmp_path / f"whole.{kind}", tmp_path / "whole", *options)
+    assert_same_as_whole(whole, ingested(parts, tmp_path / "run", *options))
+
+
+def test_parts_may_be_packed_and_of_both_kinds(tmp_path, folder):
+    before = ingested(folder, tmp_path / "before")
+    (folder / "b.csv.gz").write_bytes(gzip.compress((folder / "b.csv").read_bytes()))
+    (folder / "b.csv").unlink()
+    table = interactions(0)[["customer", "item", "value"]]
+    write_rows(table, folder / "none.parquet")
+    after = ingested(folder, tmp_path / "after")
+    assert digest(after) != digest(before)
+    for artifact in ARTIFACTS:
+        assert (after / artifact).read_bytes() == (before / artifact).read_bytes()
+
+
+def test_the_summary_says_how_many_files_there_were(tmp_path, folder, monkeypatch):
+    lines = ok("ingest", folder, tmp_path / "run").stdout.splitlines()
+    assert lines[0] == "parts: 2 files, comma-separated, with a header, utf-8"
+    assert "Rows: 5 read, 1 merged into another of the same pair, 1 rejected" in lines
+    assert "b.csv,3,no customer" in (tmp_path / "run" / "rejects.csv").read_text()
+    monkeypatch.chdir(folder)
+    assert ok("ingest", ".", "../run").stdout.startswith("parts: 2 files")
+    found = json.loads(ok("ingest", "a.csv", "../run", "--json").stdout)
+    assert (found["interactions"], found["n_files"]) == ("a.csv", 1)
+
+
+def test_parts_without_rows_and_what_is_no_part_change_nothing(tmp_path, folder):
+    before = ingested(folder, tmp_path / "before")
+    (folder / "_tmp").mkdir()
+    (folder / "_tmp" / "c.csv").write_text(f"{HEADER}cy,x,9\n")
+    (folder / "empty.csv").touch()
+    (folder / "again").symlink_to(folder, target_is_directory=True)
+    assert digest(ingested(folder, tmp_path / "same")) == digest(before)
+    (folder / "0.csv").write_text(HEADER)
+    (folder / "z.csv").write_text(HEADER)
+    after = ingested(folder, tmp_path / "after")
+    for artifact in ARTIFACTS:
+        assert (after / artifact).read_bytes() == (before / artifact).read_bytes()
+    assert digest(after) != digest(before)
+
+
+def test_the_last_of_a_pair_is_the_last_of_the_last_file(tmp_path, folder):
+    ingested(folder, tmp_path / "run", "--duplicates", "last")
+    assert "ann,2,7.0" in (tmp_path / "run" / "customers.csv").read_text()
+    (folder / "a.csv").rename(folder / "c.csv")
+    ingested(folder, tmp_path / "run", "--duplicates", "last")
+    assert "ann,2,5.0" in (tmp_path / "run" / "customers.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("c.csv", "customer,value\nann,1\n", "customer, value instead of customer, item, value"),
+        ("c.csv", "cy,x,1\ndee,y,2\n", "cy, x, 1 instead of customer, item, value"),
+        ("c.tsv", "customer\titem\tvalue\ncy\tx\t1\n", "instead of customer, item, value"),
+    ],
+)
+def test_parts_that_are_not_written_alike_are_refused(tmp_path, folder, name, text, words):
+    (folder / name).write_text(text)
+    result = invoke("ingest", folder, tmp_path / "run")
+    assert_one_line(result, f"{name} has other columns than a.csv: ", words, "written alike.")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_nothing_to_read_is_refused(tmp_path):
+    (tmp_path / "parts" / "below").mkdir(parents=True)
+    (tmp_path / "parts" / "empty.csv").touch()
+    assert_one_line(invoke("ingest", tmp_path / "parts", tmp_path / "run"), "holds no files")
+    (tmp_path / "parts" / "a.csv").write_text(HEADER)
+    result = invoke("ingest", tmp_path / "parts", tmp_path / "run")
+    assert_one_line(result, "parts has a header and no rows")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_directory_in_the_folder_is_refused(folder, monkeypatch):
+    """Its tables would be read as parts the next time."""
+    for run in (folder / "run", folder):
+        result = invoke("ingest", folder, run)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"{run} lies in {folder}, of which all files are read" in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["a.csv", "b.csv"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read all")
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, folder):
+    """It may hold parts."""
+    (folder / "below").mkdir(mode=0)
+    assert_one_line(invoke("ingest", folder, tmp_path / "run"), "below cannot be read")
