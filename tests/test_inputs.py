@@ -846,6 +846,28 @@ def test_ids_that_a_parquet_file_lacks_are_rejected_whatever_their_kind(tmp_path
     assert set(map(str, found.values())) == {"(['1', '2'], {'no customer': 1, 'no item': 1})"}
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int16", "int64", "uint64", "string"])
+@pytest.mark.parametrize(
+    "ids",
+    [[7, 12, 7, 100], [7, -12, 7, 100], [7, 2**40, 7, 100], [2**32, 2**32 - 1, 7, 2**24]],
+    ids=["small", "negative", "beyond 32 bits", "at the limits"],
+)
+def test_whole_parquet_ids_are_what_they_are_as_texts(tmp_path, kind, ids):
+    if kind not in ("int64", "string"):
+        ids = [abs(n) % 120 for n in ids]
+    column = pa.array([str(n) for n in ids]).cast(kind)
+    columns = {"customer": column, "item": column, "value": [1.0, 2, 3, 4]}
+    pq.write_table(pa.table(columns), tmp_path / "ids.parquet", row_group_size=2)
+    expected = sorted({str(n) for n in ids})
+    triplets = read(tmp_path / "ids.parquet")[0]
+    assert triplets.customers.to_pylist() == triplets.items.to_pylist() == expected
+    sums = [
+        sum(value for n, value in zip(ids, (1, 2, 3, 4), strict=True) if str(n) == one)
+        for one in expected
+    ]
+    assert whole(triplets).diagonal().tolist() == sums
+
+
 @pytest.mark.parametrize(
     ("text", "is_one"),
     [

@@ -347,7 +347,8 @@ class Reader:
 
     def _ids(self, batch: Batch, role: str) -> pa.Array:
         column = batch.columns[self.columns[role]]  # type: ignore[index]  # always chosen
-        return column if _are_numbers(column) else tables.as_ids(column)
+        numbers = _as_numbers(column)
+        return tables.as_ids(column) if numbers is None else numbers
 
 
 def set_aside(reads: Iterable[Read], rejects: Rejects) -> Iterator[Read]:
@@ -363,9 +364,14 @@ def set_aside(reads: Iterable[Read], rejects: Rejects) -> Iterator[Read]:
         yield read
 
 
-def _are_numbers(ids: pa.Array) -> bool:
-    """Return whether ids are numbers as `Vocabulary` takes them; a Parquet file's may lack some."""
-    return bool(ids.type == pa.uint32() and not ids.null_count)
+def _as_numbers(ids: pa.Array) -> pa.Array | None:
+    """Return ids as numbers of the kind that `Vocabulary` takes, if they are; some may be missing."""
+    if not pa.types.is_integer(ids.type) or ids.null_count:
+        return None
+    try:
+        return ids.cast(pa.uint32())
+    except pa.ArrowInvalid:  # negative, or too large
+        return None
 
 
 def _without_cancelled(
