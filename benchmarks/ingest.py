@@ -1,6 +1,7 @@
 """Time and memory of `segcli ingest` beside scripts with pandas and polars that do the same.
 
     python benchmarks/ingest.py --size movielens-25m --repeats 3
+    python benchmarks/ingest.py --size movielens-25m --format parquet
 
 Each is a process of its own, from start to end, imports included: reads the file, gives customers and
 items codes in the order of their ids, adds up repeated pairs, and writes the matrix (uncompressed) and
@@ -11,6 +12,9 @@ process's peak.
 
 Needs the dependency group `bench`. Writes a Markdown table.
 """
+
+# Whoever measures must stay small.
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -42,11 +46,16 @@ def main() -> None:
     command.add_argument("--ids", nargs="+", default=["integer", "string"])
     command.add_argument("--orders", nargs="+", default=["sorted", "shuffled"])
     command.add_argument("--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
+    command.add_argument("--format", choices=["csv", "parquet"], default="csv")
     options, of_data = command.parse_known_args()
+    if options.format == "parquet":  # which pandas reads in one way only
+        options.programs = [name for name in options.programs if name != "pandas (C)"]
     print(f"| ids | order | program | {COLUMNS} |\n|---|---|---|{ALIGNED}|")
     for ids in options.ids:
         for order in options.orders:
             file = data_file([*of_data, "--ids", ids, "--order", order])
+            if options.format == "parquet":
+                file = as_parquet(file)
             turns = []
             for turn in range(options.repeats):
                 read_into_memory(file)
@@ -54,6 +63,20 @@ def main() -> None:
                 turns.append({name: measure(name, file) for name in names})
             for name in options.programs:
                 print(f"| {ids} | {order} | {name} | {cells(turns, name, SEGCLI)} |", flush=True)
+
+
+def as_parquet(file: Path) -> Path:
+    """Return the same rows as Parquet, as pyarrow writes it; made once."""
+    import pyarrow.csv as pacsv
+    import pyarrow.parquet as pq
+
+    made = file.with_suffix(".parquet")
+    if not made.exists():
+        table = pacsv.read_csv(file)
+        unfinished = made.with_suffix(".unfinished")
+        pq.write_table(table, unfinished)
+        unfinished.rename(made)
+    return made
 
 
 def measure(name: str, file: Path) -> Cost:
@@ -65,14 +88,14 @@ def measure(name: str, file: Path) -> Cost:
 
 
 # The scripts: each imports what it needs, and no more.
-# ruff: noqa: PLC0415
 
 
 def with_pandas(file: Path, folder: Path, engine: str) -> None:
     import pandas as pd
     import scipy.sparse as sp
 
-    table = pd.read_csv(file, engine=engine)
+    is_parquet = file.suffix == ".parquet"
+    table = pd.read_parquet(file) if is_parquet else pd.read_csv(file, engine=engine)
     rows, customers = pd.factorize(table["customer"], sort=True)
     columns, items = pd.factorize(table["item"], sort=True)
     values = table["value"].to_numpy(dtype="float64")
@@ -86,7 +109,7 @@ def with_polars(file: Path, folder: Path) -> None:
     import polars as pl
     import scipy.sparse as sp
 
-    table = pl.read_csv(file)
+    table = pl.read_parquet(file) if file.suffix == ".parquet" else pl.read_csv(file)
     codes = {}
     for name in ("customer", "item"):
         column = table[name]
