@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from segcli.engine.scratch import Scratch
 from segcli.errors import InputError, OptionError
-from segcli.inputs import distributed, pairs, sums
+from segcli.inputs import distributed, pairs, parquet_table, sums
 from segcli.inputs.dialect import delimiter_from, find_dialect, separated
 from segcli.inputs.grouped_rows import read_groups, write_groups
 from segcli.inputs.item_names import read_item_names
@@ -844,6 +844,19 @@ def test_ids_that_a_parquet_file_lacks_are_rejected_whatever_their_kind(tmp_path
         triplets, rejects = read(tmp_path / "ids.parquet")
         found[kind] = triplets.customers.to_pylist(), dict(rejects.by_reason())
     assert set(map(str, found.values())) == {"(['1', '2'], {'no customer': 1, 'no item': 1})"}
+
+
+def test_a_parquet_file_is_not_kept_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_table, "_PARQUET_ROWS", 2_000)
+    path, rng = tmp_path / "f.parquet", random.Random(3)
+    ids = [rng.randbytes(30).hex() for _ in range(60_000)]
+    columns = {"customer": ids, "item": ids[::-1], "value": [1.0] * len(ids)}
+    pq.write_table(pa.table(columns), path, row_group_size=2_000, use_dictionary=False)
+    before = pa.total_allocated_bytes()
+    table = parquet_table.open_parquet(path)
+    held = [pa.total_allocated_bytes() - before for _ in table.parts([0, 1, 2])]
+    assert len(held) == 30
+    assert max(held) < path.stat().st_size / 4
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int16", "int64", "uint64", "string"])

@@ -18,6 +18,7 @@ from segcli.inputs.batches import Batch, Kinds, numbered
 from segcli.progress import report
 
 _PARQUET_ROWS = 1 << 17
+_READ = 1 << 20  # bytes of a column
 
 
 @dataclass
@@ -39,7 +40,7 @@ class ParquetTable:
 
     def sample(self, column: int) -> list[str]:
         """Return a column's first values as strings."""
-        with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
+        with _opened(self.path) as file:
             name = self.names[column]
             for batch in file.iter_batches(batch_size=200, columns=[name]):
                 return [str(v) for v in batch.column(0).drop_null().to_pylist()]
@@ -51,7 +52,7 @@ class ParquetTable:
         """Yield the rows, of the given columns only, and of some row groups only if they are given."""
         columns = sorted(set(columns))
         done = 0
-        with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
+        with _opened(self.path) as file:
             total = file.metadata.num_rows
             wanted = [self.names[i] for i in columns]
             _refuse_nested(self.path, file.schema_arrow, columns)
@@ -124,15 +125,17 @@ def open_parquet(path: Path) -> ParquetTable:
     InputError
         If it cannot be read as one.
     """
-    with _parquet_errors(path), pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         return ParquetTable(path, tuple(file.schema_arrow.names))
 
 
 @contextmanager
-def _parquet_errors(path: Path) -> Iterator[None]:
-    """Refuse a file that cannot be read as Parquet, in the words of what could not read it."""
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a file, and refuse one that cannot be read, in the words of what could not read it."""
     try:
-        yield
+        # Read a little at a time: by default all that has been read would be kept until the end.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ) as file:
+            yield file
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         msg = f"{path} cannot be read as Parquet: {reason}."
