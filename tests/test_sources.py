@@ -16,6 +16,10 @@ from parts import (
 )
 from run_dirs import assert_one_line, invoke, ok
 
+from segcli import progress
+from segcli.inputs.rejects import Rejects
+from segcli.inputs.triplets import Form, read_triplets
+
 HEADER = "customer,item,value\n"
 
 
@@ -64,6 +68,15 @@ def test_the_summary_says_how_many_files_there_were(tmp_path, folder, monkeypatc
     assert ok("ingest", ".", "../run").stdout.startswith("parts: 2 files")
     found = json.loads(ok("ingest", "a.csv", "../run", "--json").stdout)
     assert (found["interactions"], found["n_files"]) == ("a.csv", 1)
+
+
+def test_whoever_watches_sees_which_file_is_read(folder):
+    seen = []
+    with progress.listening(lambda what, done, total: seen.append(what)):
+        read_triplets(folder, Form(), Rejects())
+        read_triplets(folder / "a.csv", Form(), Rejects())
+    read = [what for what in dict.fromkeys(seen) if what.startswith("reading")]
+    assert read == ["reading a.csv, file 1 of 2", "reading b.csv, file 2 of 2", "reading a.csv"]
 
 
 def test_parts_without_rows_and_what_is_no_part_change_nothing(tmp_path, folder):

@@ -47,9 +47,16 @@ class ParquetTable:
         return []
 
     def parts(
-        self, columns: Sequence[int], row_groups: Sequence[int] | None = None
+        self,
+        columns: Sequence[int],
+        *,
+        row_groups: Sequence[int] | None = None,
+        of_files: str = "",
     ) -> Iterator[Batch]:
-        """Yield the rows, of the given columns only, and of some row groups only if they are given."""
+        """Yield the rows, of the given columns only, and of some row groups only if they are given.
+
+        ``of_files`` are words that say, to whoever watches, which of several files this is.
+        """
         columns = sorted(set(columns))
         done = 0
         with _opened(self.path) as file:
@@ -61,7 +68,7 @@ class ParquetTable:
             ):
                 n = batch.num_rows
                 done += n
-                report(f"reading {self.path.name}", done, total)
+                report(f"reading {self.path.name}{of_files}", done, total)
                 found = {i: _flat(batch.column(self._place(batch, i))) for i in columns}
                 yield Batch(1 + np.arange(n), found, ",", n)
 

@@ -62,11 +62,13 @@ class Source:
         """
         self.digests = []
         number = 0
-        for path, file in self.files.items():
+        n_files = len(self.files)
+        for i, (path, file) in enumerate(self.files.items(), start=1):
             table = self.first
             if path != table.path:
                 table = open_like(table, path, file, self.encoding)
-            for content in table.parts(columns):
+            of_files = f", file {i:,} of {n_files:,}" if n_files > 1 else ""
+            for content in table.parts(columns, of_files=of_files):
                 yield Part(table, file, number, content)
                 number += 1
             self.digests.append((file, _digest(table)))

@@ -69,13 +69,18 @@ class TextTable:
         rows = self.dialect.sample[int(self.dialect.header) :]
         return [row[column] for row in rows if len(row) > column and row[column].strip()]
 
-    def parts(self, columns: Sequence[int]) -> Iterator[Lines | Batch]:
-        """Yield what `read` takes: lines, or rows already where a row may be several lines."""
+    def parts(self, columns: Sequence[int], *, of_files: str = "") -> Iterator[Lines | Batch]:
+        """Yield what `read` takes: lines, or rows already where a row may be several lines.
+
+        ``of_files`` are words that say, to whoever watches, which of several files this is.
+        """
         del columns
         self.digest = streams.Digest()
         block = min(_BLOCK, max(self.path.stat().st_size // _BLOCKS, _LEAST_BLOCK))
         size = streams.PIECE if self.dialect.quoted else block
-        source = self.dialect.pieces(self.path, f"reading {self.path.name}", self.digest, size)
+        source = self.dialect.pieces(
+            self.path, f"reading {self.path.name}{of_files}", self.digest, size
+        )
         with _parse_errors(self.path, self.dialect):
             if self.dialect.quoted:
                 with closing(streams.Stream(source)) as stream:
