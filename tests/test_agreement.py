@@ -78,3 +78,10 @@ def test_labels_without_meaning_explain_about_what_chance_gives():
     labels = np.arange(100) % 5
     shares = [variance_explained(rng.standard_normal(100), labels) for _ in range(500)]
     assert np.mean(shares) == pytest.approx(4 / 99, rel=0.1)
+
+
+def test_variance_explained_does_not_depend_on_the_origin():
+    rng = np.random.default_rng(0)
+    labels, values = rng.integers(0, 3, 99), rng.integers(0, 50, 99) / 4096
+    expected = variance_explained(values, labels)
+    assert np.isclose(variance_explained(values + 2.0**40, labels), expected, rtol=1e-9)

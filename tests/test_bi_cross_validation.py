@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from test_deflated import dense, weighted
 
 from segcli.engine import ONE_THREAD
-from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate
+from segcli.numerics.bi_cross_validation import BiCrossValidation, _over_folds, bi_cross_validate
 from segcli.numerics.deflated import Deflated
 from segcli.numerics.ranks import Ranks, rank, shuffled
 from segcli.numerics.weighting import NAMES
@@ -101,3 +101,22 @@ def test_where_nothing_varies_nothing_is_predicted():
     found = bi_cross_validate(same, ranks=in_position(8, 4), n_components=2, n_folds=2, seed=0)
     assert found.errors.tolist() == [1, 1, 1]
     assert found.n_components == 0
+
+
+@pytest.mark.parametrize(
+    ("third", "n_components"),
+    [
+        ([0.49, 0.51, 0.53], 2),  # up by .01, with an error of .0115 (.0094 if divided by n)
+        ([0.494, 0.514, 0.534], 3),  # up by .014, where the folds' spread is .02
+    ],
+)
+def test_the_error_is_that_of_a_mean_over_folds(third, n_components):
+    flat = np.array([[1, 0.7, error, 0.5] for error in third])
+    assert BiCrossValidation(flat.mean(axis=0), flat).n_components == n_components
+
+
+def test_over_all_folds_each_counts_by_what_there_is_to_predict():
+    folds = [(1.0, np.array([1.0, 0.5])), (9.0, np.array([9.0, 9.0]))]
+    found = _over_folds(folds, 1)
+    assert found.errors.tolist() == [1, 0.95]
+    assert found.by_fold.tolist() == [[1, 0.5], [1, 1]]

@@ -233,3 +233,16 @@ def test_as_much_evidence_as_the_data_can_bear():
         assert component_evidence_level("none", *shape) == (None, None)
         with pytest.raises(ChoiceError, match=r"too few .* Use --evidence none"):
             component_evidence_level("quick", *shape)
+
+
+def test_another_seed_draws_other_nulls(ratings):
+    blocks = ONE_THREAD.blocks(ratings)
+    a, b = (
+        gather_component_evidence(
+            blocks, "l2", engine=ONE_THREAD, ranks=rank(blocks), n_components=3, seed=seed,
+            n_nulls=2, n_folds=1,
+        ).null_ratios
+        for seed in (0, 1)
+    )  # fmt: skip
+    assert not np.allclose(a, b, rtol=1e-3)
+    assert not np.allclose(a[0], a[1], rtol=1e-3)

@@ -77,6 +77,7 @@ def test_a_worked_example():
 def test_where_all_are_alike_a_correlation_is_undefined():
     assert np.isnan(correlations(np.eye(3), np.ones(3))).all()
     assert np.isnan(correlations(np.eye(3), np.empty(0))).all()
+    assert np.isnan(correlations(np.full((1, 6), 0.1), np.log([1.0, 2, 3, 7, 9, 11])))
     found = correlations(np.array([[1.0, 1, 1], [1, 2, 3], [3, 2, 1]]), np.array([0.0, 1, 2]))
     assert np.isnan(found[0])
     assert np.allclose(found[1:], [1, -1])

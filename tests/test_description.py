@@ -9,9 +9,12 @@ from planted import DESIGNS, unplanted
 
 from segcli.engine import LocalEngine
 from segcli.numerics.description import describe_segments, null_echo
+from segcli.numerics.log_odds import score_log_odds
+from segcli.numerics.nulls import null_of
 from segcli.numerics.profiles import profile_segments
-from segcli.numerics.ranks import rank
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order
+from segcli.numerics.ranks import rank, ranks_by_position
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.unseen import profile_unseen
 
 RECIPE = Recipe("tfidf", 4)
 
@@ -101,3 +104,52 @@ def test_the_unassigned_are_others(tastes):
     assert set(kinds[found.characteristic[0]]) == {0}
     outside = X.toarray()[groups != 0] != 0
     assert np.allclose(found.log_odds.share_outside[0], outside.mean(axis=0))
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """Customers of one taste, among whom some items are too rare to be told of unseen."""
+    return unplanted(replace(DESIGNS["equal, even, stars"], n_customers=200, n_items=150), 5)
+
+
+def test_an_echo_is_of_the_items_that_there_is_enough_to_tell_of(noise):
+    labels = segmented(noise, 4)
+    found = described(noise, labels, 4, n_items=20)
+    unseen = profile_unseen(
+        noise, labels, 4, RECIPE, ranks=rank(LocalEngine(1).blocks(noise)), seed=0
+    )
+    scored = score_log_odds(
+        unseen.customers, unseen.sizes, everyone=unseen.everyone, n_everyone=unseen.n_everyone
+    )
+    assert np.array_equal(found.unseen_log_odds.log_odds, scored.log_odds)
+    listed = [(s, i) for s, items in enumerate(found.characteristic) for i in items]
+    told = [cell for cell in listed if unseen.is_enough[cell]]
+    assert 0 < len(told) < len(listed)
+    inside, hidden = (
+        np.array([one.log_odds[cell] for cell in told]) for one in (found.log_odds, scored)
+    )
+    assert found.echo.n_items == len(told)
+    assert found.echo.in_sample == pytest.approx(np.exp(np.median(inside)))
+    assert found.echo.unseen == pytest.approx(np.exp(np.median(hidden)))
+    assert found.echo.n_hold == (hidden > 0).sum() < len(told)
+
+
+def test_a_nulls_echo_is_that_of_a_description_of_the_null(tastes):
+    X, _, _ = tastes
+    ranks = rank(LocalEngine(1).blocks(X))
+    ordered = in_rank_order(X, ranks, sample_rows(ranks, 150, seed=2))
+    null = null_of(ordered, 0, seed=2)
+    labels = fit_recipe(null, RECIPE, [3], seed=2).partitions[0].labels
+    expected = describe_segments(
+        null,
+        profile_segments(LocalEngine(1).blocks(null), labels, 3),
+        labels,
+        RECIPE,
+        ranks=ranks_by_position(null),
+        seed=2,
+        n_items=5,
+        n_avoided=5,
+    ).echo
+    found = null_echo(X, 3, RECIPE, ranks=ranks, seed=2, n_items=5, sample_size=150)
+    assert found == expected
+    assert found.n_items > 3

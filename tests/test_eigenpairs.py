@@ -163,3 +163,12 @@ def test_as_many_pairs_as_asked_for_where_eigenvalues_are_the_same():
         values, vectors = dense_eigenpairs(14.0 * products, n_pairs)
         assert values == pytest.approx([14.0] * n_pairs)
         assert vectors.shape == (n, n_pairs)
+
+
+def test_a_start_that_has_converged_is_not_taken_for_all_that_was_asked_for():
+    values = np.arange(30.0, 0, -1)
+    rng = np.random.default_rng(0)
+    start = np.eye(30)[:, :2] + 1e-7 * rng.standard_normal((30, 2))
+    found, vectors = leading_eigenpairs(lambda W: values[:, None] * W, start, 4)
+    assert np.allclose(found, values[:4], rtol=1e-5)
+    assert vectors.shape == (30, 4)

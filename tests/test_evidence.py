@@ -11,6 +11,7 @@ from planted import DESIGNS, plant, unplanted
 
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
+from segcli.numerics.activity import activity_share
 from segcli.numerics.evidence import (
     LEVELS,
     MEASURES,
@@ -22,9 +23,12 @@ from segcli.numerics.evidence import (
     verdict,
     verdict_for,
 )
-from segcli.numerics.nulls import swapped
+from segcli.numerics.held_out import bits_gained, hide, mean_gain
+from segcli.numerics.nulls import null_of, swapped
 from segcli.numerics.ranks import rank
-from segcli.numerics.recipe import Recipe
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.silhouette import silhouettes
+from segcli.numerics.stability import resample
 from segcli.numerics.weighting import DEFAULT, NAMES
 
 DESIGN = DESIGNS["equal, even, stars"]
@@ -240,3 +244,83 @@ def test_levels():
         evidence_level(None, X, [1])[1]
         == "No evidence was gathered: one segment needs no evidence."
     )
+
+
+def figures(X, recipe, ks, seed, n):
+    """The figures of one matrix, from n hidings and n splits, by their definitions."""
+    full = fit_recipe(X, recipe, ks, seed=seed)
+    labels = [fit.labels for fit in full.partitions]
+    parts = [hide(X, rng=np.random.default_rng([seed, 7, j])) for j in range(n)]
+    seen = [fit_recipe(part.seen, recipe, ks, seed=seed).partitions for part in parts]
+    bits = [
+        sum(bits_gained(part, fits[i].labels, k) for part, fits in zip(parts, seen, strict=True))
+        for i, k in enumerate(ks)
+    ]
+    n_hidden = sum(np.diff(part.hidden.indptr) for part in parts)
+    gains = np.array([mean_gain(row, n_hidden) for row in bits])
+    best = [max(range(i), key=lambda j: gains[j, 0], default=None) for i in range(len(ks))]
+    steps = np.array(
+        [
+            mean_gain(row if j is None else row - bits[j], n_hidden)
+            for row, j in zip(bits, best, strict=True)
+        ]
+    )
+    assert best[-1] != len(ks) - 2 or n == 1  # a smaller k than the one before gains most
+    splits = [resample(X, recipe, ks, split=j, seed=seed) for j in range(n)]
+    jaccards = [
+        np.mean([one.jaccard(full)[i] for both in splits for one in both], axis=0)
+        for i in range(len(ks))
+    ]
+    found = {
+        "inertia_share": [
+            sum(
+                ((full.scores[own == s] - full.scores[own == s].mean(axis=0)) ** 2).sum()
+                for s in range(k)
+            )
+            / (full.scores**2).sum()
+            for own, k in zip(labels, ks, strict=True)
+        ],
+        "silhouette": [
+            one.mean
+            for one in silhouettes(full.scores, labels, rng=np.random.default_rng([seed, 9]))
+        ],
+        "jaccard_min": [one.min() for one in jaccards],
+        "jaccard_mean": [one.mean() for one in jaccards],
+        "held_out_gain": gains[:, 0],
+        "held_out_gain_se": gains[:, 1],
+        "held_out_step": steps[:, 0],
+        "held_out_step_se": steps[:, 1],
+        "activity_share": [activity_share(X, own) for own in labels],
+    }
+    for name in ("prediction_strength", "transfer_ari"):
+        by_split = np.array([[getattr(one, name) for one in both] for both in splits]).mean(axis=1)
+        found[name] = by_split.mean(axis=0)
+        if n > 1:
+            found[f"{name}_se"] = by_split.std(axis=0, ddof=1) / np.sqrt(n)
+    return found
+
+
+def test_every_figure_is_what_it_is_said_to_be():
+    X, _ = plant(replace(DESIGN, n_customers=200, n_items=80, median_items=10), 1)
+    recipe, ks, ranks = Recipe("tfidf", 3), [2, 4, 7, 9], ranks_of(X)
+    asked = gather_evidence(
+        X, recipe, ks, ranks=ranks, seed=3, n_splits=3, n_nulls=2, sample_size=150,
+        ask_null=lambda null, full: (null.indices.tolist(), full.ks),
+    )  # fmt: skip
+    ordered = in_rank_order(X, ranks, sample_rows(ranks, 150, seed=3))
+    for name, expected in figures(ordered, recipe, ks, 3, 3).items():
+        assert asked.table[name] == pytest.approx(np.array(expected)), name
+    nulls = [null_of(ordered, j, seed=3) for j in range(2)]
+    assert asked.null_answers == tuple((null.indices.tolist(), tuple(ks)) for null in nulls)
+    of_nulls = [figures(null, recipe, ks, 3, 1) for null in nulls]
+    for name in MEASURES:
+        a, b = (np.array(one[name]) for one in of_nulls)
+        assert asked.table[f"{name}_null"] == pytest.approx((a + b) / 2), name
+        assert asked.table[f"{name}_null_min"] == pytest.approx(np.minimum(a, b)), name
+        assert asked.table[f"{name}_null_max"] == pytest.approx(np.maximum(a, b)), name
+    assert (asked.n_customers, asked.is_sample, asked.n_splits, asked.n_nulls) == (150, True, 3, 2)
+
+
+def test_what_is_just_enough_is_enough():
+    assert judge(transfer_ari=[0.9, 0.9, 0.65]).supported == (2, 3, 4)
+    assert judge(jaccard_min=[0.95, 0.9, 0.75]).supported == (2, 3, 4)

@@ -161,3 +161,10 @@ def test_the_error_of_a_gain_is_that_over_resampled_customers():
 
 def test_nothing_hidden_has_no_gain():
     assert np.isnan(mean_gain(np.zeros(3), np.zeros(3))).all()
+
+
+def test_a_fifth_is_hidden_whatever_its_value():
+    X = sp.csr_array(np.tile([1.0, 1, 1, 1, 100], (400, 20)))
+    hidden = hide(X, rng=np.random.default_rng(0)).hidden
+    assert hidden.nnz / X.nnz == pytest.approx(0.2, abs=0.01)
+    assert (hidden.data == 100).mean() == pytest.approx(0.2, abs=0.02)

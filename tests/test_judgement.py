@@ -129,3 +129,14 @@ def test_blocks_change_nothing(planted):
         for engine in (LocalEngine(1), LocalEngine(2, block_entries=100))
     )
     assert np.array_equal(one["cross_validated"].confusion, two["cross_validated"].confusion)
+
+
+def test_a_null_is_asked_with_the_seed_of_the_data():
+    null = null_of(plant(DESIGNS["equal, uneven, counts"], 1)[0], 0, seed=3)
+    full = fit_recipe(null, Recipe("tfidf", 10), [8], seed=3)
+    found = agreement_on_null(null, full, k=8, seed=3)
+    asked = evaluate_naive_bayes(
+        LocalEngine(1).blocks(null), full.partitions[0].labels, 8,
+        customer_ranks=np.arange(null.shape[0]), seed=3,
+    )  # fmt: skip
+    assert found == {name: one.accuracy for name, one in asked.items()}

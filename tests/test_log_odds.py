@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from segcli.numerics.log_odds import popularity_ranks, score_log_odds
+from segcli.numerics.log_odds import LogOdds, popularity_ranks, score_log_odds
 
 CUSTOMERS = np.array([[8.0, 1, 0, 5], [2, 6, 0, 5], [0, 0, 3, 5]])
 SIZES = np.array([8, 7, 5])
@@ -130,3 +130,23 @@ def test_ties_go_to_the_lower_rank():
 
 def test_popularity_ranks_begin_at_one_and_ties_share_the_better():
     assert popularity_ranks(np.array([5, 9, 5, 0])).tolist() == [2, 1, 2, 4]
+
+
+def standing(z, share_outside):
+    cells = np.array([z])
+    return LogOdds(cells, cells, np.full(cells.shape, 9), cells, np.array([share_outside]), None)
+
+
+def test_ties_go_to_the_lower_rank_wherever_the_item_stands():
+    found = standing([-1.0, 2, 2, -1, 2], [0.05, 0.04, 0.5, 0.05, 0.5])
+    ranks = np.array([1, 4, 3, 0, 2])
+    assert found.characteristic(0, 3, item_ranks=ranks).tolist() == [4, 2, 1]
+    assert found.avoided(0, 3, item_ranks=ranks).tolist() == [3, 0]  # a twentieth is enough
+
+
+def test_the_prior_is_five_hundred_interactions_of_all_customers():
+    """One segment of two has 3 of 4 interactions with the first item; a prior of 250 on each."""
+    found = score_log_odds(
+        np.array([[3, 1], [1, 3]]), np.array([3, 3]), everyone=np.array([4, 4]), n_everyone=6
+    )
+    assert np.isclose(found.log_odds[0, 0], np.log(253 / 251) - np.log(251 / 253))

@@ -136,3 +136,15 @@ def test_of_other_data_or_another_seed_they_are_made_anew(ratings, another):
     X, seed = another(ratings, 0)
     (null,) = nulls_of(X, 1, seed=seed, engine=ENGINE)
     assert np.array_equal(null.toarray(), null_of(X, 0, seed=seed).toarray())
+
+
+def test_each_number_and_each_seed_has_a_null_of_its_own(ratings):
+    a, b, c = (null_of(ratings, j, seed=seed).toarray() for j, seed in ((0, 0), (1, 0), (0, 1)))
+    assert not np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert not np.array_equal(b, c)
+
+
+def test_of_a_few_any_is_as_likely_to_be_drawn():
+    drawn = nulls._distinct(np.full(6000, 2), np.full(6000, 3), np.random.default_rng(0))
+    assert np.abs(np.bincount(drawn % 3) / 6000 - 2 / 3).max() < 0.03

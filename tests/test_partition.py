@@ -88,3 +88,30 @@ def test_of_rows_that_are_equal_no_two_are_given_to_empty_segments():
     assert len(np.unique(found.labels)) == 3
     with pytest.raises(ChoiceError, match=r"Only 3 distinct customers"):
         partition(X, [[0.0], [500], [600], [700]]).descend(300)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_ties_go_to_the_lower_center(k):
+    rows = Rows(np.array([[-1.0], [1], [0]]), np.ones(3))
+    centers = np.array([[-1.0], [1], [9]])[:k]
+    assert Partition.about(rows, centers).labels.tolist() == [0, 1, 0]
+
+
+def test_a_partition_with_a_center_moved_is_another_and_leaves_the_first_alone():
+    rng = np.random.default_rng(0)
+    rows = Rows(rng.standard_normal((40, 2)), np.ones(40))
+    one = Partition.about(rows, rows.rows[:5])
+    before = one.squared_distances_to_second()
+    one.with_center_at(2, 17).step()
+    one.with_more_centers([20, 21]).step()
+    assert np.array_equal(one.squared_distances_to_second(), before)
+    assert np.array_equal(one.centers, rows.rows[:5])
+
+
+def test_looking_at_second_nearest_centers_changes_nothing():
+    rng = np.random.default_rng(0)
+    rows = Rows(rng.standard_normal((60, 2)), np.ones(60))
+    one = Partition.about(rows, rows.rows[:6])
+    one.squared_distances_to_second()
+    moved = one.with_center_at(2, 17).with_center_at(2, 30)
+    assert moved.labels.tolist() == Partition.about(rows, moved.centers).labels.tolist()

@@ -78,3 +78,19 @@ def test_top_is_largest_first_and_ties_keep_their_order():
 def test_top_does_not_let_rounding_decide():
     assert top(np.array([0.3, 0.1 + 0.2]), 2).tolist() == [0, 1]
     assert top(np.array([3e-20, 1e-20 + 2e-20, 4e-20]), 3).tolist() == [2, 0, 1]
+
+
+def test_the_unassigned_count_among_all_customers_and_in_no_segment(ratings, engine):
+    labels = np.arange(ratings.shape[0]) % 3 - 1
+    everybody = profile_segments(engine.blocks(ratings), labels + 1, 3)
+    found = profile_segments(engine.blocks(ratings), labels, 2)
+    for name in ("tfidf", "customers", "totals", "sizes"):
+        assert np.allclose(getattr(found, name), getattr(everybody, name)[1:]), name
+    assert np.array_equal(found.everyone, everybody.everyone)
+    assert found.n_everyone == ratings.shape[0]
+
+
+def test_a_stored_zero_is_nothing_that_a_customer_has():
+    X = sp.csr_array(([0.0, 2.0], [0, 1], [0, 2]), shape=(1, 2))
+    found = profile_segments(LocalEngine(1).blocks(X), np.array([0]), 1)
+    assert found.customers.tolist() == [[0, 1]]

@@ -1,5 +1,6 @@
 """Stability of segments: worked examples, the definitions in plain Python, and planted data."""
 
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import numpy as np
@@ -10,8 +11,8 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.naive_bayes import MultinomialNB
 
 from segcli.engine import LocalEngine
-from segcli.numerics.ranks import rank
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order
+from segcli.numerics.ranks import rank, ranks_by_position
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.stability import (
     adjusted_rand,
     contingency,
@@ -205,3 +206,45 @@ def test_adjusted_rand_is_scikit_learns(n, k, other_k):
         a, b = rng.integers(0, k, n), rng.integers(0, other_k, n)
         assert adjusted_rand(a, b) == pytest.approx(adjusted_rand_score(a, b), abs=1e-12)
         assert adjusted_rand(a, a) == 1
+
+
+@pytest.fixture(scope="module")
+def vague():
+    """Customers of one taste, in rank order: their halves' segments agree in part."""
+    return in_order(unplanted(replace(DESIGN, n_customers=150, n_items=60, median_items=12), 3))
+
+
+def test_each_half_judges_the_other_by_its_own_segments(vague):
+    rows = halves(150, 1, seed=2)
+    parts = [vague[half] for half in rows]
+    fits = [fit_recipe(part, RECIPE, [3], seed=2) for part in parts]
+    own = [fit.partitions[0].labels for fit in fits]
+    full = fit_recipe(vague, RECIPE, [3], seed=2)
+    for a, found in enumerate(resample(vague, RECIPE, [3], split=1, seed=2)):
+        b = 1 - a
+        carried = fits[a].label(parts[b])[0]
+        assert found.transfer_ari[0] == transfer_ari(parts[a], own[a], parts[b], own[b])
+        assert found.prediction_strength[0] == prediction_strength(own[b], carried)
+        again = jaccard(full.partitions[0].labels[rows[a]], own[a], 3)
+        assert found.jaccard(full)[0].tolist() == again.tolist()
+
+
+def test_stability_is_the_mean_over_halves_of_what_each_finds_among_its_own(vague):
+    labels = fit_recipe(vague, RECIPE, [3], seed=0).partitions[0].labels
+    found = segment_stability(
+        vague, labels, 3, RECIPE,
+        ranks=ranks_by_position(vague), seed=2, n_splits=2, sample_size=150,
+    )  # fmt: skip
+    parts = [half for split in range(2) for half in halves(150, split, seed=2)]
+    expected = [
+        jaccard(labels[half], fit_recipe(vague[half], RECIPE, [3], seed=2).partitions[0].labels, 3)
+        for half in parts
+    ]
+    assert found.jaccard == pytest.approx(np.mean(expected, axis=0))
+    assert len(found.models) == 4
+
+
+def test_another_seed_draws_another_sample_and_other_halves(vague):
+    assert not np.array_equal(halves(11, 0, seed=0)[0], halves(11, 0, seed=1)[0])
+    ranks = ranks_by_position(vague)
+    assert not np.array_equal(sample_rows(ranks, 50, seed=0), sample_rows(ranks, 50, seed=1))

@@ -8,7 +8,7 @@ from segcli.engine import LocalEngine
 from segcli.numerics import unseen as module
 from segcli.numerics.ranks import rank, ranks_by_position
 from segcli.numerics.recipe import Recipe
-from segcli.numerics.unseen import profile_unseen, split_interactions
+from segcli.numerics.unseen import UnseenProfiles, profile_unseen, split_interactions
 
 RECIPE = Recipe("tfidf", 3)
 
@@ -142,3 +142,36 @@ def test_enough_is_five_found_or_five_expected(tastes):
     assert found.is_enough.tolist() == ((found.found >= 5) | (expected >= 5)).tolist()
     assert found.is_enough.any()
     assert not found.is_enough.all()
+
+
+def test_which_interactions_are_hidden_together_is_chance():
+    """Of a customer's ten in five parts of two each, a tenth's partner is any of nine."""
+    X = sp.csr_array(np.ones((4000, 10)))
+    parts = split_interactions(X, 5, rng=np.random.default_rng(1)).reshape(4000, 10)
+    together = (parts == parts[:, :1]).mean(axis=0)
+    assert np.abs(together[1:] - 1 / 9).max() < 0.03
+
+
+def test_another_seed_hides_other_interactions(ratings, monkeypatch):
+    labels = (np.diff(ratings.indptr) > 6).astype(int)
+    seen_of = {0: [], 1: []}
+    for seed, seen_by_round in seen_of.items():
+        monkeypatch.setattr(
+            module,
+            "fit_recipe",
+            lambda seen, *_, to=seen_by_round, **__: (
+                to.append(seen.indices.tolist()) or Fit(labels)
+            ),
+        )
+        profile_unseen(ratings, labels, 2, RECIPE, ranks=ranks_by_position(ratings), seed=seed)
+    assert len(seen_of[0]) == 5
+    assert seen_of[0] != seen_of[1]
+
+
+def test_an_item_expected_of_five_and_found_of_none_is_enough_to_tell():
+    found = UnseenProfiles(
+        found=np.array([[0.0, 5, 0]]), customers=np.zeros((1, 3)), sizes=np.array([20.0]),
+        everyone=np.array([10.0, 2, 9]), n_everyone=40.0, together=np.ones(1),
+        n_customers=40, is_sample=False, n_rounds=5,
+    )  # fmt: skip
+    assert found.is_enough.tolist() == [[True, True, False]]

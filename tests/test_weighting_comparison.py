@@ -16,7 +16,13 @@ from segcli.numerics.evidence import gather_evidence
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.weighting import NAMES
-from segcli.numerics.weighting_comparison import compare_weightings, recommend
+from segcli.numerics.weighting_comparison import (
+    _best_first,
+    _line,
+    _Measured,
+    compare_weightings,
+    recommend,
+)
 
 DESIGN = Design((0.4, 0.35, 0.25), 0.8, "counts", n_customers=300, n_items=150, median_items=20)
 KS = (2, 3, 4, 6)
@@ -220,3 +226,42 @@ def test_a_weighting_beside_it_is_refused(place):
 def test_a_missing_matrix_is_one_line(place):
     (place.run / "matrix.npz").unlink()
     assert_one_line(invoke("explore-pca", "run", "--compare-weightings"), "matrix.npz", "missing")
+
+
+def test_the_clearest_transfer_is_that_which_exceeds_its_null_the_most():
+    rows = lines(tfidf=(0.40, 0, 0.8), pearson=(0.395, 0.01, 0.9))
+    rows[1]["transfer_ari_null"] = 0.6
+    assert recommend(rows)[0] == "tfidf"
+
+
+def test_a_weighting_is_compared_with_nulls_of_its_own():
+    X = plant(DESIGN, 0)[0][:100]
+    options = {"ks": (2, 3), "n_splits": 1, "n_nulls": 2}
+    alone = of(compare(X, names=("tfidf",), **options)).loc["tfidf"]
+    beside = of(compare(X, names=("raw", "l2", "tfidf"), **options)).loc["tfidf"]
+    for figure in ("gain_null", "transfer_ari_null", "activity_share_null"):
+        assert beside[figure] == alone[figure], figure
+
+
+def test_distances_are_from_the_best_of_those_that_predict_more_than_chance():
+    """Of one that does not, the customers' gains may differ far more."""
+    rng = np.random.default_rng(0)
+    bits = {
+        "pearson": 0.3 + 0.2 * rng.standard_normal(400),
+        "raw": 0.4 + 2 * rng.standard_normal(400),
+    }
+    bits["l2"] = bits["pearson"] - 0.03  # of every customer
+    measured = {
+        name: _Measured(each[None], np.ones(400), np.array([0.5]), np.zeros(1), 1.0)
+        for name, each in bits.items()
+    }
+    measured["raw"].bits[:] += 0.5 - measured["raw"].bits.mean()
+    nulls = {"raw": 0.6, "pearson": 0.0, "l2": 0.0}
+    found = [
+        {**_line(name, one, [one], [2]), "gain_null": nulls[name]} for name, one in measured.items()
+    ]
+    ordered = _best_first(found, measured, [2])
+    assert [line["weighting"] for line in ordered] == ["pearson", "l2", "raw"]
+    assert [round(line["behind"], 3) for line in ordered[:2]] == [0, 0.03]
+    assert ordered[1]["behind_se"] < 1e-12
+    assert recommend(ordered)[0] == "pearson"

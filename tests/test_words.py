@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from run_dirs import STAGES, assert_one_line, invoke, ok, workplace_in
 
+from segcli.page.words import activity_in_words
 from segcli.terminal import show_table
 from segcli.words import counted, decimal, printable
 
@@ -96,3 +97,8 @@ def test_usage_errors_are_printable(place):
 )
 def test_numbers_are_as_a_person_reads_them(said, shown):
     assert said == shown
+
+
+def test_from_more_than_half_on_activity_is_said_to_make_the_segments():
+    assert "mostly by how much they do" in activity_in_words(0.51, None)
+    assert "mostly" not in activity_in_words(0.5, None)

@@ -95,10 +95,11 @@ def correlations(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
     """
     if x.size == 0 or np.ptp(x) == 0:
         return np.full(len(rows), np.nan)
+    varies = np.ptp(rows, axis=1) > 0  # rounding would leave something of a constant about its mean
     rows = rows - rows.mean(axis=1, keepdims=True)
     x = x - x.mean()
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(x)
-    defined = lengths > 0
+    defined = varies & (lengths > 0)
     result = np.full(len(rows), np.nan)
     result[defined] = np.clip((rows @ x)[defined] / lengths[defined], -1, 1)
     return result

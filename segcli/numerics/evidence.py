@@ -442,7 +442,7 @@ def _gains(row: Mapping[str, float]) -> bool:
 def _failures(row: Mapping[str, float]) -> list[str]:
     """Return what speaks against a k, in words; nothing if it is supported.
 
-    What is not known speaks against it, too.
+    What is not known of these data speaks against it, too; that nulls have no transfer ARI does not.
     """
     failures = []
     stability, transfer, gain = (

@@ -73,13 +73,13 @@ class WeightingComparison:
 
     Attributes
     ----------
-    weightings : tuple of dict, the best first
+    weightings : tuple of dict, the best first, those whose gain is no more than chance's last
         - weighting: its name
         - gain, gain_se: held-out gain in bits per hidden interaction at its peak, and its standard
           error over customers; 0, the segments predict nothing
         - gain_k: the k of the peak; None where there is no gain
         - gain_null: the null's gain at the peak of its own
-        - behind, behind_se: how far the gain is below the best weighting's, and the error of that
+        - behind, behind_se: how far the gain is below the first weighting's, and the error of that
         - transfer_ari, transfer_ari_null: 1 is best, about 0 is chance; at ``transfer_k``
         - transfer_k: the k up to `LARGEST_FEW` where the one exceeds the other the most; the first
           where there is no transfer ARI
@@ -203,8 +203,7 @@ def compare_weightings(
     if not found:
         msg = f"no weighting can be measured on these data: {next(iter(skipped.values()))}."
         raise ChoiceError(msg)
-    order = np.argsort([-line["gain"] for line in lines], kind="stable")
-    lines = _with_distances([lines[i] for i in order], found, ks)
+    lines = _best_first(lines, found, ks)
     recommended, reason = recommend(lines)
     return WeightingComparison(
         weightings=tuple(lines),
@@ -229,18 +228,14 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
     """
     if all(np.isnan(line["gain"]) for line in lines):
         return None, f"No weighting can be recommended: {NOTHING_TO_HIDE}."
-    found = [
-        line
-        for line in lines
-        if line["gain"] - max(line["gain_null"], 0.0) >= LEAST_GAIN_ABOVE_NULL
-    ]
+    found = [line for line in lines if _is_above_null(line)]
     if not found:
         return None, (
             "No weighting is better than another: with none do the segments help to predict hidden "
             "interactions. These customers differ in activity, not in taste."
         )
     best = found[0]
-    close = [line for line in found if line["behind"] - best["behind"] <= line["behind_se"]]
+    close = [line for line in found if line["behind"] <= line["behind_se"]]
     if len(close) == 1:
         return best["weighting"], (
             f"{best['weighting']}: its segments help the most to predict hidden interactions "
@@ -261,6 +256,11 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
             f"{chosen['transfer_ari']:.2f}, {chosen['transfer_ari_null']:.2f} without any segments)"
         )
     return chosen["weighting"], f"{reason}."
+
+
+def _is_above_null(line: Line) -> bool:
+    """Return whether a weighting's segments help to predict; False where that is not known."""
+    return bool(line["gain"] - max(line["gain_null"], 0.0) >= LEAST_GAIN_ABOVE_NULL)
 
 
 def _skipped(X: sp.csr_array, names: Sequence[str]) -> dict[str, str]:
@@ -345,10 +345,14 @@ def _best(values: np.ndarray) -> int:
     return 0 if np.isnan(values).all() else int(np.nanargmax(values))
 
 
-def _with_distances(
+def _best_first(
     lines: Sequence[Line], found: dict[str, _Measured], ks: Sequence[int]
 ) -> list[Line]:
-    """Return the lines with how far each gain is below the first, and the error of that."""
+    """Return the lines in order, with how far each gain is below the first, and the error of that."""
+    lines = sorted(
+        lines,
+        key=lambda line: (not _is_above_null(line), -np.nan_to_num(line["gain"], nan=-np.inf)),
+    )
     measured = [found[line["weighting"]] for line in lines]
     at = [0 if line["gain_k"] is None else ks.index(line["gain_k"]) for line in lines]
     peaks = [one.bits[i] for i, one in zip(at, measured, strict=True)]

@@ -1,0 +1,54 @@
+"""The recipe against its parts, put together by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from planted import DESIGNS, unplanted
+
+from segcli.engine import LocalEngine
+from segcli.numerics.kmeans import fit_all
+from segcli.numerics.pca import fit_pca, score
+from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.weighting import NAMES, fit_weighting, weigh
+
+
+@pytest.fixture(scope="module")
+def vague():
+    """Customers of one taste, among whom each seed and number of starts finds other segments."""
+    design = replace(
+        DESIGNS["unequal, uneven, stars"], n_customers=150, n_items=60, median_items=12
+    )
+    return unplanted(design, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_its_weighting_its_components_and_k_means(vague, name):
+    blocks = LocalEngine(1).blocks(vague)
+    weighting = fit_weighting(blocks, name)
+    weighted = weigh(blocks, weighting)
+    pca = fit_pca(weighted, weighting, 5, item_ranks=np.arange(60), seed=5)
+    scores = score(weighted, pca)
+    expected = fit_all(
+        LocalEngine(1).blocks(scores),
+        [2, 9],
+        customer_ranks=np.arange(150),
+        seed=5,
+        n_starts=1,
+        along_fixed_path=False,
+    )
+    found = fit_recipe(vague, Recipe(name, 5, n_starts=1), [2, 9], seed=5)
+    assert found.pca.weighting.name == name
+    assert np.array_equal(found.scores, scores)
+    for one, other, labels in zip(found.partitions, expected, found.label(vague), strict=True):
+        assert np.array_equal(one.centers, other.centers)
+        assert np.array_equal(one.labels, other.labels)
+        assert np.array_equal(one.labels, labels)
+    shares = [one.inertia / (scores**2).sum() for one in expected]
+    assert found.inertia_shares == pytest.approx(np.array(shares))
+
+
+def test_a_k_is_left_out_where_fewer_customers_differ():
+    X = sp.csr_array(np.kron(np.eye(4), np.ones((6, 3))))
+    assert fit_recipe(X, Recipe("raw", 3), [2, 4, 5], seed=0).ks == (2, 4)
