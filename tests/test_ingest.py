@@ -337,3 +337,29 @@ def test_online_retail(tmp_path):
     assert found.n_customers == bought["CustomerID"].nunique()
     assert found.n_items == bought["StockCode"].nunique()
     assert found.n_merged == bought.duplicated(["CustomerID", "StockCode"]).sum()
+
+
+def test_rejects_of_the_table_of_names_are_none_of_the_interactions(good, tmp_path):
+    names = tmp_path / "names.csv"
+    names.write_text("id,name\nx,Ex\n,one\n,two\n")
+    found = run(good, tmp_path / "run", items=names)
+    assert (found.rejects, found.n_bad_names) == ({"value is NaN": 1}, 2)
+    assert "Rows: 4 read, 0 merged into another of the same pair, 1 rejected" in found.lines()
+    assert found.lines()[-1] == (
+        "Names: 1 item named from names.csv, 1 without a name; 2 rows of it rejected"
+    )
+    assert len(table(tmp_path / "run", REJECTS)["row"]) == 3
+    with pytest.raises(InputError, match="3 rows cannot be used"):
+        run(good, tmp_path / "run", items=names, strict=True)
+
+
+@pytest.mark.parametrize("items", [("1.0", "2.0"), ("1", "2"), ("1.0", "SKU9")])
+@pytest.mark.parametrize("listed", [("1.0", "2.0", "SKU9"), ("1", "2", "SKU9"), ("1.0", "2.0")])
+def test_names_are_found_however_a_float_columns_ids_are_written(tmp_path, items, listed):
+    path, names = tmp_path / "f.csv", tmp_path / "names.csv"
+    path.write_text(f"customer,item\na,{items[0]}\nb,{items[1]}\n")
+    names.write_text("id,name\n" + "".join(f"{item},N{item[0]}\n" for item in listed))
+    run(path, tmp_path / "run", items=names)
+    known = "NS" if "SKU9" in listed else ""
+    expected = ["N1", known if items[1] == "SKU9" else "N2"]
+    assert table(tmp_path / "run", ITEMS)["name"] == expected

@@ -94,6 +94,28 @@ def test_parts_without_rows_and_what_is_no_part_change_nothing(tmp_path, folder)
     assert digest(after) != digest(before)
 
 
+def test_what_a_link_leads_to_is_read_once(tmp_path, folder):
+    before = ingested(folder, tmp_path / "before")
+    below, elsewhere = folder / "below", tmp_path / "elsewhere"
+    below.mkdir()
+    (folder / "b.csv").rename(below / "b.csv")
+    (folder / "latest").symlink_to(below, target_is_directory=True)
+    (folder / "newest.csv").symlink_to(below / "b.csv")
+    elsewhere.mkdir()
+    (folder / "a.csv").rename(elsewhere / "a.csv")
+    (folder / "more").symlink_to(elsewhere, target_is_directory=True)
+    after = ingested(folder, tmp_path / "after")
+    for artifact in (*ARTIFACTS, "rejects.csv"):
+        text = (after / artifact).read_bytes().replace(b"below/", b"")
+        assert text == (before / artifact).read_bytes()
+
+
+def test_a_link_that_leads_nowhere_is_refused(tmp_path, folder):
+    (folder / "c.csv").symlink_to(tmp_path / "nowhere.csv")
+    result = invoke("ingest", folder, tmp_path / "run")
+    assert_one_line(result, "c.csv cannot be read: No such file or directory")
+
+
 def test_the_last_of_a_pair_is_the_last_of_the_last_file(tmp_path, folder):
     ingested(folder, tmp_path / "run", "--duplicates", "last")
     assert "ann,2,7.0" in (tmp_path / "run" / "customers.csv").read_text()

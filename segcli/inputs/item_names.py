@@ -15,7 +15,7 @@ from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 from segcli.inputs.columns import Role
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.values import CODES
-from segcli.inputs.vocabulary import is_blank, tidy_ids
+from segcli.inputs.vocabulary import is_blank, is_float, without_float
 
 _WAY_OUT = "Write id and name with a comma, a semicolon or a tab between them."
 
@@ -75,13 +75,15 @@ def read_item_names(
     roles = [Role("id", item_id, "--items-id", 1), Role("name", item_name, "--items-name", 2)]
     chosen = tables.columns_by_role(table, roles, _WAY_OUT)
     id_column, name_column = chosen["id"] or 0, chosen["name"] or 0
-    counts = _count_names(table, id_column, name_column, rejects).with_tidy_ids()
-    known, listed = _commonest(counts), set(counts.ids.to_pylist())
+    counts = _count_names(table, id_column, name_column, rejects)
+    # A float column's whole numbers may be written as such in one file and without .0 in the other.
+    written, plain = _Known.of(counts), _Known.of(replace(counts, ids=_without_float(counts.ids)))
     used = {"id": id_column, "name": name_column}
     described = {r: table.names[i] if table.names is not None else i + 1 for r, i in used.items()}
-    asked = items.to_pylist()
-    n_listed = sum(item in listed for item in asked)
-    return ItemNames([known.get(item, "") for item in asked], n_listed, described)
+    asked = list(zip(items.to_pylist(), _without_float(items).to_pylist(), strict=True))
+    names = [written.names.get(one) or plain.names.get(other, "") for one, other in asked]
+    n_listed = sum(one in written.ids or other in plain.ids for one, other in asked)
+    return ItemNames(names, n_listed, described)
 
 
 def _count_names(
@@ -125,10 +127,6 @@ class _Counts:
     names: pa.Array
     n: np.ndarray
 
-    def with_tidy_ids(self) -> _Counts:
-        """Return the same with ids as `tidy_ids` has them."""
-        return replace(self, ids=tidy_ids(self.ids))
-
     def added_up(self) -> _Counts:
         """Return the same with every pair of id and name once."""
         ids, names = self.ids.dictionary_encode(), self.names.dictionary_encode()
@@ -141,6 +139,24 @@ class _Counts:
             names.dictionary.take(to_arrow(distinct % n_names)),
             n,
         )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The ids of a table, and the names of those that have one."""
+
+    ids: set[str]
+    names: dict[str, str]
+
+    @classmethod
+    def of(cls, counts: _Counts) -> _Known:
+        """Return each id's most frequent name."""
+        return cls(set(counts.ids.to_pylist()), _commonest(counts.added_up()))
+
+
+def _without_float(ids: pa.Array) -> pa.Array:
+    """Return ids, those that end in ``.0`` without it."""
+    return pc.if_else(is_float(ids), without_float(ids), ids)
 
 
 def _commonest(counts: _Counts) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """What is read as one file: a file, or those in a folder that are written alike, one after another.
 
 They come in the order of their paths. Empty ones are left out, and those that say how the others were
-written: hidden or beginning with an underscore, or in such a folder (``_SUCCESS``, ``.part-0.crc``).
+written: hidden or beginning with an underscore, or in such a folder (``_SUCCESS``, ``.part-0.crc``). What
+links lead to is read once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +87,7 @@ def list_files(path: Path) -> dict[Path, str]:
     if not path.is_dir():
         return {path: path.name}
     try:
-        found = list(_walk(path, frozenset([path.resolve()])))
+        found = list(_walk(path, {path.resolve()}))
     except OSError as error:
         msg = f"{error.filename} cannot be read: {error.strerror}."
         raise InputError(msg) from error
@@ -139,16 +141,19 @@ def digest_of(files: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+def _walk(folder: Path, met: set[Path]) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if is_hidden(path.name):
             continue
-        if path.is_file() and path.stat().st_size:
+        status = path.stat()  # or an error, for a link that leads nowhere
+        place = path.resolve()
+        if place in met:  # by way of a link
+            continue
+        met.add(place)
+        if stat.S_ISDIR(status.st_mode):
+            yield from _walk(path, met)
+        elif stat.S_ISREG(status.st_mode) and status.st_size:
             yield path
-        elif path.is_dir():
-            place = path.resolve()
-            if place not in above:  # a link to a folder that it lies in
-                yield from _walk(path, above | {place})
 
 
 def _digest(table: tables.Table) -> str:

@@ -19,6 +19,7 @@ from segcli.inputs.locations import Location, name_of
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.triplets import Form, Triplets, read_triplets
+from segcli.words import counted
 
 _COUNTED = 1 << 16
 
@@ -36,10 +37,11 @@ class Ingested:
     n_cancelled : pairs left out because their values add up to nothing (or less, under ``net``)
     density : n_interactions over n_customers x n_items, in 0..1
     value_min, value_median, value_max : over the pairs, after merging
-    rejects : rows set aside, by reason
+    rejects : rows of interactions set aside, by reason
     dialect : how the file, or the first of several, is written: delimiter, header, encoding, columns used
     n_named, n_unnamed : items with and without a name; None without a table of names
     n_listed : items that the table of names has, whether with a name or not
+    n_bad_names : rows of the table of names that are set aside
     items_columns : the columns used of the table of names
     wrote : names of the files in the run directory
     """
@@ -63,6 +65,7 @@ class Ingested:
     n_named: int | None
     n_unnamed: int | None
     n_listed: int | None
+    n_bad_names: int | None
     items_columns: Mapping[str, str | int] | None
     wrote: tuple[str, ...]
 
@@ -100,7 +103,8 @@ class Ingested:
                 f"{name_column} the name? State it with --items-name."
             )
         without = f", {self.n_unnamed:,} without a name" if self.n_unnamed else ""
-        return f"Names: {self.n_named:,} items named from {self.items}{without}"
+        bad = f"; {counted(self.n_bad_names, 'row')} of it rejected" if self.n_bad_names else ""
+        return f"Names: {counted(self.n_named, 'item')} named from {self.items}{without}{bad}"
 
 
 def run(
@@ -158,6 +162,7 @@ def run(
     with open_stage(run_dir, "ingest", parameters) as stage:
         rejects = Rejects()
         triplets = read(interactions, form, rejects)
+        rejected = rejects.by_reason()
         if triplets.sha256 is None and isinstance(interactions, Path):
             stage.note_input("interactions", interactions)
         else:  # noted as `note_input` would, without reading the file again
@@ -171,7 +176,7 @@ def run(
                 interactions, items, form, triplets.items, items_id, items_name, rejects
             )
             stage.note_input("items", items)
-        _check(interactions, triplets, rejects, strict=strict)
+        _check(interactions, triplets, rejects, sum(rejected.values()), strict=strict)
         with open_threads() as threads:
             # The matrix takes as long to write as all the rest.
             matrix = threads.pool.submit(stage.save, MATRIX, triplets.blocks)
@@ -179,7 +184,10 @@ def run(
             stage.save(ITEMS, _items(triplets, names))
             stage.save(REJECTS, rejects.table())
             wrote = (MATRIX.name, *(name for name in stage.writes if name != MATRIX.name))
-            found = _ingested(interactions, run_dir, triplets, rejects, items, names, wrote)
+            n_bad_names = len(rejects) - sum(rejected.values())
+            found = _ingested(
+                interactions, run_dir, triplets, rejected, n_bad_names, items, names, wrote
+            )
             matrix.result()
         stage.writes = {name: stage.writes[name] for name in wrote}  # whichever ended first
     return found
@@ -240,13 +248,15 @@ def _read_names(
     )
 
 
-def _check(interactions: Location, triplets: Triplets, rejects: Rejects, *, strict: bool) -> None:
+def _check(
+    interactions: Location, triplets: Triplets, rejects: Rejects, n_rejected: int, *, strict: bool
+) -> None:
     if strict and len(rejects):
         n = len(rejects)
         rows = "1 row cannot" if n == 1 else f"{n:,} rows cannot"
         msg = f"{rows} be used; the first is {rejects.first()}. Mend them, or leave out --strict."
         raise InputError(msg)
-    left_out = _left_out(len(rejects), triplets.n_cancelled)
+    left_out = _left_out(n_rejected, triplets.n_cancelled)
     for n, what, option in (
         (len(triplets.customers), "customer", "--customer"),
         (len(triplets.items), "item", "--item"),
@@ -303,7 +313,8 @@ def _ingested(
     interactions: Location,
     run_dir: Path,
     triplets: Triplets,
-    rejects: Rejects,
+    rejects: Mapping[str, int],
+    n_bad_names: int,
     items: Path | None,
     names: ItemNames | None,
     wrote: tuple[str, ...],
@@ -326,12 +337,13 @@ def _ingested(
         value_min=min(float(part.min()) for part in values if len(part)),
         value_median=_median(values),
         value_max=max(float(part.max()) for part in values if len(part)),
-        rejects=rejects.by_reason(),
+        rejects=rejects,
         dialect=triplets.dialect,
         items=items.name if items is not None else None,
         n_named=n_named,
         n_unnamed=n_items - n_named if n_named is not None else None,
         n_listed=names.n_listed if names is not None else None,
+        n_bad_names=n_bad_names if names is not None else None,
         items_columns=names.columns if names is not None else None,
         wrote=wrote,
     )
