@@ -191,7 +191,7 @@ def explore_pca(
     "--k-max",
     type=click.IntRange(min=1),
     default=None,
-    help="Last k.  [default: 50, or as many as there are customers]",
+    help="Last k.  [default: 50, or fewer where few customers differ]",
 )
 @click.option(
     "--k-step", type=click.IntRange(min=1), default=1, show_default=True, help="Step of k."
@@ -305,7 +305,7 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
     type=click.Choice(["quick", "full", "none"]),
     default=None,
     help="How much to look at interactions that the making of segments did not see: 5 rounds of hiding "
-    "some, 10, or none.  [default: quick]",
+    "some, 10, or none.  [default: quick, or none where there are too few customers]",
 )
 @engine
 @as_json
@@ -426,10 +426,14 @@ def status(run_dir: Path, *, as_json: bool) -> None:
 
 
 def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -> None:
-    source = click.get_current_context().get_parameter_source("weighting")
-    if source is not click.core.ParameterSource.DEFAULT:
-        msg = "--compare-weightings measures all weightings: leave --weighting out."
-        raise click.UsageError(msg)
+    source_of = click.get_current_context().get_parameter_source
+    for name, reason in (
+        ("weighting", "measures all weightings"),
+        ("evidence", "gathers evidence of its own"),
+    ):
+        if source_of(name) is not click.core.ParameterSource.DEFAULT:
+            msg = f"--compare-weightings {reason}: leave --{name} out."
+            raise click.UsageError(msg)
     from segcli.stages import compare_weightings as comparison
 
     _run(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from test_inputs import written
 
 from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
@@ -363,3 +364,35 @@ def test_names_are_found_however_a_float_columns_ids_are_written(tmp_path, items
     known = "NS" if "SKU9" in listed else ""
     expected = ["N1", known if items[1] == "SKU9" else "N2"]
     assert table(tmp_path / "run", ITEMS)["name"] == expected
+
+
+def test_what_is_said_of_the_interactions_holds_for_names_in_the_same_file(tmp_path):
+    """What would be found out is another delimiter, a header, another encoding and another column."""
+    path = tmp_path / "f.txt"
+    text = "al;game;é, a, b, c, d\nbo;page;ü, a, b, c, d\ncy;;ö, a, b, c, d\n"
+    path.write_bytes(text.encode("cp437"))
+    columns = {"customer": "1", "item": "2", "value": "none", "items_name": "3"}
+    form = {"delimiter": ";", "header": False, "encoding": "cp437"}
+    found = run(path, tmp_path / "run", items=path, **columns, **form)
+    names = dict(zip(*(table(tmp_path / "run", ITEMS)[c] for c in ("item", "name")), strict=True))
+    assert names == {"game": "é, a, b, c, d", "page": "ü, a, b, c, d"}
+    assert found.rejects == {"no item": 1}
+
+
+def test_items_that_the_table_of_names_lacks_are_without_a_name(tmp_path):
+    path = written(tmp_path / "f.csv", [("al", "x", "1"), ("bo", "y", "2"), ("bo", "z", "2")])
+    names = tmp_path / "names.csv"
+    names.write_text("id,name\nx,Ex\ny,\n")
+    found = run(path, tmp_path / "run", items=names)
+    assert (found.n_named, found.n_unnamed, found.n_listed) == (1, 2, 2)
+    assert found.lines()[-1] == "Names: 1 item named from names.csv, 2 without a name"
+
+
+def test_the_manifest_knows_the_table_of_names_by_its_bytes(tmp_path):
+    path = written(tmp_path / "f.csv", [("al", "x", "1"), ("bo", "y", "2")])
+    names = tmp_path / "names.csv"
+    names.write_text("id,name\nx,Ex\n")
+    run(path, tmp_path / "run", items=names)
+    record = json.loads((tmp_path / "run" / "manifest.json").read_text())["stages"]["ingest"]
+    sha256 = hashlib.sha256(names.read_bytes()).hexdigest()
+    assert record["inputs"]["items"] == {"name": "names.csv", "sha256": sha256}

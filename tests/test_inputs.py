@@ -1,5 +1,6 @@
 """The user's files, read: dialect, values, pairs, ids; by relation and by hand-made case."""
 
+import datetime as dt
 import gzip
 import hashlib
 import math
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from segcli.engine.scratch import Scratch
 from segcli.errors import InputError, OptionError
 from segcli.inputs import distributed, pairs, parquet_table, sums
-from segcli.inputs.dialect import delimiter_from, find_dialect, separated
+from segcli.inputs.dialect import delimiter_from, find_dialect, separated, split_row
 from segcli.inputs.grouped_rows import read_groups, write_groups
 from segcli.inputs.item_names import read_item_names
 from segcli.inputs.keys import NONE, Keys, words_of
@@ -899,3 +900,213 @@ def test_whole_parquet_ids_are_what_they_are_as_texts(tmp_path, kind, ids):
 )
 def test_a_number_that_is_written_otherwise_is_told_from_what_is_none(text, is_one):
     assert is_number_otherwise(text) == is_one
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_the_text_of_a_quoted_reject_reads_as_its_row(tmp_path, delimiter):
+    field = f'y{delimiter}"z"'
+    quoted = '"' + field.replace('"', '""') + '"'
+    path = written(tmp_path / "f.csv", [("bo", quoted, "nan"), *ROWS], delimiter)
+    text = read(path, delimiter=delimiter, header=False)[1].table()["text"][0]
+    assert split_row(text, delimiter) == ("bo", field, "nan")
+
+
+@pytest.mark.parametrize("name", ["A", '"A, B"'], ids=["plain", "quoted"])
+def test_rejects_of_a_table_of_names_know_their_row(tmp_path, name):
+    path = tmp_path / "items.csv"
+    path.write_text(f"id,title\na,{name}\n\nb\n,lost\nc,C\n")
+    rejects = Rejects()
+    read_item_names(path, pa.array(["a", "c"]), rejects)
+    table = rejects.table()
+    assert table["row"].tolist() == [4, 5]
+    assert table["reason"].tolist() == ["wrong number of fields", "no item"]
+
+
+def test_rejects_stand_file_by_file():
+    rejects = Rejects()
+    rejects.add("b.csv", np.array([7, 2]), np.array([1, 1]), ["seven", "two"])
+    rejects.add("a.csv", np.array([3]), np.array([2]), ["three"])
+    table = rejects.table()
+    assert list(zip(table["file"], table["row"], table["text"], strict=True)) == [
+        ("b.csv", 2, "two"),
+        ("b.csv", 7, "seven"),
+        ("a.csv", 3, "three"),
+    ]
+
+
+def test_a_column_may_be_named_without_the_white_space_around_it(tmp_path):
+    path = written(tmp_path / "f.csv", ROWS, header=(" who ", " what", "n"))
+    found = read(path, customer="who", item="what", value="n")[0]
+    assert found.customers.to_pylist() == ["al", "bo", "cy"]
+
+
+def test_two_columns_of_unknown_names_are_asked_for_even_beside_a_known_one(tmp_path):
+    path = written(
+        tmp_path / "f.csv", [row[::-1] for row in ROWS], header=("rating", "what", "who")
+    )
+    with pytest.raises(InputError, match="Name them with --customer, --item"):
+        read(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("first", [[], ["sep=;"], ["", " "]], ids=["none", "sep", "blank"])
+def test_what_stands_before_the_first_row_is_counted_whatever_ends_a_line(tmp_path, end, first):
+    lines = [*first, "customer;item;value", "al;x;1", "bo;y;nan", "cy;y;2", "cy;x,1,2,3;2"]
+    path = tmp_path / "f.csv"
+    path.write_bytes((end.join(lines) + end).encode())
+    triplets, rejects = read(path)
+    assert triplets.customers.to_pylist() == ["al", "cy"]
+    assert rejects.table()["row"].tolist() == [len(first) + 3]
+
+
+def test_sep_says_what_the_delimiter_is(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("sep=|\nal,1|x,2|1\nbo,1|y,2|2\n")
+    assert read(path)[0].customers.to_pylist() == ["al,1", "bo,1"]
+
+
+def test_rows_of_a_parquet_file_are_numbered_across_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("segcli.inputs.parquet_table._PARQUET_ROWS", 2)
+    columns = {
+        "customer": ["a", None, "b", "c", None],
+        "item": list("xyxyx"),
+        "value": [1, 2, 3, 4, 5],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    assert read(tmp_path / "f.parquet")[1].table()["row"].tolist() == [2, 5]
+
+
+def test_texts_that_a_parquet_file_lacks_are_rejected(tmp_path):
+    columns = {"customer": ["a", None, "b"], "item": ["x", "y", "y"], "value": ["1", "2", None]}
+    pq.write_table(
+        pa.table({**columns, "customer": pa.array(columns["customer"]).dictionary_encode()}),
+        tmp_path / "f.parquet",
+    )
+    _, rejects = read(tmp_path / "f.parquet")
+    assert rejects.by_reason() == {"no customer": 1, "no value": 1}
+    assert rejects.table()["text"].tolist() == [",y,2", "b,y,"]
+
+
+@pytest.mark.parametrize("block", [40, 100, 1 << 22])
+def test_rejects_of_a_file_with_quotes_know_their_row_in_any_block(tmp_path, monkeypatch, block):
+    monkeypatch.setattr("segcli.inputs.text_table._STREAMED", block)
+    rows = [(f"c{i % 5}", f'"i\n{i % 3}"', "1") for i in range(60)]
+    bad = {3: ("", "x", "1"), 20: ("one", "two"), 41: ("c1", '"i\n1"', "nan"), 59: ("one",)}
+    for place, row in bad.items():
+        rows[place] = row
+    triplets, rejects = read(
+        written(tmp_path / "f.csv", rows, header=("customer", "item", "value"))
+    )
+    assert rejects.table()["row"].tolist() == [place + 2 for place in bad]
+    assert triplets.n_rows == 60
+
+
+@pytest.mark.parametrize(("byte", "encoding"), [(b"\x93", "cp1252"), (b"\x81", "latin-1")])
+def test_a_byte_that_windows_1252_lacks_makes_it_latin_1(tmp_path, byte, encoding):
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"\xe9" + byte + b",x,1\nb,y,2\n")
+    assert find_dialect(path).encoding == encoding
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.date32(), pa.timestamp("ns", "Europe/Berlin"), pa.string()], ids=str
+)
+def test_times_of_a_parquet_file_choose_the_last(tmp_path, kind):
+    days = [dt.date(2020, 1, day) for day in (1, 5, 2)]
+    times = (
+        pa.array(days).cast(pa.timestamp("ns")).cast(kind)
+        if kind != pa.date32()
+        else pa.array(days)
+    )
+    columns = {
+        "customer": ["a", "b", "b"],
+        "item": ["x", "y", "y"],
+        "value": [1, 2, 3],
+        "date": times,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    assert dense(tmp_path / "f.parquet", duplicates="last") == [[1, 0], [0, 2]]
+
+
+def test_sep_decides_where_another_delimiter_would_be_found(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("sep=,\nal;1;2,x\nbo;1;3,y\n")
+    assert read(path)[0].customers.to_pylist() == ["al;1;2", "bo;1;3"]
+
+
+def test_a_column_that_is_stated_is_no_other_of_a_known_name(tmp_path):
+    path = written(tmp_path / "f.csv", ROWS, header=("item", "product", "value"))
+    found = read(path, customer="item")[0]
+    assert found.dialect["columns"] == {"customer": "item", "item": "product", "value": "value"}
+
+
+def test_a_known_name_that_stands_below_too_is_no_header(tmp_path):
+    rows = [("al", "game"), ("bo", "book"), ("al", "book"), ("bo", "game")]
+    assert not find_dialect(written(tmp_path / "f.csv", rows)).header
+
+
+def test_a_comma_in_every_name_does_not_outdo_tabs_that_one_row_lacks(tmp_path):
+    rows = [(f"c{i}", f"Doe, John {i % 3}", "1") for i in range(20)]
+    rows[7] = ("c7 Doe, John 1",)
+    assert find_dialect(written(tmp_path / "f.tsv", rows, "\t")).delimiter == "\t"
+
+
+def test_a_row_whose_time_cannot_be_read_is_rejected_where_times_matter(tmp_path):
+    rows = [("al", "x", "1", "2020-02-01"), ("al", "x", "9", "soon"), ("bo", "y", "2", ""),
+            ("bo", "z", "nan", "soon"), ("bo", "z", "3", "2020-01-01")]  # fmt: skip
+    path = written(tmp_path / "f.csv", rows, header=("user", "item", "value", "date"))
+    rejects = read(path, duplicates="last")[1]
+    why = "timestamp is not a number or an ISO date"
+    table = rejects.table()
+    assert list(zip(table["row"], table["reason"], strict=True)) == [
+        (3, why), (4, why), (5, "value is NaN"),
+    ]  # fmt: skip
+    assert dense(path, duplicates="last") == [[1, 0], [0, 3]]
+    assert len(read(path)[1]) == 1  # elsewhere only the value matters
+
+
+def test_a_parquet_files_categories_are_what_they_stand_for(tmp_path):
+    columns = {"customer": ["a", "b", "a"], "item": [7, 8, 8], "value": [1.5, 2.0, 1.5]}
+    table = {name: pa.array(column).dictionary_encode() for name, column in columns.items()}
+    pq.write_table(pa.table(table), tmp_path / "f.parquet")
+    assert dense(tmp_path / "f.parquet") == [[1.5, 1.5], [0, 2]]
+
+
+def test_an_id_that_is_no_number_in_a_parquet_file_is_none(tmp_path):
+    columns = {"customer": [1.0, float("nan"), 2.0], "item": ["x", "y", "y"], "value": [1, 2, 3]}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    found, rejects = read(tmp_path / "f.parquet")
+    assert found.customers.to_pylist() == ["1", "2"]
+    assert rejects.by_reason() == {"no customer": 1}
+
+
+def test_names_are_found_by_the_ids_of_a_float_column(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("id,title\n1.0,One\n2.0,Two\n")
+    found = read_item_names(path, pa.array(["1", "2"]), Rejects())
+    assert (found.names, found.n_listed) == (["One", "Two"], 2)
+
+
+def test_a_quote_that_no_field_closes_is_a_character_between_commas(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text('al,"x,1\nbo,"y,2\n')
+    assert read(path)[0].items.to_pylist() == ['"x', '"y']
+
+
+def test_between_tabs_one_field_that_only_begins_with_a_quote_makes_all_quotes_characters(tmp_path):
+    path = tmp_path / "f.tsv"
+    path.write_text('1\t"Weird Al" Yankovic\t2\n2\t"c"\t3\n')
+    assert read(path)[0].items.to_pylist() == ['"Weird Al" Yankovic', '"c"']
+
+
+def test_a_column_called_none_is_a_column(tmp_path):
+    path = written(
+        tmp_path / "f.csv", [("al", "x", "3"), ("bo", "y", "2")], header=("user", "item", "none")
+    )
+    assert dense(path, value="none") == [[3, 0], [0, 2]]
+
+
+def test_large_whole_numbers_of_a_float_column_are_ids_as_text_has_them(tmp_path):
+    columns = {"customer": [12345678901.0, 2.0], "item": ["x", "y"], "value": [1, 2]}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    assert read(tmp_path / "f.parquet")[0].customers.to_pylist() == ["12345678901", "2"]

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from segcli import plots
 from segcli.numerics.agreement import Agreement
+from segcli.plots.figure import BLUE, ORANGE
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -363,3 +364,31 @@ def test_pictures_need_no_pyplot():
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_running_shares_are_noted_at_the_component_that_reaches_them():
+    rising = variance_table(12).assign(cumulative=np.arange(1, 13) / 12)
+    (note,) = plots.explained_variance(rising, "raw").axes[1].texts
+    assert (note.get_text(), note.xy) == ("10: 83%", (10, pytest.approx(10 / 12)))
+
+
+def test_the_line_of_the_nulls_shares_is_their_mean():
+    from test_plots import SUGGESTIONS, evidence_table
+
+    left = plots.explained_variance(evidence_table(12), "raw", suggestions=SUGGESTIONS).axes[0]
+    assert left.lines[0].get_ydata().tolist() == [0.04] * 12
+
+
+def test_the_least_stable_segment_of_the_nulls_is_dotted_too_and_errors_go_both_ways():
+    data = k_table() | {"jaccard_min_null": np.array([0.11, 0.12, 0.13])}
+    strength, transfer, _, stability, *_ = k_figure(data).axes
+    assert stability.lines[3].get_ydata().tolist() == [0.11, 0.12, 0.13]
+    (error,) = transfer.collections
+    assert error.get_datalim(transfer.transData).ymin == pytest.approx(0.76 - 0.05)
+    assert legend(strength) == ["null: no segments", "these data"]
+
+
+def test_inertia_has_the_colours_that_the_page_says():
+    (ax,) = plots.inertia(inertia_table(), 10, "raw").axes
+    colours = {line.get_label(): line.get_color() for line in ax.lines}
+    assert colours == {"10 components": BLUE, "full matrix": ORANGE}

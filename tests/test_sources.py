@@ -1,6 +1,7 @@
 """A folder of files that are written alike is read as one file."""
 
 import gzip
+import hashlib
 import json
 import os
 
@@ -15,6 +16,7 @@ from parts import (
     write_rows,
 )
 from run_dirs import assert_one_line, invoke, ok
+from test_inputs import ROWS, read, written
 
 from segcli import progress
 from segcli.inputs.rejects import Rejects
@@ -163,3 +165,32 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, folder):
     """It may hold parts."""
     (folder / "below").mkdir(mode=0)
     assert_one_line(invoke("ingest", folder, tmp_path / "run"), "below cannot be read")
+
+
+def test_the_encoding_that_is_stated_is_that_of_every_file_of_a_folder(tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for name, customer in (("a.csv", "é"), ("b.csv", "ü")):
+        written(folder / name, [(customer, "x", "1"), ("b", "y", "2")], encoding="cp437")
+    assert read(folder, encoding="cp437")[0].customers.to_pylist() == ["b", "é", "ü"]
+
+
+def test_parts_of_one_name_in_two_folders_are_told_apart(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / "parts" / folder).mkdir(parents=True)
+        written(tmp_path / "parts" / folder / "f.csv", [*ROWS, ("", "x", "1")])
+    table = read(tmp_path / "parts")[1].table()
+    assert table["file"].tolist() == ["one/f.csv", "two/f.csv"]
+    assert table["row"].tolist() == [6, 6]
+
+
+def test_a_folder_is_known_by_its_files_names_and_bytes(tmp_path):
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name, rows in (("a.csv", ROWS[:3]), ("b.csv", ROWS[3:])):
+        written(parts / name, rows)
+    before = read(parts)[0].sha256
+    lines = [
+        f"{hashlib.sha256((parts / n).read_bytes()).hexdigest()}  {n}\n" for n in ("a.csv", "b.csv")
+    ]
+    assert before == hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()

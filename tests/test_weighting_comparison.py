@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from planted import Design, plant, unplanted
-from run_dirs import assert_one_line, digests, invoke, ok, workplace_in
+from run_dirs import (
+    assert_one_line,
+    digests,
+    invoke,
+    ok,
+    workplace_in,
+)
 
 from segcli import progress
 from segcli.engine import LocalEngine
@@ -218,6 +224,11 @@ def test_the_command_as_json(place):
 
 
 def test_a_weighting_beside_it_is_refused(place):
+    result = invoke("explore-pca", "run", "--compare-weightings", "--evidence", "none")
+    assert (
+        "--compare-weightings gathers evidence of its own: leave --evidence out." in result.stderr
+    )
+    assert result.exit_code == 2
     result = invoke("explore-pca", "run", "--compare-weightings", "--weighting", "raw")
     assert result.exit_code == 2
     assert "leave --weighting out" in result.stderr
@@ -265,3 +276,16 @@ def test_distances_are_from_the_best_of_those_that_predict_more_than_chance():
     assert [round(line["behind"], 3) for line in ordered[:2]] == [0, 0.03]
     assert ordered[1]["behind_se"] < 1e-12
     assert recommend(ordered)[0] == "pearson"
+
+
+def test_each_figure_of_a_weighting_stands_under_its_heading():
+    from segcli.stages.compare_weightings import _row
+
+    line = {
+        **{"weighting": "raw", "gain": 0.1234, "gain_null": 0.0012, "gain_k": 7},
+        **{"behind": 0.05, "behind_se": 0.006, "transfer_ari": 0.81, "transfer_ari_null": 0.11},
+        **{"transfer_k": 3, "activity_share": 0.42, "activity_share_null": 0.73},
+        "variance_held": 0.251,
+    }
+    expected = "raw 0.123 | 0.001 7 0.050 ± 0.006 0.81 | 0.11 3 0.42 | 0.73 25.1%"
+    assert _row(line).split() == expected.split()

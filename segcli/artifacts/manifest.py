@@ -152,7 +152,7 @@ def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
     if stage == "ingest":
         names = record.inputs if record is not None else {}
         yield _file(names["interactions"]["name"]) if "interactions" in names else "INTERACTIONS"
-    yield str(run_dir)
+    yield f"./{run_dir}" if str(run_dir).startswith("-") else str(run_dir)
     if record is None:
         yield from _CHOICES.get(stage, ())
         return

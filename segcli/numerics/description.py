@@ -88,6 +88,18 @@ class Echo:
     n_hold: int
 
 
+def trouble_with_unseen(n_customers: int, k: int) -> str | None:
+    """Return why unseen interactions cannot be looked at, in words; None if they can."""
+    if k < 2:
+        return "one segment needs no evidence"
+    if n_customers < LEAST_CUSTOMERS:
+        return (
+            f"{n_customers} customers are too few to hide interactions of: evidence needs at least "
+            f"{LEAST_CUSTOMERS}"
+        )
+    return None
+
+
 def describe_segments(
     X: sp.csr_array,
     profiles: Profiles,
@@ -125,7 +137,7 @@ def describe_segments(
         n_everyone=profiles.n_everyone,
     )
     unseen = None
-    if n_rounds and k > 1 and X.shape[0] >= LEAST_CUSTOMERS:
+    if n_rounds and trouble_with_unseen(X.shape[0], k) is None:
         unseen = profile_unseen(
             X,
             labels,

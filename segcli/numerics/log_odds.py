@@ -83,10 +83,14 @@ class LogOdds:
     ) -> np.ndarray:
         """Return the positions of the items that a segment avoids, the most avoided first.
 
-        Only items that at least ``least_share`` of the other customers have: everybody lacks the rare.
+        Only items that at least ``least_share`` of the other customers have, for everybody lacks the
+        rare, and a smaller share of the segment's: of customers who have more of everything, more may
+        have an item that they care less for.
         """
-        popular = self.share_outside[segment] >= least_share
-        return _first(-self.z[segment], popular, n, item_ranks)
+        inside, outside = self.share[segment], self.share_outside[segment]
+        return _first(
+            -self.z[segment], (outside >= least_share) & (inside < outside), n, item_ranks
+        )
 
 
 def score_log_odds(

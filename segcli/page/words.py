@@ -35,12 +35,14 @@ class Verdict:
     answer : str, a few words
     reason : str, one or more sentences
     advice : str, what to do with the segments
+    next_step : str or None, what to do for better ones
     """
 
     supported: bool | None
     answer: str
     reason: str
     advice: str
+    next_step: str | None
 
 
 def verdict(
@@ -58,7 +60,8 @@ def verdict(
         reason = (
             "There is no evidence for this number of segments. Run segcli explore-k, then cluster."
         )
-    return Verdict(supported, ANSWERS[supported], _sentence(reason), ADVICE[supported])
+    next_step = (found or {}).get("next_step")
+    return Verdict(supported, ANSWERS[supported], _sentence(reason), ADVICE[supported], next_step)
 
 
 def findings(

@@ -113,8 +113,9 @@ class Clustering:
             *self._activity_lines(),
         ]
         if self.n_unassigned:
+            are = "is unassigned: its" if self.n_unassigned == 1 else "are unassigned: their"
             lines.append(
-                f"{self.n_unassigned:,} customers are unassigned: their membership is below "
+                f"{counted(self.n_unassigned, 'customer')} {are} membership is below "
                 f"{self.min_membership:g}."
             )
         if not self.converged:
@@ -134,12 +135,14 @@ class Clustering:
                 ),
             ]
         sampled = " (a sample)" if self.evidence["is_sample"] else ""
+        unassigned = "  unassigned" if self.n_unassigned else ""
         return [
-            " segment  customers   share  stability  grade",
+            f" segment  customers   share{unassigned}  stability  grade",
             *(
-                f"{row['segment']:>8}  {size:>9,}  {size / total:>6.1%}  {decimal(row['stability']):>9}"
-                f"  {row['grade']}"
-                for row, size in zip(self.segments, self.sizes, strict=True)
+                f"{row['segment']:>8}  {row['customers']:>9,}  {row['customers'] / total:>6.1%}"
+                + (f"  {row['n_unassigned']:>10,}" if unassigned else "")
+                + f"  {decimal(row['stability']):>9}  {row['grade']}"
+                for row in self.segments
             ),
             f"Stability: how much of the segment is found again when half of "
             f"{self.evidence['n_customers']:,} customers{sampled} are segmented anew; mean of "

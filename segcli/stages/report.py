@@ -35,7 +35,13 @@ from segcli.artifacts.catalogue import (
     VALIDATION,
 )
 from segcli.engine import Block, Blocks, Engine
-from segcli.numerics.description import Description, Echo, describe_segments, null_echo
+from segcli.numerics.description import (
+    Description,
+    Echo,
+    describe_segments,
+    null_echo,
+    trouble_with_unseen,
+)
 from segcli.numerics.levels import choose_level
 from segcli.numerics.profiles import Profiles, profile_segments, top
 from segcli.numerics.ranks import Ranks, rank
@@ -66,6 +72,7 @@ class Report:
     echo, echo_null : Echo or None
         How far the items that mark the segments do so on interactions that the making of the segments
         did not see, and the same on data without segments.
+    no_evidence : str or None, why nothing is known of that, if it was not ruled out
     wrote : tuple of str, the files written
     """
 
@@ -75,6 +82,7 @@ class Report:
     n_unassigned: int
     echo: Echo | None
     echo_null: Echo | None
+    no_evidence: str | None
     wrote: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -91,6 +99,8 @@ class Report:
             lines.append(f"{counted(self.n_unassigned, 'customer')} {are} unassigned.")
         if self.echo is not None:
             lines.append(page.echo_in_words(self.echo, self.echo_null))
+        if self.no_evidence is not None:
+            lines.append(self.no_evidence)
         lines.append("Open report.html.")
         return lines
 
@@ -111,7 +121,8 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
         ranks = rank(X)
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
         seed = stage.record_of("cluster").seed or 0
-        n_rounds = choose_level(evidence, ROUNDS, None)[0] or 0
+        level, no_evidence = choose_level(evidence, ROUNDS, trouble_with_unseen(matrix.shape[0], k))
+        n_rounds = level or 0
         profiles = profile_segments(X, labels, k)
         activity = np.diff(matrix.indptr)
         sizes_plot = plots.draw(
@@ -152,7 +163,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
             profiles,
             activity,
             segments,
-            listed=_having_any(X, described.characteristic, labels),
+            having=_having_any(X, described.characteristic, labels),
             names=_names(characteristic, k),
             grades=_grades(validation, clustering, k),
         )
@@ -169,6 +180,7 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
             n_unassigned=int((labels < 0).sum()),
             echo=echo,
             echo_null=echo_null,
+            no_evidence=no_evidence,
             wrote=(),
         )
         stage.save(
@@ -322,7 +334,7 @@ def segment_summary_table(
     activity: np.ndarray,
     segments: Mapping[str, np.ndarray],
     *,
-    listed: np.ndarray,
+    having: np.ndarray,
     names: Sequence[str],
     grades: Columns,
 ) -> Columns:
@@ -331,7 +343,8 @@ def segment_summary_table(
     Parameters
     ----------
     activity : ndarray of shape (n_customers,), distinct items of each customer
-    listed : ndarray of shape (k,), customers who have one or more of the segment's listed items
+    having : ndarray of shape (k, 2), customers who have one or more of the items that mark a segment:
+        of the segment's, and of all
     names : for each segment a name made of what marks it; empty if nothing does
     grades : a row per segment with columns stability, grade
     """
@@ -354,7 +367,9 @@ def segment_summary_table(
         "total_value": profiles.totals.sum(axis=1),
         "mean_distance": middles(np.mean, segments["distance"]),
         "mean_membership": middles(nan_mean, segments["membership"]),
-        "listed_share": listed / np.maximum(profiles.sizes, 1),
+        "listed_share": having[:, 0] / np.maximum(profiles.sizes, 1),
+        "listed_share_outside": (having[:, 1] - having[:, 0])
+        / np.maximum(len(labels) - profiles.sizes, 1),
         "stability": grades["stability"],
         "grade": grades["grade"],
         "name": names,
@@ -393,19 +408,23 @@ def _grades(
 
 
 def _having_any(X: Blocks, characteristic: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Return how many of each segment's customers have any of the items that mark it."""
-    marks = np.zeros((len(characteristic) + 1, X.shape[1]), dtype=bool)
+    """Return how many customers have any of the items that mark a segment.
+
+    Of shape (k, 2): of the segment's customers, and of all customers.
+    """
+    marks = np.zeros((X.shape[1], len(characteristic)))
     for segment, items in enumerate(characteristic):
-        marks[segment, items] = True
+        marks[items, segment] = 1
     (counts,) = X.map_sum(_count_having_any, marks, labels)
     return counts
 
 
 def _count_having_any(block: Block, marks: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray]:
     own, matrix = labels[block.rows], block.matrix
-    rows = np.repeat(np.arange(len(own)), np.diff(matrix.indptr))
-    hits = np.unique(rows[marks[own[rows], matrix.indices]])  # -1 is the last row: no marks
-    return (np.bincount(own[hits], minlength=len(marks) - 1),)
+    present = sp.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
+    has_any = present @ marks > 0
+    inside = own[:, None] == np.arange(marks.shape[1])
+    return (np.stack([(has_any & inside).sum(axis=0), has_any.sum(axis=0)], axis=1),)
 
 
 def _names(characteristic: Columns, k: int) -> list[str]:
@@ -427,7 +446,8 @@ def _parameters(stage: Stage, own: Mapping[str, Any]) -> list[page.Parameter]:
     """Return each parameter that the artifacts rest on, this stage's own last."""
     rows: list[page.Parameter] = []
     for name, record in stage.records.stages.items():
-        if name == stage.name:  # as it ran before
+        # As this stage ran before, or as one did on which nothing here rests.
+        if name == stage.name or stage.records.outdated(name) is not None:
             continue
         rows.extend(page.Parameter(name, *pair) for pair in _given(record.parameters))
         if record.seed is not None:

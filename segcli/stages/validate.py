@@ -69,7 +69,8 @@ class Validation:
         `segcli.numerics.judgement.Measure`.
     evidence : dict or None, on what the measures rest: n_customers, is_sample, n_splits, n_nulls
     verdict : dict
-        ``supported`` (None if there is no evidence) and ``reason``, in words.
+        ``supported`` (None if there is no evidence); in words, ``reason`` and, where the segments are
+        not supported and explore-k knows better ones, ``next_step``.
     segments : tuple of dict
         Per segment: customers, precision and recall of both evaluations, stability, grade, and a
         verdict in words.
@@ -120,6 +121,7 @@ class Validation:
             f"Precision and recall of naive Bayes, {self.n_folds}-fold cross-validated.",
             *self._stabilities(),
             f"Verdict: {self.verdict['reason']}",
+            *([self.verdict["next_step"]] if self.verdict["next_step"] else []),
         ]
 
     def _stabilities(self) -> list[str]:
@@ -226,13 +228,29 @@ def _verdict(
         return {
             "supported": None,
             "reason": no_evidence or "No evidence was gathered, so nothing is known.",
+            "next_step": None,
         }
     reason = judged.reason
     grades = [row["grade"] for row in clustering["segments"]]
     if any(grades):
         share = share_trusted(grades, clustering["sizes"])
         reason += f" {share:.0%} of the customers are in segments that are stable by themselves."
-    return {"supported": judged.supported, "reason": reason}
+    next_step = None if judged.supported else _next_step(clustering)
+    return {"supported": judged.supported, "reason": reason, "next_step": next_step}
+
+
+def _next_step(clustering: Mapping[str, Any]) -> str | None:
+    """Return what to do for better segments, by what explore-k had said; None if it said nothing."""
+    said = clustering["on_the_table"]
+    if said is None or said["recommended"] == clustering["k"]:
+        return None
+    k = said["recommended"]
+    if k is None:
+        return "explore-k found no number of segments that the evidence supports."
+    return (
+        f"The evidence of explore-k supports {counted(k, 'segment')}: segcli cluster RUN --n-components "
+        f"{clustering['n_components']} --n-clusters {k}"
+    )
 
 
 def _segment_rows(

@@ -1,0 +1,372 @@
+"""What the stages write, print and draw, beside what it is said to be."""
+
+import json
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_dirs import LATER, STAGES, assert_one_line, command_in, invoke, ok, workplace_in
+
+from segcli import plots
+from segcli.artifacts import records
+from segcli.engine import ONE_THREAD
+from segcli.numerics.agreement import Agreement
+from segcli.numerics.evidence import LEAST_STABILITY, LEAST_TRANSFER, KJudgement, KVerdict
+from segcli.page.words import verdict as page_verdict
+from segcli.stages import cluster, explore_k, validate
+from segcli.stages.report import characteristic_items_table
+from segcli.stages.validate import _verdict, confusion_table
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return workplace_in(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+def table(place, name):
+    return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
+
+
+def document(place, name):
+    return json.loads((place.run / name).read_text())
+
+
+def test_each_picture_is_of_what_its_stage_found(place, monkeypatch):
+    drawn, draw = {}, plots.draw
+
+    def drawing(picture, *args, **kwargs):
+        drawn[picture.__name__] = args, kwargs
+        return draw(picture, *args, **kwargs)
+
+    monkeypatch.setattr(plots, "draw", drawing)
+    monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((2, 3), 3, 4, "Three."))
+    for name in LATER:
+        ok(*STAGES[name], *(("--weighting", "tfidf") if name == "explore-pca" else ()))
+    args, chosen = drawn["explained_variance"]
+    assert args[1] == "tfidf"
+    assert chosen["suggestions"] == document(place, "components_verdict.json")["suggestions"]
+    assert drawn["inertia"][0][1:] == (2, "tfidf")
+    assert drawn["k_evidence"][1] == {
+        "thresholds": {"jaccard_mean": LEAST_STABILITY, "transfer_ari": LEAST_TRANSFER},
+        "supported": (2, 3),
+        "recommended": 3,
+        "n_silhouette": 60,
+    }
+    summary = table(place, "segment_summary.csv")
+    customers, interactions = drawn["segment_sizes"][0]
+    assert customers.tolist() == pytest.approx(summary["share"].tolist())
+    assert interactions.tolist() == pytest.approx(summary["interactions_share"].tolist())
+
+
+SEEDED = {
+    "explore-pca": ("explained_variance.csv", "null_mean"),
+    "explore-k": ("k_scores.csv", "prediction_strength_null"),
+    "cluster": ("segments.csv", "membership"),
+    "report": ("characteristic_items.csv", "unseen_share"),
+}
+
+
+def test_each_correlation_stands_in_its_own_column(place):
+    faces = json.loads(ok(*STAGES["explore-pca"], "--json").stdout)["components"]
+    found = table(place, "components.csv")
+    for name in ("activity_correlation", "popularity_correlation"):
+        assert found[name].tolist() == pytest.approx([face[name] for face in faces])
+    first = np.sign(found["popularity_correlation"] - found["activity_correlation"])
+    assert first.abs().sum() > 0
+
+
+def test_a_first_component_against_activity_is_mostly_activity_too():
+    from segcli.stages.explore_pca import _warning
+
+    for correlation in (0.71, -0.71):
+        said = _warning(SimpleNamespace(activity_correlation=correlation), "raw")
+        assert f"(correlation {correlation:.2f} with" in said
+
+
+def test_what_explore_k_said_of_other_components_is_not_on_the_table(place):
+    ok(*STAGES["explore-k"][:3], "3", "--k-max", "4")
+    ok(*STAGES["cluster"])
+    assert document(place, "clustering.json")["on_the_table"] is None
+
+
+def test_what_explore_k_said_of_other_data_is_not_on_the_table(place):
+    place.change_one_row()
+    for name in ("ingest", "explore-pca", "cluster"):
+        ok(*STAGES[name])
+    assert document(place, "clustering.json")["on_the_table"] is None
+
+
+def test_distances_are_to_the_center_of_the_segment(finished):
+    segments = table(finished, "segments.csv")
+    scores = np.load(finished.run / "projected.npz")["scores"]
+    centers = pd.DataFrame(scores).groupby(segments["segment"]).transform("mean").to_numpy()
+    expected = np.linalg.norm(scores - centers, axis=1)
+    assert segments["distance"].to_numpy() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_unassigned_are_counted_by_segment(place):
+    five = (*STAGES["cluster"][:-1], "5")
+    ok(*five)
+    before = table(place, "segments.csv")
+    least = float(before["membership"].sort_values().iloc[20]) + 1e-6
+    printed = ok(*five, "--min-membership", str(least)).stdout
+    after = table(place, "segments.csv")
+    kept = before["segment"][after["segment"] != "unassigned"].value_counts()
+    for row in document(place, "clustering.json")["segments"]:
+        assert row["customers"] == kept.get(row["segment"], 0)
+        assert row["customers"] + row["n_unassigned"] == (before["segment"] == row["segment"]).sum()
+    assert f"{60 - kept.sum()} customers are unassigned: their membership is below" in printed
+
+
+def test_rows_of_a_confusion_matrix_are_segments_and_columns_guesses():
+    first, second = np.array([[5, 2], [0, 1]]), np.array([[3, 4], [1, 0]])
+    found = confusion_table({"in_sample": Agreement(first), "cross_validated": Agreement(second)})
+    assert {name: list(column) for name, column in found.items()} == {
+        "evaluation": ["in_sample"] * 2 + ["cross_validated"] * 2,
+        "segment": [0, 1, 0, 1],
+        "predicted_0": [5, 0, 3, 1],
+        "predicted_1": [2, 1, 4, 0],
+    }
+
+
+def test_the_agreement_is_that_of_the_confusion_matrix(finished):
+    found, counts = document(finished, "validation.json"), table(finished, "confusion_matrix.csv")
+    for name in ("in_sample", "cross_validated"):
+        matrix = counts[counts["evaluation"] == name].filter(like="predicted").to_numpy()
+        assert found[name] == pytest.approx(matrix.trace() / matrix.sum())
+        for row in found["segments"]:
+            hits = matrix[row["segment"], row["segment"]]
+            assert row[f"{name}_recall"] == pytest.approx(hits / matrix[row["segment"]].sum())
+            assert row[f"{name}_precision"] == pytest.approx(hits / matrix[:, row["segment"]].sum())
+
+
+def test_a_disliked_item_tells_segments_from_a_liked_one(place):
+    """Two groups have the same items, and differ in what they dislike."""
+    rows = ["customer,item,value"]
+    for c in range(40):
+        rows += [f"c{c},i{i},{1 if (i + c) % 2 else -1}" for i in range(8) if (3 * c + i) % 5]
+    place.ratings.write_text("\n".join(rows))
+    ok(*STAGES["ingest"], "--negative", "keep")
+    ok("explore-pca", "run", "--weighting", "raw", "--max-components", "2")
+    ok("cluster", "run", "--n-components", "2", "--n-clusters", "2")
+    assert json.loads(ok("validate", "run", "--json").stdout)["cross_validated"] == 1
+
+
+@pytest.mark.parametrize(
+    ("judged", "said"),
+    [
+        (SimpleNamespace(supported=True), "It can be trusted"),
+        (
+            SimpleNamespace(supported=False),
+            "It holds by itself, though the segmentation as a whole",
+        ),
+        (None, "It holds by itself, though the segmentation as a whole"),
+    ],
+)
+def test_a_segment_is_judged_with_the_segmentation_as_a_whole(judged, said):
+    from segcli.stages.validate import _segment_rows
+
+    rows = [{"segment": s, "customers": 5, "stability": 0.9, "grade": "stable"} for s in range(2)]
+    evaluations = {"cross_validated": Agreement(np.diag([5, 5]))}
+    found = _segment_rows(evaluations, {"segments": rows}, judged)
+    assert all(row["verdict"].startswith(said) for row in found)
+
+
+def test_a_verdict_that_cannot_be_found_is_not_the_one_required(place):
+    lines = place.ratings.read_text().splitlines()
+    few = [line for line in lines if line[:4] < "c012" or line.startswith("customer")]
+    place.ratings.write_text("\n".join(few))
+    for name in ("ingest", "explore-pca", "cluster"):
+        ok(*STAGES[name])
+    found = invoke("validate", "run", "--require", "supported")
+    assert (found.exit_code, document(place, "validation.json")["verdict"]["supported"]) == (
+        3,
+        None,
+    )
+
+
+def test_the_summary_adds_up(finished):
+    segments = table(finished, "segments.csv")
+    data = pd.read_csv(finished.ratings).merge(segments, on="customer").groupby("segment")
+    own = segments.groupby("segment")
+    found = table(finished, "segment_summary.csv").set_index("segment")
+    expected = pd.DataFrame(
+        {
+            "customers": own.size(),
+            "share": own.size() / 60,
+            "interactions": data.size(),
+            "interactions_share": data.size() / data.size().sum(),
+            "total_value": data["value"].sum(),
+            "mean_distance": own["distance"].mean(),
+            "mean_membership": own["membership"].mean(),
+        }
+    )
+    pd.testing.assert_frame_equal(found[list(expected)], expected, check_dtype=False, rtol=1e-9)
+
+
+def test_top_items_say_how_many_of_the_segments_customers_have_them(finished):
+    data = pd.read_csv(finished.ratings).merge(table(finished, "segments.csv"), on="customer")
+    sizes = table(finished, "segments.csv")["segment"].value_counts()
+    for row in table(finished, "top_items.csv").itertuples():
+        n = ((data["item"] == row.item) & (data["segment"] == row.segment)).sum()
+        assert (row.customers, row.share) == (n, pytest.approx(n / sizes[row.segment]))
+
+
+def test_figures_on_unseen_interactions_stand_in_their_own_columns():
+    names = ("log_odds", "z", "customers", "share", "share_outside")
+    seen, unseen = (
+        SimpleNamespace(
+            popularity_rank=np.array([9]),
+            **{n: np.full((1, 1), s + i) for i, n in enumerate(names)},
+        )
+        for s in (1, 11)
+    )
+    rounds = SimpleNamespace(is_enough=np.ones((1, 1), bool), found=np.full((1, 1), 30))
+    described = SimpleNamespace(
+        log_odds=seen, unseen_log_odds=unseen, unseen=rounds, characteristic=[[0]], avoided=[[]]
+    )
+    (row,) = records(characteristic_items_table(described, np.array(["i"]), np.array(["Item"])))
+    assert row == {
+        **{"segment": 0, "kind": "characteristic", "rank": 1, "item": "i", "name": "Item"},
+        **{"log_odds": 1, "z": 2, "customers": 3, "share": 4, "share_outside": 5},
+        **{"popularity_rank": 9, "unseen_customers": 30, "unseen_share": 14},
+        **{"unseen_share_outside": 15, "unseen_log_odds": 11},
+    }
+
+
+def test_python_loads_no_model_that_is_stale_or_altered(place):
+    from segcli import load_segmentation
+    from segcli.errors import RunDirectoryError
+
+    assert load_segmentation(place.run).k == 3
+    path = place.run / "segmentation.joblib"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"i00", b"i99", 1))
+    with pytest.raises(RunDirectoryError, match="was altered"):
+        load_segmentation(place.run)
+    path.write_bytes(whole)
+    place.change_one_row()
+    ok(*STAGES["ingest"])
+    with pytest.raises(RunDirectoryError, match="is stale"):
+        load_segmentation(place.run)
+
+
+def test_what_is_printed_of_segments_leaves_out_the_unassigned(place):
+    five = (*STAGES["cluster"][:-1], "5")
+    ok(*five)
+    least = float(table(place, "segments.csv")["membership"].sort_values().iloc[20]) + 1e-6
+    for options in ((), ("--min-membership", str(least))):
+        printed = ok(*five, *options).stdout
+        rows = re.findall(
+            r"^ +(\d) +(\d+) +([\d.]+)%(?: +(\d+))? +\d\.\d\d  ", printed, re.MULTILINE
+        )
+        segments = table(place, "segments.csv")["segment"].astype(str)
+        assert len(rows) == 5
+        for segment, size, share, unassigned in rows:
+            assert int(size) == (segments == segment).sum()
+            assert float(share) == pytest.approx(100 * int(size) / 60, abs=0.05)
+            assert bool(unassigned) == bool(options)
+        n_unassigned = (segments == "unassigned").sum()
+        assert sum(int(row[3] or 0) for row in rows) == n_unassigned
+    assert n_unassigned > 1
+    assert f"{n_unassigned} customers are unassigned: their membership is below" in printed
+    found = cluster.run(
+        place.run, n_components=2, n_clusters=3, min_membership=None, because=None,
+        evidence=None, engine=ONE_THREAD, seed=0,
+    )  # fmt: skip
+    lines = replace(found, n_unassigned=1, min_membership=0.25).lines()
+    assert "1 customer is unassigned: its membership is below 0.25." in lines
+
+
+def test_items_that_more_of_a_segment_have_are_none_that_it_avoids(finished):
+    listed = table(finished, "characteristic_items.csv")
+    avoided = listed[listed["kind"] == "avoided"]
+    assert len(avoided) > 0
+    assert (avoided["share"] < avoided["share_outside"]).all()
+
+
+def test_how_many_others_have_what_marks_a_segment(finished):
+    data = pd.read_csv(finished.ratings)
+    segments = table(finished, "segments.csv").set_index("customer")["segment"]
+    listed = table(finished, "characteristic_items.csv")
+    for row in table(finished, "segment_summary.csv").itertuples():
+        mine = (listed["segment"] == row.segment) & (listed["kind"] == "characteristic")
+        who = data[data["item"].isin(listed[mine]["item"])]["customer"].unique()
+        has_any = segments.index.isin(who)
+        inside = (segments == row.segment).to_numpy()
+        assert row.listed_share == pytest.approx(has_any[inside].mean())
+        assert row.listed_share_outside == pytest.approx(has_any[~inside].mean())
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (None, None),
+        ({"recommended": 3}, None),
+        (
+            {"recommended": None},
+            "explore-k found no number of segments that the evidence supports.",
+        ),
+        (
+            {"recommended": 5},
+            "The evidence of explore-k supports 5 segments: segcli cluster RUN --n-components 2 "
+            "--n-clusters 5",
+        ),
+    ],
+)
+def test_a_verdict_of_no_says_what_to_do(said, words):
+    clustering = {"on_the_table": said, "k": 3, "n_components": 2, "segments": [], "sizes": []}
+    found = _verdict(KJudgement(3, False, "No."), clustering, None)
+    assert found == {"supported": False, "reason": "No.", "next_step": words}
+    assert _verdict(KJudgement(3, True, "Yes."), clustering, None)["next_step"] is None
+    advice = page_verdict({"verdict": found}, None, 3)
+    assert advice.next_step == words
+
+
+def test_what_to_do_is_printed_after_the_verdict_and_stands_on_the_page(place, monkeypatch):
+    monkeypatch.setattr(validate, "_next_step", lambda _: "Try five.")
+    monkeypatch.setattr(validate, "verdict_for", lambda _, k: KJudgement(k, False, "No."))
+    assert ok(*STAGES["validate"]).stdout.splitlines()[-2] == "Try five."
+    ok(*STAGES["report"])
+    assert "Try five." in (place.run / "report.html").read_text()
+
+
+def test_too_few_customers_to_hide_interactions_of_are_told_so(place):
+    lines = place.ratings.read_text().splitlines()
+    place.ratings.write_text(
+        "\n".join(line for line in lines if line[:4] < "c012" or "item" in line)
+    )
+    for name in ("ingest", "explore-pca", "cluster"):
+        ok(*STAGES[name])
+    why = "12 customers are too few to hide interactions of: evidence needs at least 20"
+    assert f"No evidence was gathered: {why}." in ok(*STAGES["report"]).stdout.splitlines()
+    before = (place.run / "report.html").read_bytes()
+    result = invoke(*STAGES["report"], "--evidence", "quick")
+    assert_one_line(result, f"{why}. Use --evidence none.")
+    assert (place.run / "report.html").read_bytes() == before
+
+
+def test_parameters_on_which_nothing_rests_are_not_on_the_page(place):
+    ok("explore-pca", "run", "--max-components", "3")
+    ok(*STAGES["cluster"])
+    ok(*STAGES["report"])
+    page = (place.run / "report.html").read_text()
+    listed = page.partition("Every parameter of every stage")[2]
+    assert ">cluster<" in listed
+    assert ">explore-k<" not in listed
+
+
+def test_a_run_directory_that_begins_with_a_dash_can_be_run_again(place):
+    place.run.rename(place.folder / "-run")
+    (place.folder / "-run" / "matrix.npz").unlink()
+    last = ok("status", "--", "-run").stdout.splitlines()[-1]
+    ok(*command_in(last))

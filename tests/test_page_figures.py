@@ -1,0 +1,189 @@
+"""The report page, figure by figure, beside the tables that it is made of."""
+
+import json
+import math
+import re
+
+import pandas as pd
+import pytest
+from run_dirs import STAGES, ok, workplace_in
+from test_accessible_page import text_of, tree_of
+
+from segcli.words import decimal
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return workplace_in(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+def table(place, name):
+    return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
+
+
+def document(place, name):
+    return json.loads((place.run / name).read_text())
+
+
+def percent(share):
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def times(log_ratio):
+    ratio = math.exp(log_ratio)
+    return (
+        f"×{ratio:.0f}" if ratio >= 9.95 else f"×{ratio:.1f}" if ratio >= 0.95 else f"×{ratio:.2f}"
+    )
+
+
+def rows_of(page, caption):
+    (found,) = [t for t in page.iter("table") if text_of(t.find("caption")) == caption]
+    return [[text_of(cell) for cell in row] for row in found.find("tbody")]
+
+
+def unseen(row, *, with_times):
+    if math.isnan(row.unseen_share):
+        return ["too few to tell", ""] if with_times else ["too few to tell"]
+    cells = [percent(row.unseen_share), percent(row.unseen_share_outside)]
+    return [*cells, times(row.unseen_log_odds)] if with_times else cells
+
+
+def test_every_figure_on_the_page_is_from_its_own_column(finished):
+    page = tree_of(finished)
+    summary = table(finished, "segment_summary.csv")
+    listed, typical = (
+        table(finished, "characteristic_items.csv"),
+        table(finished, "typical_customers.csv"),
+    )
+    top, found = table(finished, "top_items.csv"), document(finished, "validation.json")
+    words = text_of(page)
+    for (s,) in summary[["segment"]].itertuples(index=False):
+        marks = listed[(listed["segment"] == s) & (listed["kind"] == "characteristic")]
+        assert rows_of(page, f"Items that mark segment {s}") == [
+            [row.name, "", str(row.popularity_rank), str(row.customers), percent(row.share),
+             percent(row.share_outside), times(row.log_odds), *unseen(row, with_times=True)]
+            for row in marks.itertuples(index=False)
+        ]  # fmt: skip
+        avoids = listed[(listed["segment"] == s) & (listed["kind"] == "avoided")]
+        assert rows_of(page, f"Items that segment {s} avoids") == [
+            [
+                row.name,
+                percent(row.share),
+                percent(row.share_outside),
+                *unseen(row, with_times=False),
+            ]
+            for row in avoids.itertuples(index=False)
+        ]
+        assert rows_of(page, f"Customers most typical of segment {s}") == [
+            [
+                row.customer,
+                str(row.interactions),
+                f"{row.listed} of {len(marks)}",
+                f"{row.membership:.2f}",
+            ]
+            for row in typical[typical["segment"] == s].itertuples(index=False)
+        ]
+        assert rows_of(page, f"Items that segment {s} has much of") == [
+            [row.name, f"{row.score:.3f}", str(row.customers), percent(row.share)]
+            for row in top[top["segment"] == s].itertuples(index=False)
+        ]
+    activity = pd.read_csv(finished.ratings)["customer"].value_counts()
+    median = activity.median()
+    assert rows_of(page, "The segments") == [
+        [str(row.segment), row.name, str(row.customers), percent(row.share),
+         f"{row.median_interactions:g}", percent(row.interactions_share), row.grade]
+        for row in summary.itertuples(index=False)
+    ]  # fmt: skip
+    assert f"The median of all customers has {median:g} items." in words
+    assert f"found by a computer in {activity.sum():,} interactions" in words
+    for row in summary.itertuples(index=False):
+        assert (
+            f"{row.customers} customers ({percent(row.share)}), median {row.median_interactions:g} items "
+            f"each, {row.median_interactions / median:.1f} times the median of all grade {row.grade} "
+            f"({row.stability:.2f}); in {percent(row.mean_membership)} of trials its customers land here"
+        ) in words
+        assert (
+            f"{percent(row.listed_share)} of its customers have one of these items or more, of others "
+            f"{percent(row.listed_share_outside)}." in words
+        )
+    assert rows_of(page, "How far each segment is found again and can be told") == [
+        [str(row.segment), str(row.customers), row.grade, f"{row.stability:.2f}",
+         f"{v['cross_validated_precision']:.2f}", f"{v['cross_validated_recall']:.2f}"]
+        for row, v in zip(summary.itertuples(index=False), found["segments"], strict=True)
+    ]  # fmt: skip
+    for row, cells in zip(
+        found["measures"],
+        rows_of(page, "Each measure beside the same on data without segments"),
+        strict=True,
+    ):
+        low, high = (decimal(row[f"null_{end}"]) for end in ("low", "high"))
+        band = low if low == high else f"{low} to {high}"
+        assert cells == [row["title"], decimal(row["value"]), band, row["explanation"]]
+    bars = [cell for cell in page.iter("td") if cell.get("class", "").startswith("bars")]
+    marks = listed[listed["kind"] == "characteristic"].sort_values(["segment", "rank"])
+    for (drawn,), row in zip(bars, marks.itertuples(index=False), strict=True):
+        widths = [float(re.search(r"width: ([\d.]+)%", bar.get("style"))[1]) for bar in drawn]
+        assert widths == pytest.approx([100 * row.share, 100 * row.share_outside], abs=0.051)
+
+
+def test_what_was_said_when_the_choice_was_made_is_not_the_verdict(place):
+    said = document(place, "clustering.json")["on_the_table"]["reason"]
+    assert f"What the evidence said when the choice was made: {said}" in text_of(tree_of(place))
+
+
+def test_a_share_of_nothing_is_not_less_than_one_percent():
+    from segcli.page.render import _percent, _times
+
+    assert [_percent(share) for share in (0, 0.004, 0.006, 1)] == ["0%", "<1%", "1%", "100%"]
+    assert [_times(math.log(ratio)) for ratio in (0.123, 1.26, 12.6)] == ["×0.12", "×1.3", "×13"]
+
+
+def test_the_components_that_explore_k_took_are_told_where_they_are_others(place):
+    ok(*STAGES["explore-k"][:3], "3", "--k-max", "4")
+    ok("report", "run")
+    words = text_of(tree_of(place))
+    assert "Made with 3 components; the segments on this page with 2." in words
+    assert "on 3 components (blue) and on all items (orange)" in words
+
+
+def test_the_least_membership_is_the_one_asked_for(place):
+    five = (*STAGES["cluster"][:-1], "5")
+    ok(*five)
+    least = float(table(place, "segments.csv")["membership"].sort_values().iloc[20]) + 1e-6
+    ok(*five, "--min-membership", str(least))
+    ok("report", "run")
+    words = text_of(tree_of(place))
+    assert f"they land in their segment in less than {least:.0%} of trials" in words
+    assert "5 times, a part of each customer's interactions was hidden" in words
+
+
+def test_only_this_report_s_own_parameters_are_on_its_page(place):
+    ok("report", "run", "--top", "2")
+    listed = rows_of(tree_of(place), "Every parameter of every stage")
+    assert [row for row in listed if row[0] == "report"] == [["report", "top", "2"]]
+
+
+def test_a_validation_of_other_segments_is_not_in_the_report(place):
+    ok(*STAGES["cluster"][:-1], "2")
+    ok(*STAGES["report"])
+    words = text_of(tree_of(place))
+    assert "These segments have not been validated." in words
+    assert "confusion" not in words
+
+
+def test_the_median_of_all_customers_is_no_mean(place):
+    with place.ratings.open("a") as file:
+        file.write("".join(f"c{c},i{i:02},5\n" for c in (998, 999) for i in range(12)))
+    for name in ("ingest", "explore-pca", "cluster", "report"):
+        ok(*STAGES[name], *(() if name == "ingest" else ("--evidence", "none")))
+    activity = pd.read_csv(place.ratings)["customer"].value_counts()
+    assert activity.median() != round(activity.mean(), 1)
+    assert f"The median of all customers has {activity.median():g} items." in text_of(
+        tree_of(place)
+    )
