@@ -114,8 +114,7 @@ def test_on_its_way_out_python_need_not_look_through_all_that_was_loaded(tmp_pat
     )
     found = python(code, tmp_path)
     before, at_exit = map(int, found.stdout.split())
-    assert before == 0
-    assert at_exit > 1000
+    assert at_exit > before + 1000  # some Pythons freeze a few things themselves
 
 
 @pytest.mark.parametrize("stated", [None, "2"])

@@ -70,7 +70,8 @@ def test_a_file_without_interactions(place, name, fresh):
 
 
 @pytest.mark.parametrize(
-    ("interactions", "words"), [("none.csv", "none.csv"), ("run", "run"), ("", "")]
+    ("interactions", "words"),
+    [("none.csv", "none.csv"), ("run", "run is a run directory"), ("", "empty")],
 )
 def test_no_such_file_and_a_directory(place, interactions, words):
     before = digests(place.folder)

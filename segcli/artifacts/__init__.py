@@ -6,7 +6,14 @@ that are atomic.
 """
 
 from segcli.artifacts.formats import Artifact, Columns, from_records, records
-from segcli.artifacts.stage import Stage, describe, hold, open_stage, read_artifact
+from segcli.artifacts.stage import (
+    Stage,
+    describe,
+    hold,
+    is_run_directory,
+    open_stage,
+    read_artifact,
+)
 
 __all__ = [
     "Artifact",
@@ -15,6 +22,7 @@ __all__ = [
     "describe",
     "from_records",
     "hold",
+    "is_run_directory",
     "open_stage",
     "read_artifact",
     "records",

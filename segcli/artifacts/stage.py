@@ -233,6 +233,11 @@ class StageState:
     writes: tuple[str, ...]
 
 
+def is_run_directory(folder: Path) -> bool:
+    """Return whether a stage has run in a folder."""
+    return (folder / manifest.NAME).is_file() and (folder / catalogue.MATRIX.name).is_file()
+
+
 def describe(run_dir: Path) -> list[StageState]:
     """Return the state of each stage of a run directory, in the order of the pipeline."""
     _enter(run_dir, create=False)

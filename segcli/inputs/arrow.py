@@ -1,9 +1,9 @@
 """Arrays from numpy to Arrow and back.
 
 pyarrow does it too, but loads pandas on the way, where it is installed: `pa.array`, `pa.scalar` and
-`to_numpy` do, and so does any function of `pyarrow.compute` that is given a plain number or string,
-`fill_null` and a table's `group_by` and `sort_by`. That takes longer than to ingest a small file, which
-needs no pandas.
+`to_numpy` do, until version 26 a type's `to_pandas_dtype`, and any function of `pyarrow.compute` that is
+given a plain number or string, `fill_null` and a table's `group_by` and `sort_by`. That takes longer than
+to ingest a small file, which needs no pandas.
 """
 
 from __future__ import annotations
@@ -31,12 +31,19 @@ def to_numpy(array: pa.Array) -> np.ndarray:
     is_boolean = pa.types.is_boolean(array.type)
     content = array.buffers()[1]
     if content is None:  # of an empty array
-        return np.zeros(n, bool if is_boolean else array.type.to_pandas_dtype())
+        return np.zeros(n, bool if is_boolean else _numpy_type(array.type))
     if is_boolean:
         bits = np.frombuffer(content, dtype=np.uint8)
         return np.unpackbits(bits, count=start + n, bitorder="little")[start:].view(bool)
-    kind = np.dtype(array.type.to_pandas_dtype())
+    kind = _numpy_type(array.type)
     return np.frombuffer(content, kind, count=n, offset=start * kind.itemsize)
+
+
+def _numpy_type(kind: pa.DataType) -> np.dtype:
+    """Return the type of the same numbers in numpy."""
+    kinds = ((pa.types.is_floating, "f"), (pa.types.is_signed_integer, "i"))
+    letter = next((letter for is_kind, letter in kinds if is_kind(kind)), "u")
+    return np.dtype(f"{letter}{kind.bit_width // 8}")
 
 
 def strings(texts: Sequence[str]) -> pa.Array:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from segcli.errors import OptionError
+from segcli.errors import InputError, OptionError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -37,7 +37,16 @@ def name_of(location: Location) -> str:
 
 
 def location_of(text: str) -> Location:
-    """Return what a user wrote as a path, or as a URL if it begins with a scheme."""
+    """Return what a user wrote as a path, or as a URL if it begins with a scheme.
+
+    Raises
+    ------
+    InputError
+        If it is nothing, which an unset variable of the shell's is and a path takes for here.
+    """
+    if not text:
+        msg = "The name of the interactions is empty. Name a file or a folder."
+        raise InputError(msg)
     return Url(text) if _SCHEME.match(text) else Path(text)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from segcli.artifacts import Columns, open_stage
+from segcli.artifacts import Columns, is_run_directory, open_stage
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
 from segcli.inputs.dialect import delimiter_from, separated
@@ -157,7 +157,7 @@ def run(
         raise OptionError(msg)
     form = Form(customer, item, value, timestamp, delimiter, header, encoding, duplicates, negative)
     form.check()
-    _refuse_within(interactions, run_dir)
+    _refuse_folder(interactions, run_dir)
     parameters = _parameters(form, items, items_id, items_name)
     with open_stage(run_dir, "ingest", parameters) as stage:
         rejects = Rejects()
@@ -193,10 +193,13 @@ def run(
     return found
 
 
-def _refuse_within(interactions: Location, run_dir: Path) -> None:
-    """Refuse a run directory whose files would be read as interactions the next time."""
+def _refuse_folder(interactions: Location, run_dir: Path) -> None:
+    """Refuse to read the tables of a run directory as interactions, now or the next time."""
     if not isinstance(interactions, Path) or not interactions.is_dir():
         return
+    if is_run_directory(interactions):
+        msg = f"{interactions} is a run directory. Name a file, or a folder of files, of interactions."
+        raise InputError(msg)
     folder, run = interactions.resolve(), run_dir.resolve()
     if run.is_relative_to(folder):
         msg = f"{run_dir} lies in {interactions}, of which all files are read. Put it elsewhere."
