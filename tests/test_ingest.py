@@ -145,7 +145,9 @@ REFUSED = {
     "one customer": (b"a,x,1\na,y,2\n", {}, "has 1 customer; segments need at least 2"),
     "one item": (b"a,x,1\nb,x,2\n", {}, "has 1 item; segments need at least 2"),
     "one customer once": (b"a,x,1\na,y,2\nb,x,\n", {}, "has 1 customer once 1 row is rejected; segments "
-                          "need at least 2. Is the column right? Name it with --customer."),
+                          "need at least 2. The first is row 3 of ratings.csv, no value: 'b,x,'."),
+    "decimal commas": (b"who;what;much\na;x;1,5\nb;y;2,5\n", {}, "row 1 of ratings.csv, value is not a "
+                       "number: 'who;what;much'. Decimals are written with a point"),
     "one customer not cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,x,3\n", {"negative": "net"}, "has 1 customer "
                                    "once 1 pair cancels out; segments need at least 2. Leave out negative "
                                    "values instead: --negative reject."),
@@ -396,3 +398,24 @@ def test_the_manifest_knows_the_table_of_names_by_its_bytes(tmp_path):
     record = json.loads((tmp_path / "run" / "manifest.json").read_text())["stages"]["ingest"]
     sha256 = hashlib.sha256(names.read_bytes()).hexdigest()
     assert record["inputs"]["items"] == {"name": "names.csv", "sha256": sha256}
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "said"),
+    [
+        (
+            "date,customer_id,sku,margin",
+            None,
+            "each row counts 1 (unused: date, margin; --value names the value)",
+        ),
+        ("date,customer_id,sku,margin", "none", "each row counts 1"),
+        ("date,customer_id,sku,qty", None, "value = qty"),
+        ("date,buyer,sku,revenue", None, "value = revenue"),
+    ],
+)
+def test_columns_that_may_be_the_value_are_named_where_none_is_known(tmp_path, header, value, said):
+    path = tmp_path / "f.csv"
+    path.write_text(f"{header}\n2020-01-01,a,x,2\n2020-01-02,b,y,3\n")
+    found = run(path, tmp_path / "run", value=value)
+    assert found.lines()[1].endswith(f", {said}")
+    assert ("unused" in found.dialect) == ("unused" in said)

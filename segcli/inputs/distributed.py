@@ -74,7 +74,7 @@ def read_triplets_on(
         n_usable=n_rows,
         n_files=found.n_files,
         n_rows=rejects.n_rows,
-        dialect=described(found.manner.table, found.columns),
+        dialect=described(found.manner.table, found.columns, form),
         sha256=found.digest(reads),
     )
 

@@ -72,11 +72,10 @@ class Rejects:
             "text": texts[order],
         }
 
-    def first_text(self, reason: str) -> str | None:
-        """Return the text of the first reject for a reason, or None."""
+    def texts(self, reason: str, most: int) -> list[str]:
+        """Return the texts of the first rejects for a reason, at most so many."""
         table = self.table()
-        found = np.flatnonzero(table["reason"] == reason)
-        return str(table["text"][found[0]]) if len(found) else None
+        return list(table["text"][table["reason"] == reason][:most])
 
     def first(self, file: str | None = None) -> str:
         """Return the first reject in one line: where it stands, why, and its text."""

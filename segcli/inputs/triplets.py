@@ -35,6 +35,8 @@ from segcli.inputs.values import (
 )
 from segcli.inputs.vocabulary import Vocabulary
 
+_LOOKED_AT = 100  # rejects, for what they have in common: the first may be a header
+
 #: What becomes of negative values.
 NEGATIVES = ("reject", "keep", "net")
 
@@ -150,7 +152,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         n_usable=rows.n_rows,
         n_files=len(files),
         n_rows=rejects.n_rows,
-        dialect=described(first, columns),
+        dialect=described(first, columns, form),
         sha256=digest_of(source.digests) if path.is_dir() else source.digests[0][1],
     )
 
@@ -395,13 +397,19 @@ def _without_cancelled(
     return kept, customers.filter(used), items.filter(to_arrow(columns))
 
 
-def described(table: tables.Table, columns: dict[str, int | None]) -> dict[str, Any]:
-    """Return how a table is written, and its columns used: by name, or position without a header."""
+def described(table: tables.Table, columns: dict[str, int | None], form: Form) -> dict[str, Any]:
+    """Return how a table is written, and its columns used: by name, or position without a header.
+
+    With those that are not, ``unused``, where one of them may be the value and none was found.
+    """
     used: Iterator[tuple[str, int]] = (
         (role, column) for role, column in columns.items() if column is not None
     )
     by_role = {role: table.names[i] if table.names is not None else i + 1 for role, i in used}
-    return {**table.facts, "columns": by_role}
+    found = {**table.facts, "columns": by_role}
+    if table.names is not None and form.value is None and columns["value"] is None:
+        found["unused"] = [name for name in table.names if name not in by_role.values()]
+    return found
 
 
 def refuse_nothing(
@@ -421,14 +429,14 @@ def refuse_nothing(
             f"None of the {rejects.n_rows:,} rows of {path} can be used ({counts}). "
             f"The first is {rejects.first()}."
         )
-    text = rejects.first_text("value is not a number")
-    if text is not None and is_number_otherwise(_value_in(text, table, columns)):
+    texts = rejects.texts("value is not a number", _LOOKED_AT)
+    if any(is_number_otherwise(_value_in(text, table, columns)) for text in texts):
         msg += " Decimals are written with a point, without thousands separators or currency signs."
-    elif text is not None:
+    elif texts:
         msg += " Name the column with --value; '--value none' counts each row as 1."
-    elif rejects.first_text(OUT_OF_RANGE) is not None:
+    elif rejects.texts(OUT_OF_RANGE, 1):
         msg += " Write the values in another unit."
-    elif rejects.first_text("value is negative") is not None:
+    elif rejects.texts("value is negative", 1):
         msg += " '--negative keep' keeps them."
     raise InputError(msg)
 

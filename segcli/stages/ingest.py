@@ -22,6 +22,7 @@ from segcli.inputs.triplets import Form, Triplets, read_triplets
 from segcli.words import counted
 
 _COUNTED = 1 << 16
+_LISTED = 10  # columns, at most
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Ingested:
         files = f"{self.n_files:,} files, " if self.n_files > 1 else ""
         lines = [
             f"{self.interactions}: {files}{_dialect_in_words(self.dialect)}",
-            f"  {_columns_in_words(self.dialect['columns'])}",
+            f"  {_columns_in_words(self.dialect)}",
             f"{self.n_customers:,} customers × {self.n_items:,} items, "
             f"{self.n_interactions:,} interactions ({self.density:.2%} of all pairs)",
             f"Values: {self.value_min:g} to {self.value_max:g}, median {self.value_median:g}",
@@ -267,7 +268,9 @@ def _check(
         if n < 2:
             count = f"1 {what}" if n else f"no {what}"
             msg = f"{interactions} has {count}{left_out}; segments need at least 2. "
-            if triplets.n_cancelled:
+            if n_rejected:
+                msg += f"The first is {rejects.first()}."
+            elif triplets.n_cancelled:
                 msg += "Leave out negative values instead: --negative reject."
             else:
                 msg += f"Is the column right? Name it with {option}."
@@ -386,11 +389,14 @@ def _dialect_in_words(dialect: Mapping[str, Any]) -> str:
     return f"{separated(dialect['delimiter'])}, {header}, {dialect['encoding']}"
 
 
-def _columns_in_words(columns: Mapping[str, str | int]) -> str:
+def _columns_in_words(dialect: Mapping[str, Any]) -> str:
+    columns = dialect["columns"]
     words = [
         f"{role} = column {column}" if isinstance(column, int) else f"{role} = {column}"
         for role, column in columns.items()
     ]
     if "value" not in columns:
-        words.append("each row counts 1")
+        listed = ", ".join((dialect.get("unused") or [])[:_LISTED])
+        which = f" (unused: {listed}; --value names the value)" if listed else ""
+        words.append(f"each row counts 1{which}")
     return ", ".join(words)
