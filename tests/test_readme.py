@@ -15,9 +15,18 @@ from click.testing import CliRunner
 from segcli.artifacts import catalogue
 from segcli.artifacts.formats import Artifact
 from segcli.cli import main
+from segcli.inputs.columns import KNOWN, plain
+from segcli.numerics.evidence import (
+    LEAST_GAIN_ABOVE_NULL,
+    LEAST_STABILITY,
+    LEAST_TRANSFER,
+    LEAST_TRANSFER_ABOVE_NULL,
+)
+from segcli.numerics.stability import GRADES
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -72,3 +81,47 @@ def test_every_artifact_is_in_the_readme():
     text = README.read_text(encoding="utf-8")
     names = [a.name for a in vars(catalogue).values() if isinstance(a, Artifact)]
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {word.replace(" ", "-") for word in words}
+
+
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md", "sample_data/README.md"])
+def test_links_lead_somewhere(page):
+    page = ROOT / page
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        path, _, anchor = link.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), link
+        assert not anchor or anchor in anchors(there), link
+
+
+def test_what_a_supported_k_needs_is_what_the_readme_says():
+    needs = re.search(r"A k is supported if all of this holds:.*?decide nothing", TEXT, re.DOTALL)[
+        0
+    ]
+    for least in (
+        LEAST_STABILITY,
+        LEAST_TRANSFER,
+        LEAST_TRANSFER_ABOVE_NULL,
+        LEAST_GAIN_ABOVE_NULL,
+    ):
+        assert f"{least}" in needs
+    grades = TEXT.partition("**Grades.**")[2].partition("*Precision*")[0]
+    for least, word in GRADES:
+        assert f"{least}" in grades
+        assert word in grades
+
+
+def test_columns_that_the_readme_says_are_known_are_known():
+    names = re.search(
+        r"\*\*Columns\*\* are known by their header: names such as (.*?)\. ", TEXT, re.DOTALL
+    )[1]
+    for listed, role in zip(names.split(";"), ("customer", "item", "value"), strict=True):
+        for name in re.findall(r"`(\w+)`", listed):
+            assert plain(name) in KNOWN[role], name
