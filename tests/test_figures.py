@@ -333,11 +333,11 @@ def test_a_verdict_of_no_says_what_to_do(said, words):
 
 
 def test_what_to_do_is_printed_after_the_verdict_and_stands_on_the_page(place, monkeypatch):
-    monkeypatch.setattr(validate, "_next_step", lambda _: "Try five.")
+    monkeypatch.setattr(validate, "_next_step", lambda _: "Try five: segcli.")
     monkeypatch.setattr(validate, "verdict_for", lambda _, k: KJudgement(k, False, "No."))
-    assert ok(*STAGES["validate"]).stdout.splitlines()[-2] == "Try five."
+    assert ok(*STAGES["validate"]).stdout.splitlines()[-2] == "Try five: segcli."
     ok(*STAGES["report"])
-    assert "Try five." in (place.run / "report.html").read_text()
+    assert "<p>Try five: <code>segcli.</code></p>" in (place.run / "report.html").read_text()
 
 
 def test_too_few_customers_to_hide_interactions_of_are_told_so(place):
