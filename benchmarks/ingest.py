@@ -55,7 +55,7 @@ def main() -> None:
         for order in options.orders:
             file = data_file([*of_data, "--ids", ids, "--order", order])
             if options.format == "parquet":
-                file = as_parquet(file)
+                file = parquet_of(file)
             turns = []
             for turn in range(options.repeats):
                 read_into_memory(file)
@@ -65,17 +65,11 @@ def main() -> None:
                 print(f"| {ids} | {order} | {name} | {cells(turns, name, SEGCLI)} |", flush=True)
 
 
-def as_parquet(file: Path) -> Path:
+def parquet_of(file: Path) -> Path:
     """Return the same rows as Parquet, as pyarrow writes it; made once."""
-    import pyarrow.csv as pacsv
-    import pyarrow.parquet as pq
-
     made = file.with_suffix(".parquet")
     if not made.exists():
-        table = pacsv.read_csv(file)
-        unfinished = made.with_suffix(".unfinished")
-        pq.write_table(table, unfinished)
-        unfinished.rename(made)
+        run_python([__file__, "--as", "parquet", str(file), str(made)])
     return made
 
 
@@ -103,6 +97,15 @@ def with_pandas(file: Path, folder: Path, engine: str) -> None:
     _write_matrix(sp.coo_array((values, (rows, columns))), folder)
     pd.Series(customers, name="customer").to_csv(folder / "customers.csv", index=False)
     pd.Series(items, name="item").to_csv(folder / "items.csv", index=False)
+
+
+def write_parquet(file: Path, made: Path) -> None:
+    import pyarrow.csv as pacsv
+    import pyarrow.parquet as pq
+
+    unfinished = made.with_suffix(".unfinished")
+    pq.write_table(pacsv.read_csv(file), unfinished)
+    unfinished.rename(made)
 
 
 def with_polars(file: Path, folder: Path) -> None:
@@ -142,7 +145,9 @@ PROGRAMS = {
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--as"]:
+    if sys.argv[1:3] == ["--as", "parquet"]:
+        write_parquet(Path(sys.argv[3]), Path(sys.argv[4]))
+    elif sys.argv[1:2] == ["--as"]:
         PROGRAMS[sys.argv[2]](Path(sys.argv[3]), Path(sys.argv[4]))
     else:
         main()

@@ -318,8 +318,8 @@ def test_how_many_others_have_what_marks_a_segment(finished):
         ),
         (
             {"recommended": 5},
-            "The evidence of explore-k supports 5 segments: segcli cluster RUN --n-components 2 "
-            "--n-clusters 5",
+            "The evidence of explore-k supports 5 segments. With RUN for the run directory: segcli "
+            "cluster RUN --n-components 2 --n-clusters 5",
         ),
     ],
 )

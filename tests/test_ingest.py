@@ -145,7 +145,8 @@ REFUSED = {
     "one customer": (b"a,x,1\na,y,2\n", {}, "has 1 customer; segments need at least 2"),
     "one item": (b"a,x,1\nb,x,2\n", {}, "has 1 item; segments need at least 2"),
     "one customer once": (b"a,x,1\na,y,2\nb,x,\n", {}, "has 1 customer once 1 row is rejected; segments "
-                          "need at least 2. The first is row 3 of ratings.csv, no value: 'b,x,'."),
+                          "need at least 2. Is the column right? Name it with --customer. The first row "
+                          "rejected is row 3 of ratings.csv, no value: 'b,x,'."),
     "decimal commas": (b"who;what;much\na;x;1,5\nb;y;2,5\n", {}, "row 1 of ratings.csv, value is not a "
                        "number: 'who;what;much'. Decimals are written with a point"),
     "one customer not cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,x,3\n", {"negative": "net"}, "has 1 customer "
@@ -406,11 +407,11 @@ def test_the_manifest_knows_the_table_of_names_by_its_bytes(tmp_path):
         (
             "date,customer_id,sku,margin",
             None,
-            "each row counts 1 (unused: date, margin; --value names the value)",
+            "each row counts 1 (unused: margin; --value names the value)",
         ),
         ("date,customer_id,sku,margin", "none", "each row counts 1"),
         ("date,customer_id,sku,qty", None, "value = qty"),
-        ("date,buyer,sku,revenue", None, "value = revenue"),
+        ("date,buyer_id,sku,revenue", None, "value = revenue"),
     ],
 )
 def test_columns_that_may_be_the_value_are_named_where_none_is_known(tmp_path, header, value, said):

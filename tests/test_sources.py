@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 
+import pandas as pd
 import pytest
 from parts import (
     ARTIFACTS,
@@ -194,3 +195,66 @@ def test_a_folder_is_known_by_its_files_names_and_bytes(tmp_path):
         f"{hashlib.sha256((parts / n).read_bytes()).hexdigest()}  {n}\n" for n in ("a.csv", "b.csv")
     ]
     assert before == hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_part_whose_ids_are_floats_has_the_customers_of_the_others(tmp_path, kind):
+    """Of a column of which an id is missing, pandas makes floats."""
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name, ids in (("a", [7, 8]), ("b", [7, 8, None])):
+        rows = pd.DataFrame({"customer": ids, "item": ids[:2] + ids[2:], "value": 1})
+        write_rows(rows, parts / f"{name}.{kind}")
+    run = ingested(parts, tmp_path / "run")
+    assert pd.read_csv(run / "customers.csv", dtype=str)["customer"].tolist() == ["7", "8"]
+    assert pd.read_csv(run / "items.csv", dtype=str)["item"].tolist() == ["7", "8"]
+
+
+def test_a_header_alone_does_not_say_how_the_others_are_written(tmp_path):
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "1.csv").write_text("artikel,kunde,menge\n")
+    (parts / "2.csv").write_text("artikel,kunde,menge\na,x,1\nb,y,2\n")
+    columns = ("--customer", "kunde", "--item", "artikel")
+    for options in (columns, ()):
+        result = invoke("ingest", parts, tmp_path / "run", *options)
+        alone = invoke("ingest", parts / "2.csv", tmp_path / "alone", *options)
+        assert (result.exit_code, result.stderr.replace("1.csv", "2.csv")) == (
+            alone.exit_code,
+            alone.stderr,
+        )
+        if not result.exit_code:
+            text = (tmp_path / "run" / "customers.csv").read_text()
+            assert text == (tmp_path / "alone" / "customers.csv").read_text()
+
+
+def test_a_header_that_only_a_later_part_has_is_refused(tmp_path):
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "1.csv").write_text("a,x\nb,y\n")
+    (parts / "2.csv").write_text("customer,item\nc,z\n")
+    assert_one_line(
+        invoke("ingest", parts, tmp_path / "run"),
+        "2.csv has other columns than 1.csv: customer, item instead of 2 without names",
+    )
+    ingested(parts, tmp_path / "run", "--no-header")  # then it is a row
+    assert "customer,1,1.0" in (tmp_path / "run" / "customers.csv").read_text()
+
+
+@pytest.mark.parametrize("name", ["0.csv", "z.csv"])
+def test_a_part_of_blank_lines_is_left_out(tmp_path, folder, name):
+    before = ingested(folder, tmp_path / "before")
+    (folder / name).write_text("\n\n")
+    (folder / f"{name}.gz").write_bytes(gzip.compress(b""))
+    after = ingested(folder, tmp_path / "after")
+    for artifact in (*ARTIFACTS, "rejects.csv"):
+        assert (after / artifact).read_bytes() == (before / artifact).read_bytes()
+    for path in folder.iterdir():
+        path.write_text("\n")
+    assert_one_line(invoke("ingest", folder, tmp_path / "run"), "nothing but blank lines")
+
+
+def test_names_in_a_part_are_read_as_the_part_is(tmp_path, folder):
+    options = ("--items", folder / "b.csv", "--items-id", "item", "--items-name", "value")
+    run = ingested(folder, tmp_path / "run", *options)
+    assert len(pd.read_csv(run / "rejects.csv")) == 1

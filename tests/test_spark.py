@@ -206,6 +206,23 @@ def test_parts_and_urls_are_read_as_one_file_is(spark, tmp_path, kind, options):
     assert digests(here) == digests(tmp_path / "folder")
 
 
+def test_a_folder_of_unlike_parts_is_read_as_here(spark, tmp_path):
+    """Ids of floats in one part, a header alone in the first, blank lines, and an order of folders."""
+    parts = tmp_path / "parts"
+    for folder in ("a", "a-b"):
+        (parts / folder).mkdir(parents=True)
+    (parts / "a" / "0.csv").write_text("who,what,much\n")
+    (parts / "a" / "1.csv").write_text("who,what,much\n7,x,1\n8,y,2\n")
+    (parts / "a-b" / "1.csv").write_text("who,what,much\n7.0,x,3\n9.0,y,4\n")
+    (parts / "a-b" / "2.csv").write_text("\n\n")
+    options = ("--customer", "who", "--item", "what", "--value", "much", "--duplicates", "last")
+    here = ingested(parts, tmp_path / "here", *options)
+    assert "7,1,3.0" in (here / "customers.csv").read_text()
+    for name, source in (("folder", parts), ("url", f"file://{parts}")):
+        run = ingested(source, tmp_path / name, *options, "--engine", "spark")
+        assert digests(run) == digests(here)
+
+
 def test_parts_that_are_not_written_alike_are_refused(spark, tmp_path):
     parts = tmp_path / "parts"
     parts.mkdir()

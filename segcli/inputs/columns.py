@@ -18,14 +18,13 @@ _ITEM = (
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "customer": (
         "customer", "customerid", "user", "userid", "client", "clientid", "visitor", "visitorid",
-        "member", "memberid", "reader", "listener", "account", "accountid", "buyer", "buyerid",
-        "shopper", "shopperid", "subscriber", "subscriberid",
+        "member", "memberid", "reader", "listener", "accountid", "buyerid", "shopperid",
+        "subscriberid",
     ),
     "item": _ITEM,
     "value": (
-        "value", "rating", "stars", "count", "quantity", "qty", "units", "plays", "playcount",
-        "listens", "views", "visits", "clicks", "purchases", "weight", "amount", "score", "revenue",
-        "sales", "spend",
+        "value", "rating", "stars", "count", "quantity", "plays", "playcount", "weight", "amount",
+        "score", "qty", "units", "revenue", "spend",
     ),
     "timestamp": ("timestamp", "time", "datetime", "date", "invoicedate"),
     "id": ("id", *_ITEM),

@@ -102,6 +102,10 @@ def separated(delimiter: str) -> str:
     )
 
 
+class BlankError(InputError):
+    """A file holds nothing but blank lines."""
+
+
 def find_dialect(
     path: Path,
     *,
@@ -132,7 +136,7 @@ def find_dialect(
     head = head[before.end() :]
     if not head.strip():
         msg = f"{path} holds nothing but blank lines."
-        raise InputError(msg)
+        raise BlankError(msg)
     if delimiter is not None:
         separator = delimiter_from(delimiter)
     else:

@@ -27,7 +27,7 @@ from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import Threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.triplets import Form, Triplets, described, finished, refuse_nothing, set_aside
-from segcli.inputs.vocabulary import is_float, without_float
+from segcli.inputs.vocabulary import are_floats, plain_numbers
 
 RANGE_ROWS = 1 << 22
 """Rows of a range of customers, about: what one task holds and merges."""
@@ -65,7 +65,7 @@ def read_triplets_on(
     n_rows = sum(read.n_rows for read in reads)
     if not n_rows:
         refuse_nothing(location, rejects, found.manner.table, found.columns)
-    items, places = _places([read.items for read in reads])
+    items, places = _places([read.items for read in reads], several=found.n_files > 1)
     customers, blocks = _build(engine, reads, places, len(items), n_rows, form.duplicates)
     return finished(
         location,
@@ -79,18 +79,20 @@ def read_triplets_on(
     )
 
 
-def _places(vocabularies: Sequence[pa.Array]) -> tuple[pa.Array, tuple[np.ndarray, ...]]:
+def _places(
+    vocabularies: Sequence[pa.Array], *, several: bool
+) -> tuple[pa.Array, tuple[np.ndarray, ...]]:
     """Return all items, sorted by code point, and each task's places of its codes among them."""
     distinct = pa.array([], pa.string())
     for texts in vocabularies:
         distinct = pc.unique(pa.concat_arrays([distinct, texts.drop_null()]))
-    strip = bool(pc.all(is_float(distinct), min_count=0).as_py())
+    strip = are_floats(distinct, several=several)
     if strip:
-        distinct = pc.unique(without_float(distinct))
+        distinct = pc.unique(plain_numbers(distinct))
     items = distinct.take(pc.sort_indices(distinct))
     places = []
     for texts in vocabularies:
-        found = pc.index_in(without_float(texts) if strip else texts, value_set=items)
+        found = pc.index_in(plain_numbers(texts) if strip else texts, value_set=items)
         places.append(pc.fill_null(found, 0).to_numpy(zero_copy_only=False))
     return items, tuple(places)
 
@@ -109,7 +111,7 @@ def _build(
         places,
         n_items,
         way,
-        all(read.all_float for read in reads),
+        all(read.are_floats for read in reads),
         engine.scratch,
     )
     n_ranges = max(engine.n_tasks, -(-n_rows // RANGE_ROWS))
@@ -129,14 +131,14 @@ class _Customers:
     places: tuple[np.ndarray, ...]
     n_items: int
     way: str
-    all_float: bool
+    are_floats: bool
     kept: Scratch
 
     schema = "key string, part long, rows binary"
 
     def rows(self, number: int) -> Iterator[pa.RecordBatch]:
         for customers, rows in read_groups(self.groups[number]):
-            key = without_float(customers) if self.all_float else customers
+            key = plain_numbers(customers) if self.are_floats else customers
             part = pa.array(np.full(len(rows), number))
             yield pa.RecordBatch.from_arrays([key, part, rows], names=["key", "part", "rows"])
 

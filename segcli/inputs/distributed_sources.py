@@ -7,10 +7,11 @@ or rejected, as it is anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from segcli.engine.scratch import Scratch
 from segcli.engine.spark import Collected, SparkEngine
 from segcli.inputs import tables
-from segcli.inputs.dialect import Dialect
+from segcli.inputs.dialect import BlankError, Dialect
 from segcli.inputs.grouped_rows import Grouped, write_groups
 from segcli.inputs.locations import Location
 from segcli.inputs.pairs import group_rows
@@ -32,12 +33,14 @@ from segcli.inputs.sources import (
     digest_of,
     is_hidden,
     list_files,
+    open_first,
     open_like,
     refuse_empty,
+    sha256_of,
 )
 from segcli.inputs.text_table import TextTable
-from segcli.inputs.triplets import Form, Reader, columns_of, columns_read, open_first
-from segcli.inputs.vocabulary import is_float
+from segcli.inputs.triplets import Form, Reader, columns_of, columns_read, open_file
+from segcli.inputs.vocabulary import are_floats
 from segcli.progress import report
 
 _PARTS_PER_FILE = 1 << 10
@@ -51,6 +54,7 @@ class _Reading:
     form: Form
     columns: dict[str, int | None]
     kept: Scratch
+    several: bool = False
 
     def grouped(self, file: str, parts: Iterable[Part]) -> Grouped:
         """Read parts of a file, and write their rows to another, grouped by customer."""
@@ -81,7 +85,7 @@ class _Reading:
             sum(len(block.items) for block in blocks),
             str(path),
             items,
-            bool(pc.all(is_float(customers.take(pa.array(used))), min_count=0).as_py()),
+            are_floats(customers.take(pa.array(used)), several=self.several),
             None,
         )
 
@@ -174,11 +178,13 @@ class _Files(_Parts):
     def read(self, number: int, path: Path) -> Grouped:
         """Return what is in a file, refusing one that has other columns than the first."""
         name = self.names[number]
-        table = open_like(self.manner.table, path, name, self.reading.form.encoding)
-        parts = _numbered(table, name, table.parts(columns_read(self.columns)), number)
+        form = self.reading.form
+        parts: Iterator[Part] = iter([])
+        with suppress(BlankError):
+            table = open_like(self.manner.table, path, name, form.header, form.encoding)
+            parts = _numbered(table, name, table.parts(columns_read(self.columns)), number)
         found = self.reading.grouped(name, parts)
-        with path.open("rb") as file:
-            return replace(found, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+        return replace(found, sha256=sha256_of(path))
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
         """Return a digest of the files' names and digests."""
@@ -237,23 +243,24 @@ def find_source(engine: SparkEngine, location: Location, form: Form) -> Source:
         return _single(engine, location, form)
     if isinstance(location, Path):
         files = {str(path): name for path, name in list_files(location).items()}
-        table = open_first(Path(next(iter(files))), form)
-        reading = _Reading(form, columns_of(table, form), kept)
+        table = open_first(map(Path, files), partial(open_file, form=form))
+        reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
         return _LocalFiles(reading, _Manner.of(table), tuple(files.values()), tuple(files))
     listed = engine.list_files(location.text)
     inside = {path: _inside(path, location.text) for path, size in listed if size}
-    files = {path: name for path, name in inside.items() if not is_hidden(name)}
+    found = ((path, name) for path, name in inside.items() if not is_hidden(name))
+    files = dict(sorted(found, key=lambda file: file[1].split("/")))  # as those of a folder here
     if not files:
         refuse_empty(location)
     paths = tuple(files)
     with engine.collecting_files(_Copy(kept), paths[:1]) as (copy,):
-        table = open_first(copy, form)
-    reading = _Reading(form, columns_of(table, form), kept)
+        table = open_file(copy, form)
+    reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
     return _RemoteFiles(reading, _Manner.of(table), tuple(files.values()), paths)
 
 
 def _single(engine: SparkEngine, path: Path, form: Form) -> _Lines | _RowGroups:
-    table = open_first(path, form)
+    table = open_file(path, form)
     reading = _Reading(form, columns_of(table, form), engine.scratch)
     if isinstance(table, ParquetTable):
         with pq.ParquetFile(path) as file:

@@ -33,7 +33,7 @@ class Grouped:
     n_rows : rows that can be used
     groups : path of the file of them, from `write_groups`
     items : ids by the code that stands in the rows
-    all_float : whether all customers are written as a float column's whole numbers
+    are_floats : whether all customers are written as a float column's whole numbers
     sha256 : of the file, where it was read as a whole
     """
 
@@ -42,7 +42,7 @@ class Grouped:
     n_rows: int
     groups: str
     items: pa.Array
-    all_float: bool
+    are_floats: bool
     sha256: str | None
 
 

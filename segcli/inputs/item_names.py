@@ -15,7 +15,7 @@ from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 from segcli.inputs.columns import Role
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.values import CODES
-from segcli.inputs.vocabulary import is_blank, is_float, without_float
+from segcli.inputs.vocabulary import is_blank, plain_numbers
 
 _WAY_OUT = "Write id and name with a comma, a semicolon or a tab between them."
 
@@ -77,10 +77,10 @@ def read_item_names(
     id_column, name_column = chosen["id"] or 0, chosen["name"] or 0
     counts = _count_names(table, id_column, name_column, rejects)
     # A float column's whole numbers may be written as such in one file and without .0 in the other.
-    written, plain = _Known.of(counts), _Known.of(replace(counts, ids=_without_float(counts.ids)))
+    written, plain = _Known.of(counts), _Known.of(replace(counts, ids=plain_numbers(counts.ids)))
     used = {"id": id_column, "name": name_column}
     described = {r: table.names[i] if table.names is not None else i + 1 for r, i in used.items()}
-    asked = list(zip(items.to_pylist(), _without_float(items).to_pylist(), strict=True))
+    asked = list(zip(items.to_pylist(), plain_numbers(items).to_pylist(), strict=True))
     names = [written.names.get(one) or plain.names.get(other, "") for one, other in asked]
     n_listed = sum(one in written.ids or other in plain.ids for one, other in asked)
     return ItemNames(names, n_listed, described)
@@ -152,11 +152,6 @@ class _Known:
     def of(cls, counts: _Counts) -> _Known:
         """Return each id's most frequent name."""
         return cls(set(counts.ids.to_pylist()), _commonest(counts.added_up()))
-
-
-def _without_float(ids: pa.Array) -> pa.Array:
-    """Return ids, those that end in ``.0`` without it."""
-    return pc.if_else(is_float(ids), without_float(ids), ids)
 
 
 def _commonest(counts: _Counts) -> dict[str, str]:

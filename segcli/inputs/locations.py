@@ -50,6 +50,14 @@ def location_of(text: str) -> Location:
     return Url(text) if _SCHEME.match(text) else Path(text)
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a path is of a folder; False if that cannot be told, which reading will say."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def require_local(location: Location) -> Path:
     """Return a location's path.
 

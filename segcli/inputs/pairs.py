@@ -25,6 +25,7 @@ Columns = dict[str | int, np.ndarray]
 
 _VALUE, _TIME, _ROWS = "value", "time", "rows"
 _HELD = 1 << 22
+_LOOKED = 1 << 18  # rows, after which to look again whether they fit in memory
 _RANGE = 1 << 20
 _MATRIX_BYTES = 12  # of a pair, at most: a value of 8, the item's number of 4
 _SAMPLED = np.uint32(1 << 26)  # of 2^32: one pair in 64
@@ -108,6 +109,8 @@ class Pairs:
     threads: Threads
     n_rows: int = 0
     _blocks: list[Block] = field(default_factory=list)
+    _held: int = 0
+    _checked: int = 0
     _room: int = 0
     _share_distinct: float = 1.0
 
@@ -121,12 +124,15 @@ class Pairs:
         """
         self.n_rows += len(block.items)
         self._blocks.append(block)
-        held = sum(len(block.items) for block in self._blocks)
-        require_memory(
-            held * self._share_distinct * _MATRIX_BYTES,
-            work=f"ingest, after {self.n_rows:,} rows,",
-            way_out="Ingest a sample of the customers, or use a machine with more memory.",
-        )
+        self._held += len(block.items)
+        held = self._held
+        if held >= self._checked:  # of a folder there may be thousands of small parts
+            self._checked = held + max(held // 16, _LOOKED)
+            require_memory(
+                held * self._share_distinct * _MATRIX_BYTES,
+                work=f"ingest, after {self.n_rows:,} rows,",
+                way_out="Ingest a sample of the customers, or use a machine with more memory.",
+            )
         if held < max(self._room, _HELD):
             return
         sample = np.sort(np.concatenate([block.sample for block in self._blocks]))
@@ -186,7 +192,9 @@ class Pairs:
                 sample,
             )
         ]
-        self._room = 2 * len(self._blocks[0].items)
+        self._held = len(self._blocks[0].items)
+        self._checked = 0
+        self._room = 2 * self._held
         self._share_distinct = 1.0
 
     def _merged(

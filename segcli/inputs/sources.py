@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.batches import Batch, Lines
+from segcli.inputs.dialect import BlankError
+from segcli.inputs.locations import is_folder
 from segcli.inputs.text_table import TextTable
 
 
@@ -43,14 +45,15 @@ class Source:
 
     Attributes
     ----------
-    first : the first file, which says how all are written
+    first : the file that says how all are written
     files : the files' names by their paths; from the folder on, where it is one
-    encoding : what the user says of it; None: each file may have its own
+    header, encoding : what the user says; None: it is as with the first, or each file's own
     digests : once `parts` has read a file, its name and SHA-256
     """
 
     first: tables.Table
     files: Mapping[Path, str]
+    header: bool | None
     encoding: str | None
     digests: list[tuple[str, str]] = field(default_factory=list)
 
@@ -68,7 +71,11 @@ class Source:
         for i, (path, file) in enumerate(self.files.items(), start=1):
             table = self.first
             if path != table.path:
-                table = open_like(table, path, file, self.encoding)
+                try:
+                    table = open_like(table, path, file, self.header, self.encoding)
+                except BlankError:
+                    self.digests.append((file, sha256_of(path)))
+                    continue
             of_files = f", file {i:,} of {n_files:,}" if n_files > 1 else ""
             for content in table.parts(columns, of_files=of_files):
                 yield Part(table, file, number, content)
@@ -84,7 +91,7 @@ def list_files(path: Path) -> dict[Path, str]:
     InputError
         If it is a folder without files that hold rows, or some of it cannot be listed.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         return {path: path.name}
     try:
         found = list(_walk(path, {path.resolve()}))
@@ -112,8 +119,36 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(("_", ".")) for part in name.split("/"))
 
 
-def open_like(first: tables.Table, path: Path, file: str, encoding: str | None) -> tables.Table:
+def open_first(files: Iterable[Path], open_file: Callable[[Path], tables.Table]) -> tables.Table:
+    """Return the first file that shows how it is written: one with a row besides what may be a header.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or none holds anything.
+    """
+    found, blank = None, None
+    for path in files:
+        try:
+            table = open_file(path)
+        except BlankError as error:
+            blank = blank or error
+            continue
+        if not isinstance(table, TextTable) or len(table.dialect.sample) > 1:
+            return table
+        found = found or table
+    if found is None:
+        assert blank is not None  # there are files
+        raise blank
+    return found
+
+
+def open_like(
+    first: tables.Table, path: Path, file: str, header: bool | None, encoding: str | None
+) -> tables.Table:
     """Return a file as a table, refusing one that has other columns than the first.
+
+    One has a header only if the first has: it may be a header alone.
 
     Raises
     ------
@@ -123,7 +158,7 @@ def open_like(first: tables.Table, path: Path, file: str, encoding: str | None) 
     table = tables.open_table(
         path,
         delimiter=dialect.delimiter if dialect is not None else None,
-        header=dialect.header if dialect is not None else None,
+        header=True if dialect is not None and dialect.header else header,
         encoding=encoding,
     )
     if (table.names, table.n_columns) != (first.names, first.n_columns):
@@ -139,6 +174,12 @@ def digest_of(files: Iterable[tuple[str, str]]) -> str:
     """Return one digest of several files, given by their names and digests."""
     lines = sorted(f"{sha256}  {file}\n" for file, sha256 in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's digest."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _walk(folder: Path, met: set[Path]) -> Iterator[Path]:
@@ -159,10 +200,7 @@ def _walk(folder: Path, met: set[Path]) -> Iterator[Path]:
 def _digest(table: tables.Table) -> str:
     """Return the SHA-256 of a file that has been read, most often known from that."""
     known = table.digest.hexadecimal() if isinstance(table, TextTable) else None
-    if known is not None:
-        return known
-    with table.path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return known if known is not None else sha256_of(table.path)
 
 
 def _listed(table: tables.Table) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from segcli.errors import InputError, OptionError
 from segcli.inputs import tables
 from segcli.inputs.arrow import strings, to_arrow
 from segcli.inputs.batches import Batch, Kinds
-from segcli.inputs.columns import Role
+from segcli.inputs.columns import KNOWN, Role, plain
 from segcli.inputs.dialect import split_row
-from segcli.inputs.locations import Location, require_local
+from segcli.inputs.locations import Location, is_folder, require_local
 from segcli.inputs.pairs import WAYS, Block, Pairs, group_rows
 from segcli.inputs.parallel import Threads, open_threads
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.sources import Part, Source, digest_of, list_files
+from segcli.inputs.sources import Part, Source, digest_of, list_files, open_first
 from segcli.inputs.text_table import TextTable
 from segcli.inputs.values import (
     CODES,
@@ -126,8 +127,8 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     form.check()
     path = require_local(location)
     files = list_files(path)
-    first = open_first(next(iter(files)), form)
-    source = Source(first, files, form.encoding)
+    first = open_first(files, partial(open_file, form=form))
+    source = Source(first, files, form.header, form.encoding)
     columns = columns_of(first, form)
     with open_threads() as threads:
         reader = Reader(columns, form)
@@ -138,12 +139,13 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
             raise InputError(msg)
         if not rows.n_rows:
             refuse_nothing(path, rejects, first, columns)
+        several = len(files) > 1
         sizes = len(reader.customers), len(reader.items)
         used_customers, used_items = (np.ones(n, dtype=bool) for n in sizes)
         if len(rejects):  # there may be ids of which no row can be used
             used_customers, used_items = rows.used(*sizes)
-        customers, customer_places = reader.customers.places(used_customers)
-        items, item_places = reader.items.places(used_items)
+        customers, customer_places = reader.customers.places(used_customers, several=several)
+        items, item_places = reader.items.places(used_items, several=several)
         blocks = rows.finish(customer_places, item_places, (len(customers), len(items)))
     return finished(
         path,
@@ -153,7 +155,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         n_files=len(files),
         n_rows=rejects.n_rows,
         dialect=described(first, columns, form),
-        sha256=digest_of(source.digests) if path.is_dir() else source.digests[0][1],
+        sha256=digest_of(source.digests) if is_folder(path) else source.digests[0][1],
     )
 
 
@@ -202,8 +204,8 @@ def finished(
     )
 
 
-def open_first(path: Path, form: Form) -> tables.Table:
-    """Return a file as a table, by what the user says of it; others may have to be written alike.
+def open_file(path: Path, form: Form) -> tables.Table:
+    """Return a file as a table, by what the user says of it.
 
     Raises
     ------
@@ -408,7 +410,13 @@ def described(table: tables.Table, columns: dict[str, int | None], form: Form) -
     by_role = {role: table.names[i] if table.names is not None else i + 1 for role, i in used}
     found = {**table.facts, "columns": by_role}
     if table.names is not None and form.value is None and columns["value"] is None:
-        found["unused"] = [name for name in table.names if name not in by_role.values()]
+        found["unused"] = [
+            name
+            for name in table.names
+            if name.strip()
+            and name not in by_role.values()
+            and plain(name) not in KNOWN["timestamp"]
+        ]
     return found
 
 

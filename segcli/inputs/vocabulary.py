@@ -18,6 +18,7 @@ from segcli.inputs.arrow import scalar, strings, to_arrow, to_numpy
 from segcli.inputs.keys import LONGEST, NONE, Keys, words_of
 
 _MARKED = -2
+_FLOAT = r"^-?\d+\.0$"
 _AT_ONCE = 1 << 16  # so that what is made on the way stays in a processor's cache
 _MOST_BYTES = (1 << 31) - 1  # that offsets of 32 bits reach
 _LARGEST = 1 << 24  # of the numbers that are looked up by themselves
@@ -54,18 +55,21 @@ class Vocabulary:
             )
         return self._encode_numbers(numbers)
 
-    def places(self, used: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    def places(self, used: np.ndarray, *, several: bool = False) -> tuple[pa.Array, np.ndarray]:
         """Return the ids in use, sorted by code point, and the place of each code among them.
 
-        White space around an id is taken off; so is ``.0`` if all end so: a float column's numbers.
+        White space around an id is taken off, and ``.0`` if all `are_floats`.
 
         Parameters
         ----------
         used : boolean ndarray of shape (n_codes,)
+        several : whether they are of several files
         """
         codes = np.flatnonzero(used)
         texts = pc.utf8_trim_whitespace(_joined(self._parts).take(to_arrow(codes)))
-        encoded = tidy_ids(texts).dictionary_encode()
+        if are_floats(texts, several=several):
+            texts = plain_numbers(texts)
+        encoded = texts.dictionary_encode()
         order = to_numpy(pc.sort_indices(encoded.dictionary))
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
@@ -175,19 +179,20 @@ def _first_of_runs(words: list[np.ndarray]) -> np.ndarray:
     return np.flatnonzero(is_first)
 
 
-def tidy_ids(ids: pa.Array) -> pa.Array:
-    """Return ids without ``.0`` if all of them end so: a float column's whole numbers."""
-    return without_float(ids) if len(ids) and pc.all(is_float(ids)).as_py() else ids
+def are_floats(ids: pa.Array, *, several: bool = False) -> bool:
+    """Return whether all ids end in ``.0``, as a float column's whole numbers are written.
+
+    Of ``several`` files, whether all that are not whole numbers do: a column is one of floats where any
+    of its ids is missing, so that some files may be written so and others not.
+    """
+    pattern = r"^-?\d+(\.0)?$" if several else _FLOAT
+    return bool(pc.all(pc.match_substring_regex(ids, pattern), min_count=0).as_py())
 
 
-def is_float(ids: pa.Array) -> pa.Array:
-    """Return where ids end in ``.0``, as a float column's whole numbers are written."""
-    return pc.match_substring_regex(ids, r"^-?\d+\.0$")
-
-
-def without_float(ids: pa.Array) -> pa.Array:
-    """Return ids that end in ``.0`` without it."""
-    return pc.utf8_slice_codeunits(ids, 0, -2)
+def plain_numbers(ids: pa.Array) -> pa.Array:
+    """Return ids, whole numbers that end in ``.0`` without it."""
+    is_float = pc.match_substring_regex(ids, _FLOAT)
+    return pc.if_else(is_float, pc.utf8_slice_codeunits(ids, 0, -2), ids)
 
 
 def is_blank(texts: pa.Array) -> pa.Array:

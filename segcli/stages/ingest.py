@@ -15,9 +15,10 @@ from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
 from segcli.inputs.dialect import delimiter_from, separated
 from segcli.inputs.item_names import ItemNames, read_item_names
-from segcli.inputs.locations import Location, name_of
+from segcli.inputs.locations import Location, is_folder, name_of
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
+from segcli.inputs.sources import list_files
 from segcli.inputs.triplets import Form, Triplets, read_triplets
 from segcli.words import counted
 
@@ -196,7 +197,7 @@ def run(
 
 def _refuse_folder(interactions: Location, run_dir: Path) -> None:
     """Refuse to read the tables of a run directory as interactions, now or the next time."""
-    if not isinstance(interactions, Path) or not interactions.is_dir():
+    if not isinstance(interactions, Path) or not is_folder(interactions):
         return
     if is_run_directory(interactions):
         msg = f"{interactions} is a run directory. Name a file, or a folder of files, of interactions."
@@ -239,7 +240,7 @@ def _read_names(
     rejects: Rejects,
 ) -> ItemNames:
     """Return the items' names; what is stated of the interactions holds if it is the same file."""
-    same = isinstance(interactions, Path) and items.exists() and items.samefile(interactions)
+    same = isinstance(interactions, Path) and items.exists() and _is_among(items, interactions)
     return read_item_names(
         items,
         ids,
@@ -250,6 +251,11 @@ def _read_names(
         header=form.header if same else None,
         encoding=form.encoding if same else None,
     )
+
+
+def _is_among(items: Path, interactions: Path) -> bool:
+    """Return whether a file is that of the interactions, or one of them."""
+    return any(items.samefile(file) for file in list_files(interactions))
 
 
 def _check(
@@ -268,12 +274,12 @@ def _check(
         if n < 2:
             count = f"1 {what}" if n else f"no {what}"
             msg = f"{interactions} has {count}{left_out}; segments need at least 2. "
-            if n_rejected:
-                msg += f"The first is {rejects.first()}."
-            elif triplets.n_cancelled:
+            if triplets.n_cancelled:
                 msg += "Leave out negative values instead: --negative reject."
             else:
                 msg += f"Is the column right? Name it with {option}."
+            if n_rejected:
+                msg += f" The first row rejected is {rejects.first()}."
             raise InputError(msg)
 
 
@@ -396,7 +402,8 @@ def _columns_in_words(dialect: Mapping[str, Any]) -> str:
         for role, column in columns.items()
     ]
     if "value" not in columns:
-        listed = ", ".join((dialect.get("unused") or [])[:_LISTED])
+        unused = dialect.get("unused") or []
+        listed = ", ".join(unused[:_LISTED]) + (", …" if len(unused) > _LISTED else "")
         which = f" (unused: {listed}; --value names the value)" if listed else ""
         words.append(f"each row counts 1{which}")
     return ", ".join(words)

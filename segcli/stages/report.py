@@ -412,17 +412,18 @@ def _having_any(X: Blocks, characteristic: Sequence[np.ndarray], labels: np.ndar
 
     Of shape (k, 2): of the segment's customers, and of all customers.
     """
-    marks = np.zeros((X.shape[1], len(characteristic)))
-    for segment, items in enumerate(characteristic):
-        marks[items, segment] = 1
+    items = np.concatenate([np.zeros(0, dtype=np.int64), *characteristic])
+    ends = np.cumsum([0, *map(len, characteristic)])
+    shape = (X.shape[1], len(characteristic))
+    marks = sp.csr_array(sp.csc_array((np.ones(len(items)), items, ends), shape))
     (counts,) = X.map_sum(_count_having_any, marks, labels)
     return counts
 
 
-def _count_having_any(block: Block, marks: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray]:
+def _count_having_any(block: Block, marks: sp.csr_array, labels: np.ndarray) -> tuple[np.ndarray]:
     own, matrix = labels[block.rows], block.matrix
     present = sp.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
-    has_any = present @ marks > 0
+    has_any = (present @ marks).toarray() > 0
     inside = own[:, None] == np.arange(marks.shape[1])
     return (np.stack([(has_any & inside).sum(axis=0), has_any.sum(axis=0)], axis=1),)
 

@@ -248,8 +248,8 @@ def _next_step(clustering: Mapping[str, Any]) -> str | None:
     if k is None:
         return "explore-k found no number of segments that the evidence supports."
     return (
-        f"The evidence of explore-k supports {counted(k, 'segment')}: segcli cluster RUN --n-components "
-        f"{clustering['n_components']} --n-clusters {k}"
+        f"The evidence of explore-k supports {counted(k, 'segment')}. With RUN for the run directory: "
+        f"segcli cluster RUN --n-components {clustering['n_components']} --n-clusters {k}"
     )
 
 
