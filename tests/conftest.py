@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from run_dirs import workplace_in
 
 from segcli.engine import LocalEngine, single_threaded_blas
 from segcli.engine.session import find_java
@@ -70,3 +71,16 @@ def spark_installed():
         find_java()
     except ResourceError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A run directory in which all stages have run; the current folder is the one that holds it."""
+    monkeypatch.chdir(tmp_path)
+    return workplace_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The same for all tests of a module, which only look at it."""
+    return workplace_in(tmp_path_factory.mktemp("finished"))

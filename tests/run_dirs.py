@@ -14,8 +14,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from click.testing import CliRunner, Result
 
 from segcli.cli import main
@@ -164,3 +166,13 @@ def workplace_in(folder: Path) -> Workplace:
     """Return a copy of the finished run directory, with its input beside it."""
     shutil.copytree(template(), folder, dirs_exist_ok=True)
     return Workplace(folder)
+
+
+def table(place: Workplace, name: str) -> pd.DataFrame:
+    """Return a table of the run directory; ids and names are texts."""
+    return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
+
+
+def document(place: Workplace, name: str) -> Any:
+    """Return a JSON document of the run directory."""
+    return json.loads((place.run / name).read_text())

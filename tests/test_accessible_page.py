@@ -71,6 +71,12 @@ def page(request, tmp_path_factory):
     return tree_of(place)
 
 
+def rows_of(page, caption):
+    """Return the cells of the table with a caption, row by row."""
+    (found,) = [t for t in page.iter("table") if text_of(t.find("caption")) == caption]
+    return [[text_of(cell) for cell in row] for row in found.find("tbody")]
+
+
 def test_all_but_the_head_is_in_main(page):
     assert [part.tag for part in page.find("body")] == ["main"]
     assert page.get("lang") == "en"

@@ -13,18 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from run_dirs import STAGES, assert_whole, digests, environment, invoke, ok, process, workplace_in
+from run_dirs import STAGES, assert_whole, digests, environment, invoke, ok, process
 
 from segcli import __version__, terminal
 from segcli.cli import main
 
 HEAVY = ("numpy", "scipy", "pandas", "sklearn", "matplotlib", "joblib", "pyarrow", "jinja2")
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
 
 
 def python(code, folder, **variables):

@@ -16,14 +16,7 @@ from run_dirs import (
     invoke,
     ok,
     process,
-    workplace_in,
 )
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
 
 
 def assert_usage(result, *words):

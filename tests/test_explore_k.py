@@ -2,14 +2,7 @@
 
 import numpy as np
 import pandas as pd
-import pytest
-from run_dirs import STAGES, assert_one_line, invoke, ok, workplace_in
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
+from run_dirs import STAGES, assert_one_line, invoke, ok
 
 
 def explored(place, rows, n_components, *words):

@@ -8,7 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from run_dirs import LATER, STAGES, assert_one_line, command_in, invoke, ok, workplace_in
+from run_dirs import (
+    LATER,
+    STAGES,
+    assert_one_line,
+    command_in,
+    document,
+    invoke,
+    ok,
+    table,
+)
 
 from segcli import plots
 from segcli.artifacts import records
@@ -19,25 +28,6 @@ from segcli.page.words import verdict as page_verdict
 from segcli.stages import cluster, explore_k, validate
 from segcli.stages.report import characteristic_items_table
 from segcli.stages.validate import _verdict, confusion_table
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return workplace_in(tmp_path_factory.mktemp("finished"))
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
-
-
-def table(place, name):
-    return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
-
-
-def document(place, name):
-    return json.loads((place.run / name).read_text())
 
 
 def test_each_picture_is_of_what_its_stage_found(place, monkeypatch):

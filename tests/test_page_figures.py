@@ -1,34 +1,14 @@
 """The report page, figure by figure, beside the tables that it is made of."""
 
-import json
 import math
 import re
 
 import pandas as pd
 import pytest
-from run_dirs import STAGES, ok, workplace_in
-from test_accessible_page import text_of, tree_of
+from run_dirs import STAGES, document, ok, table
+from test_accessible_page import rows_of, text_of, tree_of
 
 from segcli.words import decimal
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return workplace_in(tmp_path_factory.mktemp("finished"))
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
-
-
-def table(place, name):
-    return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
-
-
-def document(place, name):
-    return json.loads((place.run / name).read_text())
 
 
 def percent(share):
@@ -40,11 +20,6 @@ def times(log_ratio):
     return (
         f"×{ratio:.0f}" if ratio >= 9.95 else f"×{ratio:.1f}" if ratio >= 0.95 else f"×{ratio:.2f}"
     )
-
-
-def rows_of(page, caption):
-    (found,) = [t for t in page.iter("table") if text_of(t.find("caption")) == caption]
-    return [[text_of(cell) for cell in row] for row in found.find("tbody")]
 
 
 def unseen(row, *, with_times):

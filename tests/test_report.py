@@ -15,17 +15,6 @@ from segcli.page import echo_in_words, words
 NASTY = '<script>alert("x")</script>&"\'{{ 7919 * 7 }}'
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return workplace_in(tmp_path_factory.mktemp("finished"))
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
-
-
 class Page(HTMLParser):
     """What a browser would see: text, tags, and ids linked to and there."""
 

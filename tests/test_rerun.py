@@ -4,8 +4,8 @@ import json
 
 import pandas as pd
 import pytest
-from run_dirs import LATER, STAGES, command_in, ok, states, workplace_in
-from test_accessible_page import text_of, tree_of
+from run_dirs import LATER, STAGES, command_in, document, ok, states, table
+from test_accessible_page import rows_of, tree_of
 
 SEEDED = {
     "explore-pca": ("explained_variance.csv", "null_mean"),
@@ -36,25 +36,6 @@ EVERY_CHOICE = {
     "validate": ("validate", "run", "--evidence", "none", "--seed", "4"),
     "report": ("report", "run", "--top", "3", "--evidence", "none"),
 }
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
-
-
-def table(place, name):
-    return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
-
-
-def document(place, name):
-    return json.loads((place.run / name).read_text())
-
-
-def rows_of(page, caption):
-    (found,) = [t for t in page.iter("table") if text_of(t.find("caption")) == caption]
-    return [[text_of(cell) for cell in row] for row in found.find("tbody")]
 
 
 def as_options(args):
@@ -89,30 +70,6 @@ def test_the_seed_is_handed_on_and_recorded(place):
     assert command_in(last)[-2:] == ["--seed", "7"]
     listed = rows_of(tree_of(place), "Every parameter of every stage")
     assert ["cluster", "seed", "7"] in listed
-
-
-EVERY_CHOICE = {
-    "ingest": (
-        *("ingest", "r.txt", "run", "--customer", "who", "--item", "what", "--value", "n"),
-        *("--timestamp", "day", "--items", "r.txt", "--items-id", "what", "--items-name", "title"),
-        *("--delimiter", ";", "--header", "--encoding", "latin-1", "--duplicates", "last"),
-        *("--negative", "keep"),
-    ),
-    "explore-pca": (
-        *("explore-pca", "run", "--max-components", "3", "--weighting", "raw"),
-        *("--evidence", "none", "--seed", "4"),
-    ),
-    "explore-k": (
-        *("explore-k", "run", "--n-components", "2", "--k-min", "3", "--k-max", "5"),
-        *("--k-step", "2", "--evidence", "none", "--seed", "4"),
-    ),
-    "cluster": (
-        *("cluster", "run", "--n-components", "2", "--n-clusters", "3"),
-        *("--because", "it's so", "--evidence", "none", "--seed", "4"),
-    ),
-    "validate": ("validate", "run", "--evidence", "none", "--seed", "4"),
-    "report": ("report", "run", "--top", "3", "--evidence", "none"),
-}
 
 
 def test_a_stage_is_run_again_with_every_choice_it_was_run_with(place):

@@ -15,7 +15,6 @@ from run_dirs import (
     invoke,
     ok,
     states,
-    workplace_in,
 )
 
 RUN = (
@@ -23,12 +22,6 @@ RUN = (
     *("--k-max", "4", "--n-clusters", "3", "--top", "3"),
 )
 """What `STAGES` do, in another run directory."""
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
 
 
 def test_it_writes_what_the_six_commands_write(place):

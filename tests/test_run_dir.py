@@ -25,7 +25,6 @@ from run_dirs import (
     ok,
     process,
     states,
-    workplace_in,
 )
 
 from segcli.artifacts import catalogue, hold, manifest, open_stage, stage
@@ -37,12 +36,6 @@ PENDING, COMMIT = stage._PENDING, stage._COMMIT
 as_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount"
 )
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
 
 
 # Staleness

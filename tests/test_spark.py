@@ -28,7 +28,6 @@ from run_dirs import (
     invoke,
     ok,
     process,
-    workplace_in,
 )
 from test_engine import TestEveryEngine as EveryEngine
 from webhdfs import served
@@ -287,12 +286,6 @@ def test_a_url_needs_spark(tmp_path):
 
 
 # What can go wrong
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
 
 
 CLUSTER = ("cluster", "run", "--n-components", "2", "--n-clusters", "2", "--engine", "spark")

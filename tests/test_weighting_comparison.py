@@ -12,7 +12,6 @@ from run_dirs import (
     digests,
     invoke,
     ok,
-    workplace_in,
 )
 
 from segcli import progress
@@ -195,12 +194,6 @@ def test_gains_no_better_than_the_nulls_recommend_nothing():
 
 
 # The command
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
 
 
 def test_the_command_prints_a_table_and_writes_nothing(place):

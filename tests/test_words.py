@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 import pytest
-from run_dirs import STAGES, assert_one_line, invoke, ok, workplace_in
+from run_dirs import STAGES, assert_one_line, invoke, ok
 
 from segcli.page.words import activity_in_words
 from segcli.terminal import show_table
@@ -12,12 +12,6 @@ from segcli.words import counted, decimal, printable
 
 WILD = "line1\nline2 \x1b[31mred\x07"
 TAMED = r"line1 line2 \x1b[31mred\x07"
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return workplace_in(tmp_path)
 
 
 @pytest.mark.parametrize(
