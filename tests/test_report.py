@@ -69,6 +69,16 @@ def test_the_page_is_whole_and_needs_nothing_else(finished):
     assert "None" not in page.words
 
 
+def test_on_paper_tables_are_whole(finished):
+    html = (finished.run / "report.html").read_text(encoding="utf-8")
+    screen, paper = html.split("@media print {")
+    assert ".scroll { overflow-x: auto;" in screen
+    assert ".scroll { overflow: visible; }" in paper
+    assert ".card, figure, tr, .note { break-inside: avoid; }" in paper
+    # A sheet is as narrow as a phone, and has room for every column.
+    assert "@media screen and (max-width" in screen
+
+
 def test_the_page_goes_from_the_verdict_to_the_choices(finished):
     page = page_of(finished)
     headings = [i for i in page.ids if not i.startswith("segment-")]
@@ -396,6 +406,13 @@ def test_the_echo_in_words():
         "the segments)."
     )
     assert echo_in_words(real, null).endswith("in data without segments 1.4 times (2.4 times).")
+
+
+@pytest.mark.parametrize(
+    ("together", "few"), [(0.24, "only 24%"), (0.004, "next to none"), (0.0, "none")]
+)
+def test_how_few_are_together_again(together, few):
+    assert f"as another: {few} of its customers are" in words.another_in_words(together)
 
 
 def test_without_evidence_unseen_interactions_are_not_looked_at(place):

@@ -123,6 +123,7 @@ def render(
         unseen=unseen,
         together=[] if unseen is None else unseen.together.tolist(),
         least_together=LEAST_TOGETHER,
+        another_in_words=words.another_in_words,
         least_customers=LEAST_CUSTOMERS,
         verdict=words.verdict(validation, clustering, k),
         findings=words.findings(tables.summary, clustering, echo, echo_null),

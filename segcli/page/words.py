@@ -141,6 +141,15 @@ def echo_in_words(echo: Echo, null: Echo | None) -> str:
     return words + "."
 
 
+def another_in_words(together: float) -> str:
+    """Return what it means that so few of a segment's customers are in it again, made from a part."""
+    few = f"only {together:.0%}" if together >= 0.005 else "next to none" if together else "none"
+    return (
+        f"Made from part of the interactions, this segment comes out as another: {few} of its customers "
+        "are together again. What unseen interactions say is said of that one."
+    )
+
+
 def _sentence(text: str) -> str:
     text = text.strip()
     begin = text if text.startswith("k =") else text[:1].upper() + text[1:]
