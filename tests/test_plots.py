@@ -264,6 +264,7 @@ def test_segment_sizes_show_customers_beside_interactions():
     heights = [round(bar.get_height(), 6) for bar in ax.patches]
     assert heights == [0.5, 0.3, 0.2, 0.2, 0.3, 0.5]
     assert tick_labels(ax.xaxis) == ["0", "1", "2"]
+    assert tick_labels(ax.yaxis)[:3] == ["0%", "10%", "20%"]
     assert ax.get_xlabel() == "segment"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "customers",

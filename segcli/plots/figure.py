@@ -78,9 +78,7 @@ def new_figure(
 
 def percent_axis(ax: Axes) -> None:
     """Show the vertical axis, from 0, in per cent."""
-    from matplotlib.ticker import PercentFormatter
-
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    percent_labels(ax)
     ax.set_ylim(bottom=0)
 
 
