@@ -20,10 +20,11 @@ import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
 
 from segcli.engine import LocalEngine, single_threaded_blas
-from segcli.numerics.evidence import LEVELS, gather_evidence, verdict
+from segcli.numerics.evidence import LEVELS, gather_evidence
 from segcli.numerics.nulls import swapped
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order
+from segcli.numerics.verdict import verdict
 from segcli.numerics.weighting import NAMES
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

@@ -17,11 +17,8 @@ from segcli.numerics.evidence import (
     MEASURES,
     KEvidence,
     evidence_level,
-    gain_peak,
     gather_evidence,
     require_evidence,
-    verdict,
-    verdict_for,
 )
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import null_of, swapped
@@ -29,6 +26,7 @@ from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.silhouette import silhouettes
 from segcli.numerics.stability import resample
+from segcli.numerics.verdict import gain_peak, verdict, verdict_for
 from segcli.numerics.weighting import DEFAULT, NAMES
 
 DESIGN = DESIGNS["equal, even, stars"]

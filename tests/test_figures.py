@@ -23,7 +23,7 @@ from segcli import plots
 from segcli.artifacts import records
 from segcli.engine import ONE_THREAD
 from segcli.numerics.agreement import Agreement
-from segcli.numerics.evidence import LEAST_STABILITY, LEAST_TRANSFER, KJudgement, KVerdict
+from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KJudgement, KVerdict
 from segcli.page.words import verdict as page_verdict
 from segcli.stages import cluster, explore_k, validate
 from segcli.stages.report import characteristic_items_table

@@ -16,13 +16,13 @@ from segcli.artifacts import catalogue
 from segcli.artifacts.formats import Artifact
 from segcli.cli import main
 from segcli.inputs.columns import KNOWN, plain
-from segcli.numerics.evidence import (
+from segcli.numerics.stability import GRADES
+from segcli.numerics.verdict import (
     LEAST_GAIN_ABOVE_NULL,
     LEAST_STABILITY,
     LEAST_TRANSFER,
     LEAST_TRANSFER_ABOVE_NULL,
 )
-from segcli.numerics.stability import GRADES
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -1,34 +1,7 @@
-"""Which numbers of segments do the data support? Every figure beside the same figure on nulls.
+"""What speaks for and against each number of segments: every figure beside the same figure on nulls.
 
-The rule (`verdict`). A k is supported if all of these hold:
-
-1. *Found again*: every segment is at least "stable" in halves of the customers: smallest Jaccard
-   similarity at least .75 (Hennig 2007).
-2. *Told by what customers have*: transfer ARI is at least .65, from where on recovery counts as
-   moderate (Steinley 2004), and above every null's by .05 (Clest's least difference: Dudoit &
-   Fridlyand 2002).
-3. *Worth knowing*: the held-out gain is above every null's, and above 0, by .02 bits.
-4. *Worth more than fewer*: the held-out gain is above that of every smaller k by two standard errors
-   of the difference. Cutting a real segment in two by activity can be as stable; it gains nothing.
-
-Prediction strength is shown beside them. It asks the same as 1 more strictly, by the one segment and
-the one half that fare worst; Tibshirani & Walther take .8 to .9.
-
-Stability alone does not do: split by activity, customers without any segments are as stable as can
-be. What activity cannot do is carry over through items alone (2) and predict hidden ones (3, 4).
-
-The recommended k is the largest that is supported. Held-out gain often still rises beyond: finer
-groups predict better although their borders are arbitrary. The smallest k whose gain is within one
-standard error of the best (Breiman et al. 1984) is named beside, and what each is good for.
-
-References
-----------
-Hennig (2007), Comput. Stat. Data Anal. 52, 258-271, doi:10.1016/j.csda.2006.11.025.
-Tibshirani & Walther (2005), J. Comput. Graph. Stat. 14, 511-528, doi:10.1198/106186005X59243.
-Dudoit & Fridlyand (2002), Genome Biology 3(7), research0036, doi:10.1186/gb-2002-3-7-research0036.
-Steinley (2004), "Properties of the Hubert-Arabie adjusted Rand index", Psychol. Methods 9, 386-396,
-doi:10.1037/1082-989X.9.3.386. Breiman, Friedman, Olshen & Stone (1984), "Classification and Regression
-Trees", section 3.4.3 (the one-standard-error rule).
+What it comes to is said by `segcli.numerics.verdict`; the measures have their sources where they are
+taken.
 """
 
 from __future__ import annotations
@@ -36,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -54,15 +26,7 @@ from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_ord
 from segcli.numerics.silhouette import silhouettes
 from segcli.numerics.stability import Resample, nan_mean, resample
 
-LEAST_STABILITY = 0.75
-LEAST_TRANSFER = 0.65
-LEAST_TRANSFER_ABOVE_NULL = 0.05
-LEAST_GAIN_ABOVE_NULL = 0.02
-LEAST_STEP_ERRORS = 2.0
-
 LEAST_CUSTOMERS = 20
-
-NOTHING_TO_HIDE = "no customer has two interactions, of which one could be hidden"
 
 MEASURES = (
     "inertia_share",
@@ -180,42 +144,6 @@ class KEvidence:
         return {name: float(column[ks.index(k)]) for name, column in self.table.items()}
 
 
-@dataclass(frozen=True)
-class KJudgement:
-    """What the evidence says of one k.
-
-    Attributes
-    ----------
-    k : int
-    supported : bool
-    reason : str, one sentence
-    """
-
-    k: int
-    supported: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class KVerdict:
-    """What the evidence says of all k together.
-
-    Attributes
-    ----------
-    supported : tuple of int, the supported k
-    recommended : int or None, the largest of them
-    gain_peak : int or None
-        Of the k whose held-out gain is above the nulls', the smallest whose gain is within one
-        standard error of the best; None if there are none.
-    reason : str, the recommendation in words
-    """
-
-    supported: tuple[int, ...]
-    recommended: int | None
-    gain_peak: int | None
-    reason: str
-
-
 def gather_evidence(
     X: sp.csr_array,
     recipe: Recipe,
@@ -287,43 +215,6 @@ def gather_evidence(
         table[f"{measure}_null_max"] = np.fmax.reduce(stacked[:, :, i])
     answers = tuple(answer for _, answer in on_nulls)
     return KEvidence(recipe, table, len(rows), len(rows) < X.shape[0], n_splits, n_nulls, answers)
-
-
-def verdict(evidence: KEvidence) -> KVerdict:
-    """Return which k the evidence supports, and what to choose. See the module for the rule."""
-    ks = evidence.table["k"].tolist()
-    supported = tuple(k for k in ks if verdict_for(evidence, k).supported)
-    recommended = max(supported, default=None)
-    peak = gain_peak(evidence)
-    return KVerdict(supported, recommended, peak, _in_words(evidence, supported, peak))
-
-
-def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
-    """Return whether the evidence supports this k, and why.
-
-    Raises
-    ------
-    ChoiceError
-        If there is no evidence for this k.
-    """
-    row = evidence.row(k)
-    failures = _failures(row)
-    if not failures:
-        return KJudgement(k, True, f"k = {k} is supported: {_strengths(row)}.")
-    return KJudgement(k, False, f"k = {k} is not supported: {'; '.join(failures)}.")
-
-
-def gain_peak(evidence: KEvidence) -> int | None:
-    """Return the smallest k whose held-out gain is within one standard error of the best.
-
-    Only of k whose gain is above the nulls'; None if there are none.
-    """
-    rows = [row for row in map(evidence.row, evidence.table["k"].tolist()) if _gains(row)]
-    if not rows:
-        return None
-    best = max(rows, key=itemgetter("held_out_gain"))
-    least = best["held_out_gain"] - best["held_out_gain_se"]
-    return int(next(row["k"] for row in rows if row["held_out_gain"] >= least))
 
 
 @dataclass(frozen=True)
@@ -432,105 +323,3 @@ def _step_up(
     if i == 0 or np.isnan(gains[:i]).all():
         return mean_gain(bits[i], n_hidden)
     return mean_gain(bits[i] - bits[np.nanargmax(gains[:i])], n_hidden)
-
-
-def _gains(row: Mapping[str, float]) -> bool:
-    floor = max(row["held_out_gain_null_max"], 0.0)
-    return bool(row["held_out_gain"] - floor >= LEAST_GAIN_ABOVE_NULL)
-
-
-def _failures(row: Mapping[str, float]) -> list[str]:
-    """Return what speaks against a k, in words; nothing if it is supported.
-
-    What is not known of these data speaks against it, too; that nulls have no transfer ARI does not.
-    """
-    failures = []
-    stability, transfer, gain = (
-        row[name] for name in ("jaccard_min", "transfer_ari", "held_out_gain")
-    )
-    if np.isnan(stability) or np.isnan(transfer):
-        failures.append("too few customers differ for each half of them to make so many segments")
-    if stability < LEAST_STABILITY:
-        failures.append(
-            f"other customers would lead to other segments (the least stable segment's Jaccard "
-            f"similarity is {stability:.2f}, {LEAST_STABILITY} is needed)"
-        )
-    null = row["transfer_ari_null_max"]
-    if transfer < LEAST_TRANSFER:
-        failures.append(
-            f"what customers have does not tell their segment (transfer ARI {transfer:.2f}, "
-            f"{LEAST_TRANSFER} is needed{_beside(null, '; {} without any segments')})"
-        )
-    elif transfer < null + LEAST_TRANSFER_ABOVE_NULL:
-        failures.append(
-            f"what customers have tells their segment no better than without any segments (transfer "
-            f"ARI {transfer:.2f}; {null:.2f} there)"
-        )
-    if np.isnan(gain):
-        failures.append(f"{NOTHING_TO_HIDE}, so whether the segment helps to predict is not known")
-    elif not _gains(row):
-        beside = _beside(row["held_out_gain_null_max"], ", {} without any segments", digits=3)
-        failures.append(
-            f"knowing the segment does not help to predict hidden interactions ({gain:.3f} bits{beside})"
-        )
-    elif not row["held_out_step"] > LEAST_STEP_ERRORS * row["held_out_step_se"]:
-        failures.append("fewer segments predict hidden interactions as well")
-    return failures
-
-
-def _strengths(row: Mapping[str, float]) -> str:
-    beside = _beside(row["transfer_ari_null_max"], ", {} without any segments")
-    return (
-        f"other customers lead to the same segments (least Jaccard similarity "
-        f"{row['jaccard_min']:.2f}), what customers have tells their segment (transfer ARI "
-        f"{row['transfer_ari']:.2f}{beside}), and "
-        f"the segment helps to predict hidden interactions ({row['held_out_gain']:.2f} bits)"
-    )
-
-
-def _beside(null: float, words: str, digits: int = 2) -> str:
-    """Return the words with the figure of the nulls; nothing if they have none."""
-    return "" if np.isnan(null) else words.format(f"{null:.{digits}f}")
-
-
-def _comes_again(row: Mapping[str, float]) -> bool:
-    return row["jaccard_min"] >= LEAST_STABILITY and row["transfer_ari"] >= LEAST_TRANSFER
-
-
-def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None) -> str:
-    if not supported:
-        return _none_in_words(evidence, peak)
-    best = max(supported)
-    row = evidence.row(best)
-    words = f"k = {best} is the largest number of segments that the evidence supports: "
-    words += f"{_strengths(row)}."
-    if peak is not None and peak != best:
-        words += (
-            f" Held-out gain levels off at k = {peak} ({evidence.row(peak)['held_out_gain']:.2f} bits "
-            f"against {row['held_out_gain']:.2f}): choose {best} to name and follow segments, for they "
-            f"come back with other customers; choose {peak} to predict or recommend, where borders may "
-            "be arbitrary."
-        )
-    return words
-
-
-def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
-    if np.isnan(evidence.table["held_out_gain"]).all():
-        return (
-            f"no supported k: {NOTHING_TO_HIDE}, so whether segments help to predict is not known."
-        )
-    if peak is None:
-        return "no supported k: these customers differ in activity, not in taste."
-    gain = evidence.row(peak)["held_out_gain"]
-    again = [k for k in evidence.table["k"].tolist() if _comes_again(evidence.row(k))]
-    why = (
-        f"other customers would lead to the same groups (k = {', '.join(map(str, again))}), but those "
-        "predict hidden interactions no better than fewer, or none, would"
-        if again
-        else "tastes differ, but not in groups that other customers would lead to again"
-    )
-    return (
-        f"no supported k: {why}. Segments help to predict (k = {peak}: {gain:.2f} bits per hidden "
-        "interaction); do not take their borders for real. Another weighting or number of components may "
-        "do better."
-    )

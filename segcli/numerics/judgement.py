@@ -2,7 +2,7 @@
 
 The measures go from what flatters to what does not. In-sample agreement is high without any
 segments too; under cross-validation the labels still saw every customer; transfer and held-out gain use
-what the clustering has not seen. The verdict is that of `segcli.numerics.evidence`, for this k.
+what the clustering has not seen. The verdict is that of `segcli.numerics.verdict`, for this k.
 """
 
 from __future__ import annotations

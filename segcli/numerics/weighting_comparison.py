@@ -38,18 +38,14 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.activity import activity_share
-from segcli.numerics.evidence import (
-    LEAST_CUSTOMERS,
-    LEAST_GAIN_ABOVE_NULL,
-    LEVELS,
-    NOTHING_TO_HIDE,
-)
+from segcli.numerics.evidence import LEAST_CUSTOMERS, LEVELS
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.stability import nan_mean, resample
+from segcli.numerics.verdict import LEAST_GAIN_ABOVE_NULL, NOTHING_TO_HIDE
 from segcli.numerics.weighting import NAMES, TAKE_NEGATIVES
 
 KS = (2, 3, 4, 6, 8, 10, 15, 20, 25, 30)

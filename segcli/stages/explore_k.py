@@ -23,16 +23,7 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Blocks, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import silhouette
-from segcli.numerics.evidence import (
-    LEAST_STABILITY,
-    LEAST_TRANSFER,
-    LEVELS,
-    KEvidence,
-    KVerdict,
-    evidence_level,
-    gather_evidence,
-    verdict,
-)
+from segcli.numerics.evidence import LEVELS, KEvidence, evidence_level, gather_evidence
 from segcli.numerics.kmeans import (
     CURVE_PROGRESS,
     KMeansFit,
@@ -46,6 +37,7 @@ from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
+from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KVerdict, verdict
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
 from segcli.words import counted, decimal

@@ -24,14 +24,7 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Engine
 from segcli.numerics.agreement import Agreement
-from segcli.numerics.evidence import (
-    KEvidence,
-    KJudgement,
-    Level,
-    evidence_level,
-    gather_evidence,
-    verdict_for,
-)
+from segcli.numerics.evidence import KEvidence, Level, evidence_level, gather_evidence
 from segcli.numerics.judgement import (
     N_FOLDS,
     agreement_on_null,
@@ -44,6 +37,7 @@ from segcli.numerics.judgement import (
 from segcli.numerics.naive_bayes import UNASSIGNED, by_sign
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
+from segcli.numerics.verdict import KJudgement, verdict_for
 from segcli.stages.memory import require_memory_for
 from segcli.words import counted, decimal
 
