@@ -1,0 +1,105 @@
+"""Which k the evidence supports: the rule, case by case, and its words."""
+
+import numpy as np
+import pytest
+
+from segcli.numerics.evidence import KEvidence
+from segcli.numerics.recipe import Recipe
+from segcli.numerics.verdict import gain_peak, verdict, verdict_for
+
+
+def table(**changes):
+    """A table for k = 2, 3, 4 in which every k is supported, but for the changes."""
+    columns = {
+        "jaccard_min": [0.95, 0.9, 0.9],
+        "transfer_ari": [0.9, 0.9, 0.9],
+        "transfer_ari_null_max": [0.1, 0.1, 0.1],
+        "held_out_gain": [0.1, 0.2, 0.3],
+        "held_out_gain_se": [0.01, 0.01, 0.01],
+        "held_out_gain_null_max": [0.0, 0.0, 0.0],
+        "held_out_step": [0.1, 0.1, 0.1],
+        "held_out_step_se": [0.01, 0.01, 0.01],
+    }
+    columns.update(changes)
+    return {"k": np.array([2, 3, 4])} | {name: np.array(cells) for name, cells in columns.items()}
+
+
+def evidence(**changes):
+    return KEvidence(Recipe("tfidf", 5), table(**changes), 100, False, 3, 1)
+
+
+def judge(**changes):
+    return verdict(evidence(**changes))
+
+
+def test_the_largest_supported_k_is_recommended():
+    found = judge()
+    assert (found.supported, found.recommended, found.gain_peak) == ((2, 3, 4), 4, 4)
+    assert "k = 4 is the largest number of segments that the evidence supports" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"jaccard_min": [0.95, 0.9, 0.74]}, "other customers would lead to other segments"),
+        ({"transfer_ari": [0.9, 0.9, 0.64]}, "what customers have does not tell their segment"),
+        ({"transfer_ari_null_max": [0.1, 0.1, 0.86]}, "no better than without any segments"),
+        ({"held_out_gain_null_max": [0, 0, 0.29]}, "does not help to predict"),
+        (
+            {"held_out_step": [0.1, 0.1, 0.019]},
+            "fewer segments predict hidden interactions as well",
+        ),
+        ({"jaccard_min": [0.95, 0.9, np.nan]}, "too few customers differ"),
+        ({"transfer_ari": [0.9, 0.9, np.nan]}, "too few customers differ"),
+        ({"held_out_gain_null_max": [0, 0, np.nan]}, "does not help to predict"),
+        (
+            {"held_out_gain": [0.1, 0.2, np.nan]},
+            "whether the segment helps to predict is not known",
+        ),
+    ],
+)
+def test_each_condition_alone_can_refuse_a_k(changes, reason):
+    assert judge(**changes).supported == (2, 3)
+    judged = verdict_for(evidence(**changes), 4)
+    assert not judged.supported
+    assert reason in judged.reason
+
+
+def test_figures_that_nulls_lack_are_not_made_up():
+    lacking = evidence(transfer_ari_null_max=[np.nan] * 3)
+    assert verdict(lacking).supported == (2, 3, 4)
+    assert "without any segments" not in verdict(lacking).reason
+    lacking = evidence(held_out_gain_null_max=[np.nan] * 3, transfer_ari_null_max=[np.nan] * 3)
+    assert all("nan" not in verdict_for(lacking, k).reason for k in (2, 3, 4))
+
+
+def test_groups_that_come_again_and_predict_nothing_more_are_told_from_none():
+    found = judge(held_out_step=[0.0] * 3)
+    assert "other customers would lead to the same groups (k = 2, 3, 4), but" in found.reason
+    assert "not in groups" in judge(jaccard_min=[0.5] * 3).reason
+
+
+def test_a_gain_that_goes_on_beyond_the_supported_k_is_named():
+    found = judge(jaccard_min=[0.95, 0.5, 0.5])
+    assert (found.recommended, found.gain_peak) == (2, 4)
+    assert "choose 2 to name and follow segments" in found.reason
+    assert "choose 4 to predict" in found.reason
+
+
+def test_no_gain_and_no_supported_k_is_said_plainly():
+    found = judge(held_out_gain=[0.01, 0.0, 0.0])
+    assert (found.supported, found.recommended, found.gain_peak) == ((), None, None)
+    assert found.reason == ("no supported k: these customers differ in activity, not in taste.")
+
+
+def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():
+    assert gain_peak(evidence(held_out_gain=[0.1, 0.291, 0.3])) == 3
+    assert gain_peak(evidence(held_out_gain=[0.1, 0.289, 0.3])) == 4
+    assert gain_peak(evidence(held_out_gain=[np.nan] * 3)) is None
+    within = evidence(held_out_gain=[-0.02, 0.04, 0.05], held_out_gain_se=[0.1] * 3)
+    assert gain_peak(within) == 3  # the first that gains at all
+
+
+def test_what_is_just_enough_is_enough():
+    assert judge(transfer_ari=[0.9, 0.9, 0.65]).supported == (2, 3, 4)
+    assert judge(jaccard_min=[0.95, 0.9, 0.75]).supported == (2, 3, 4)
