@@ -37,10 +37,6 @@ def doubled(block):
     return block.matrix * 2
 
 
-def row_sums_as_column(block):
-    return np.asarray(block.matrix.sum(axis=1)).reshape(-1, 1)
-
-
 def part_of(block, rows):
     return (rows[block.rows].sum(keepdims=True),)
 
@@ -118,12 +114,6 @@ class TestEveryEngine:
         sums, _ = twice.map_sum(column_sums)
         assert sums.tolist() == (2 * dense(matrix).sum(axis=0)).tolist()
         assert np.array_equal(dense(twice.take(np.arange(5))), 2 * dense(matrix)[:5])
-
-    def test_transform_may_change_the_columns(self, engine, matrix):
-        narrow = engine.blocks(matrix).transform(row_sums_as_column)
-        assert narrow.shape == (matrix.shape[0], 1)
-        (rows,) = narrow.map_rows(lambda block: (block.matrix,))
-        assert rows.ravel().tolist() == dense(matrix).sum(axis=1).tolist()
 
     def test_take_follows_the_order_given(self, engine, matrix):
         rows = np.array([7, 0, matrix.shape[0] - 1, 7])

@@ -117,6 +117,24 @@ def test_engine_cuts_and_stacks_it(rows):
     assert close(sums, rows.toarray().sum(axis=0))
 
 
+@pytest.mark.parametrize("name", ["pearson", "tfidf", "l2"])
+def test_a_weighted_matrix_shares_where_its_entries_are(name):
+    counts = sp.random_array((50, 15), density=0.3, rng=np.random.default_rng(2), format="csr")
+    counts = sp.csr_array(sp.vstack([sp.csr_array((9, 15)), counts, sp.csr_array((9, 15))]))
+    weighting = fit_weighting(LocalEngine(1).blocks(counts), name)
+    whole = weighting.apply(counts)
+    blocks = LocalBlocks(counts, (0, 4, 9, 30, 31, 60, 68), 2)  # the first and last hold no entries
+    weighted = weigh(blocks, weighting).matrix
+    assert np.array_equal(weighted.toarray(), whole.toarray())
+    single = weigh(blocks, weighting).transform(pca._to_single_precision, 0.5).matrix
+    assert np.allclose(single.toarray(), 2 * whole.toarray(), atol=1e-5)
+    for made, precision in ((weighted, np.float64), (single, np.float32)):
+        sparse = getattr(made, "sparse", made)
+        assert sparse.dtype == precision
+        assert np.shares_memory(sparse.indices, counts.indices)
+        assert not np.shares_memory(sparse.data, counts.data)
+
+
 def fitted(counts, n_components=5):
     blocks = LocalEngine(1).blocks(counts)
     weighting = fit_weighting(blocks, "pearson")

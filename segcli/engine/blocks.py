@@ -52,7 +52,10 @@ class Blocks(Protocol):
         """
 
     def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
-        """Return the matrix whose blocks are ``function(block, *args)``, row for row."""
+        """Return the matrix whose blocks are ``function(block, *args)``, row for row.
+
+        Each has the stored entries that its block has, with other values, and may have a rank-one part.
+        """
 
     def take(self, rows: np.ndarray) -> Matrix:
         """Return the rows at the given positions, in the order given."""

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from segcli import progress
 from segcli.cores import n_cores
 from segcli.engine.blocks import Arrays, Block, Blocks, Result
-from segcli.engine.rows import Matrix, row_range, stack
+from segcli.engine.rows import Matrix, revalued, row_range
 from segcli.engine.sums import add_blocks
 
 BLOCK_ENTRIES = 1 << 18
@@ -142,8 +142,8 @@ class LocalBlocks:
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
-        """Return the transformed matrix, computed now and kept."""
-        whole = stack(list(self._map(function, args)))
+        """Return the transformed matrix, computed now; it keeps nothing but its values."""
+        whole = revalued(self.matrix, self._map(function, args))
         return LocalBlocks(whole, self.bounds, self.n_threads)
 
     def take(self, rows: np.ndarray) -> Matrix:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine.rank_one import SparseMinusRankOne, Transposed
-from segcli.engine.sparse_views import row_view, transpose_view
+from segcli.engine.sparse_views import row_view, transpose_view, with_values
 
 Matrix = sp.csr_array | SparseMinusRankOne | np.ndarray
 """Rows are customers. Sparse over items, sparse minus rank one, or dense over components."""
@@ -40,6 +40,34 @@ def stack(parts: Sequence[Any]) -> Any:
     if sp.issparse(first):
         return sp.csr_array(sp.vstack(parts, format="csr"))
     return np.concatenate(parts)
+
+
+def revalued(X: Matrix, parts: Iterable[Matrix]) -> Matrix:
+    """Return parts stacked row upon row as one matrix, which shares with X where its entries are.
+
+    Parameters
+    ----------
+    X : the matrix that the parts were made of
+    parts : all rows in turn, with X's stored entries
+        Their values are put in place as they come: nothing is held twice.
+    """
+    if isinstance(X, np.ndarray):
+        return np.concatenate(list(parts))
+    S = X.sparse if isinstance(X, SparseMinusRankOne) else X
+    values, factors, n = np.zeros(0), [], 0
+    for part in parts:
+        own = part.sparse if isinstance(part, SparseMinusRankOne) else part
+        if n == 0:
+            values = np.empty(len(S.data), own.dtype)
+        values[n : n + len(own.data)] = own.data
+        n += len(own.data)
+        if isinstance(part, SparseMinusRankOne):
+            factors.append((part.row_factors, part.column_factors))
+    whole = with_values(S, values)
+    if not factors:
+        return whole
+    rows, columns = zip(*factors, strict=True)
+    return SparseMinusRankOne(whole, np.concatenate(rows), columns[0])
 
 
 def sum_groups(X: Matrix, members: np.ndarray, ends: np.ndarray) -> np.ndarray:

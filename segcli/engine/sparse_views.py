@@ -1,4 +1,4 @@
-"""Parts and transposes of sparse matrices that share the entries.
+"""Parts and transposes of sparse matrices that share the entries, and matrices that share where they are.
 
 scipy's own copy them: slices always do, and any constructor does with arrays that are small parts of
 others, as a block's are. What is made here has its arrays set one by one instead.
@@ -6,6 +6,7 @@ others, as a block's are. What is made here has its arrays set one by one instea
 
 from __future__ import annotations
 
+import numpy as np
 import scipy.sparse as sp
 
 
@@ -17,6 +18,13 @@ def row_view(X: sp.csr_array, start: int, stop: int) -> sp.csr_array:
     rows.indices = X.indices[first:last]
     rows.data = X.data[first:last]
     return rows
+
+
+def with_values(X: sp.csr_array, values: np.ndarray) -> sp.csr_array:
+    """Return the matrix whose stored entries have these values."""
+    revalued = sp.csr_array(X.shape, dtype=values.dtype)
+    revalued.indptr, revalued.indices, revalued.data = X.indptr, X.indices, values
+    return revalued
 
 
 def transpose_view(X: sp.csr_array) -> sp.csc_array:

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.rows import Matrix, transposed
+from segcli.engine.sparse_views import with_values
 from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics.eigenpairs import (
     OVERSAMPLING,
@@ -391,11 +392,11 @@ def _to_single_precision(block: Block, unit: float) -> Matrix:
     X = block.matrix
     if isinstance(X, SparseMinusRankOne):
         return SparseMinusRankOne(
-            sp.csr_array((X.sparse / unit).astype(np.float32)),
+            with_values(X.sparse, (X.sparse.data / unit).astype(np.float32)),
             (X.row_factors / unit).astype(np.float32),
             X.column_factors.astype(np.float32),
         )
-    return sp.csr_array((X / unit).astype(np.float32))
+    return with_values(X, (X.data / unit).astype(np.float32))
 
 
 def _scores(block: Block, pca: PCA) -> tuple[np.ndarray]:

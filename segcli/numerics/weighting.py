@@ -45,6 +45,7 @@ import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
+from segcli.engine.sparse_views import with_values
 from segcli.errors import ChoiceError
 
 DESCRIPTIONS = {
@@ -112,25 +113,25 @@ class Weighting:
             return unit_rows(X)
         if self.name == "bm25":
             return self._saturate(X)
-        logs = _with_values(X, np.log1p(X.data))
+        logs = with_values(X, np.log1p(X.data))
         if self.name == "log1p":
             return logs
         if self.name == "pearson":
             return self._residuals(logs)
-        return unit_rows(_with_values(X, logs.data * self.item_weights[X.indices]))
+        return unit_rows(with_values(X, logs.data * self.item_weights[X.indices]))
 
     def _saturate(self, X: sp.csr_array) -> sp.csr_array:
         """Return ``idf x (k1 + 1) / (x + k1 (1 - b + b length / average length))``."""
         relative = _row_sums(X) / (self.average_length or 1.0)
         halfway = BM25_K1 * (1 - BM25_B + BM25_B * relative)
         saturated = X.data * (BM25_K1 + 1) / (X.data + np.repeat(halfway, np.diff(X.indptr)))
-        return _with_values(X, saturated * self.item_weights[X.indices])
+        return with_values(X, saturated * self.item_weights[X.indices])
 
     def _residuals(self, X: sp.csr_array) -> SparseMinusRankOne:
         """Return ``(x - r p) w / sqrt(r)``, for row sum r, item share p and item weight w."""
         roots = np.sqrt(_row_sums(X))
         divisors = np.repeat(np.where(roots > 0, roots, 1.0), np.diff(X.indptr))
-        observed = _with_values(X, X.data * self.item_weights[X.indices] / divisors)
+        observed = with_values(X, X.data * self.item_weights[X.indices] / divisors)
         return SparseMinusRankOne(observed, roots, self.item_shares * self.item_weights)
 
 
@@ -194,7 +195,7 @@ def unit_rows(X: sp.csr_array) -> sp.csr_array:
     """Return the rows scaled to Euclidean length 1; an empty row stays empty."""
     lengths = np.sqrt(squared_norms(X))
     lengths[lengths == 0] = 1
-    return _with_values(X, X.data / np.repeat(lengths, np.diff(X.indptr)))
+    return with_values(X, X.data / np.repeat(lengths, np.diff(X.indptr)))
 
 
 def squared_norms(X: sp.csr_array | SparseMinusRankOne | np.ndarray) -> np.ndarray:
@@ -204,10 +205,6 @@ def squared_norms(X: sp.csr_array | SparseMinusRankOne | np.ndarray) -> np.ndarr
     if isinstance(X, SparseMinusRankOne):
         return X.squared_norms()
     return np.asarray(X.multiply(X).sum(axis=1)).ravel()
-
-
-def _with_values(X: sp.csr_array, values: np.ndarray) -> sp.csr_array:
-    return sp.csr_array((values, X.indices, X.indptr), shape=X.shape)
 
 
 def _row_sums(X: sp.csr_array) -> np.ndarray:
