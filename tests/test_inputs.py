@@ -21,6 +21,7 @@ from segcli.engine.scratch import Scratch
 from segcli.errors import InputError, OptionError
 from segcli.inputs import distributed, pairs, parquet_table, sums
 from segcli.inputs.dialect import delimiter_from, find_dialect, separated, split_row
+from segcli.inputs.form import Form
 from segcli.inputs.grouped_rows import read_groups, write_groups
 from segcli.inputs.item_names import read_item_names
 from segcli.inputs.keys import NONE, Keys, words_of
@@ -28,7 +29,7 @@ from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.streams import PIECE
-from segcli.inputs.triplets import Form, read_triplets
+from segcli.inputs.triplets import read_triplets
 from segcli.inputs.values import (
     LARGEST,
     OUT_OF_RANGE,

@@ -21,12 +21,14 @@ from segcli.engine.scratch import Scratch
 from segcli.engine.spark import SparkEngine
 from segcli.errors import InputError
 from segcli.inputs.distributed_sources import find_source
+from segcli.inputs.form import Form, described
 from segcli.inputs.grouped_rows import Grouped, read_groups, unpacked
 from segcli.inputs.locations import Location
 from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import Threads
+from segcli.inputs.reader import set_aside
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.triplets import Form, Triplets, described, finished, refuse_nothing, set_aside
+from segcli.inputs.triplets import Triplets, finished, refuse_nothing
 from segcli.inputs.vocabulary import are_floats, plain_numbers
 
 RANGE_ROWS = 1 << 22

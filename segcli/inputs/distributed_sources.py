@@ -24,10 +24,12 @@ from segcli.engine.scratch import Scratch
 from segcli.engine.spark import Collected, SparkEngine
 from segcli.inputs import tables
 from segcli.inputs.dialect import BlankError, Dialect
+from segcli.inputs.form import Form, columns_of, columns_read, open_file
 from segcli.inputs.grouped_rows import Grouped, write_groups
 from segcli.inputs.locations import Location
 from segcli.inputs.pairs import group_rows
 from segcli.inputs.parquet_table import ParquetTable
+from segcli.inputs.reader import Reader
 from segcli.inputs.sources import (
     Part,
     digest_of,
@@ -39,7 +41,6 @@ from segcli.inputs.sources import (
     sha256_of,
 )
 from segcli.inputs.text_table import TextTable
-from segcli.inputs.triplets import Form, Reader, columns_of, columns_read, open_file
 from segcli.inputs.vocabulary import are_floats
 from segcli.progress import report
 

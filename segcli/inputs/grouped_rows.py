@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from segcli.inputs.pairs import Block
-from segcli.inputs.triplets import Read
+from segcli.inputs.reader import Read
 
 _UNTIMED = np.dtype([("item", "<i4"), ("value", "<f8")])
 _TIMED = np.dtype([*_UNTIMED.descr, ("time", "<f8")])

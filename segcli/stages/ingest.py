@@ -14,12 +14,13 @@ from segcli.artifacts import Columns, is_run_directory, open_stage
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
 from segcli.inputs.dialect import delimiter_from, separated
+from segcli.inputs.form import Form
 from segcli.inputs.item_names import ItemNames, read_item_names
 from segcli.inputs.locations import Location, is_folder, name_of
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import list_files
-from segcli.inputs.triplets import Form, Triplets, read_triplets
+from segcli.inputs.triplets import Triplets, read_triplets
 from segcli.words import counted
 
 _COUNTED = 1 << 16

@@ -1,0 +1,136 @@
+"""What the user says of a file of interactions, and which of its columns is what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segcli.errors import OptionError
+from segcli.inputs import tables
+from segcli.inputs.arrow import strings
+from segcli.inputs.columns import KNOWN, Role, plain
+from segcli.inputs.pairs import WAYS
+from segcli.inputs.values import read_times
+
+#: What becomes of negative values.
+NEGATIVES = ("reject", "keep", "net")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the user says of a file of interactions; None is left to be found out.
+
+    ``value`` may be empty or ``none``: each row then counts 1.
+    """
+
+    customer: str | None = None
+    item: str | None = None
+    value: str | None = None
+    timestamp: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    duplicates: str = "sum"
+    negative: str = "reject"
+
+    def check(self) -> None:
+        """Refuse choices that do not exist or do not go together.
+
+        Raises
+        ------
+        OptionError
+        """
+        for option, choice, choices in (
+            ("--duplicates", self.duplicates, WAYS),
+            ("--negative", self.negative, NEGATIVES),
+        ):
+            if choice not in choices:
+                msg = f"{option} {choice} does not exist. Choose one of {', '.join(choices)}."
+                raise OptionError(msg)
+        if self.negative == "net" and self.duplicates != "sum":
+            msg = (
+                f"--negative net sums a pair's values, so it cannot go with --duplicates "
+                f"{self.duplicates}. Leave out one of them."
+            )
+            raise OptionError(msg)
+
+
+def open_file(path: Path, form: Form) -> tables.Table:
+    """Return a file as a table, by what the user says of it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read as asked.
+    """
+    return tables.open_table(
+        path,
+        delimiter=form.delimiter,
+        header=form.header,
+        encoding=form.encoding,
+        named=(form.customer, form.item, form.value, form.timestamp),
+    )
+
+
+def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
+    """Return the 0-based column of each role, None for one that the table does not have."""
+    no_value = form.value is not None and form.value.strip().lower() in ("", "none")
+    if no_value and table.names is not None and form.value in table.names:
+        no_value = False
+    roles = [
+        Role("customer", form.customer, "--customer", 1),
+        Role("item", form.item, "--item", 2),
+    ]
+    if not no_value:
+        roles.append(Role("value", form.value, "--value", 3, needed=False))
+    by_time = form.duplicates == "last"
+    if form.timestamp is not None or table.names is not None:
+        roles.append(
+            Role("timestamp", form.timestamp, "--timestamp", None, needed=False, read=by_time)
+        )
+    elif not no_value and _holds_times(table):
+        roles.append(Role("timestamp", None, "--timestamp", 4, needed=False))
+    # A header may say that the third column is a time: it is then no value.
+    roles.sort(key=lambda role: role.name == "value")
+    chosen = tables.columns_by_role(table, roles)
+    chosen.setdefault("value", None)
+    chosen["timestamp"] = chosen.get("timestamp") if by_time else None
+    return chosen
+
+
+def columns_read(columns: Mapping[str, int | None]) -> list[int]:
+    """Return the columns that are read, given the column of each role."""
+    return [column for column in columns.values() if column is not None]
+
+
+def _holds_times(table: tables.Table) -> bool:
+    """Return whether the fourth column of a table without a header reads as times."""
+    if table.names is not None or table.n_columns < 4:
+        return False
+    times = read_times(strings(table.sample(3)))
+    return len(times) > 0 and bool(np.isfinite(times).all())
+
+
+def described(table: tables.Table, columns: dict[str, int | None], form: Form) -> dict[str, Any]:
+    """Return how a table is written, and its columns used: by name, or position without a header.
+
+    With those that are not, ``unused``, where one of them may be the value and none was found.
+    """
+    used: Iterator[tuple[str, int]] = (
+        (role, column) for role, column in columns.items() if column is not None
+    )
+    by_role = {role: table.names[i] if table.names is not None else i + 1 for role, i in used}
+    found = {**table.facts, "columns": by_role}
+    if table.names is not None and form.value is None and columns["value"] is None:
+        found["unused"] = [
+            name
+            for name in table.names
+            if name.strip()
+            and name not in by_role.values()
+            and plain(name) not in KNOWN["timestamp"]
+        ]
+    return found
