@@ -132,6 +132,34 @@ def test_ids_are_compared_as_strings(made):
     assert found["known_items"].tolist() == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "form", [np.float32, "Float64", "double[pyarrow]", pd.CategoricalDtype([1.0, 2.0])], ids=str
+)
+def test_whole_ids_lose_their_point_in_any_column_of_floats(made, form):
+    segmentation = replace(made[0], items=tuple(str(j) for j in range(len(made[0].items))))
+    ids = pd.Series([2.0, 1.0], dtype=form)
+    found = segmentation.predict_interactions(pd.DataFrame({"customer": ids, "item": ids}))
+    assert found["customer"].tolist() == ["1", "2"]
+    assert found["known_items"].tolist() == [1, 1]
+    with pytest.raises(InputError, match="1 row without item"):
+        with_gap = pd.DataFrame({"customer": ids, "item": ids.mask([True, False])})
+        segmentation.predict_interactions(with_gap)
+
+
+@pytest.mark.parametrize("other", [1.5, 2.0**53])
+def test_beside_a_float_that_is_no_id_of_digits_none_is_changed(made, other):
+    table = pd.DataFrame({"customer": [2.0, other], "item": "item 1"})
+    found = made[0].predict_interactions(table)
+    assert found["customer"].tolist() == sorted(["2.0", str(other)])
+
+
+def test_a_value_of_zero_is_taken_and_counts_for_nothing(made):
+    segmentation = weighted_by("tfidf", made[0])
+    table = pd.DataFrame({"customer": ["a", "a"], "item": ["item 1", "item 2"], "value": [0, 3]})
+    with_it, without = (segmentation.predict_interactions(part) for part in (table, table[1:]))
+    pd.testing.assert_frame_equal(with_it, without)
+
+
 def test_no_interactions_no_customers(made):
     segmentation, *_ = made
     empty = pd.DataFrame({"customer": [], "item": [], "value": []})
@@ -145,6 +173,8 @@ def test_no_interactions_no_customers(made):
         ({"value": [1, -np.inf]}, "1 value not finite, first -inf"),
         ({"value": [-2.0, -3]}, "2 values negative, which tfidf does not take, first -2"),
         ({"value": ["four", "5"]}, "values are not all numbers"),
+        ({"value": [{}, 5]}, "values are not all numbers"),
+        ({"value": [10**400, 5]}, "values are not all numbers"),
         ({"item": ["item 1", None]}, "1 row without item"),
         ({"customer": [" ", "b"]}, "1 row without customer"),
         ({"customer": None}, "there is no column 'customer'"),

@@ -100,7 +100,6 @@ class Segmentation:
             (values[known], (codes[known], columns[known].to_numpy(dtype=np.int64))),
             shape=(len(customers), len(self.items)),
         )
-        X.sum_duplicates()
         X.eliminate_zeros()
         labels, distances = assign(self.pca.project(X), self.centers)
         return pd.DataFrame(
@@ -116,7 +115,7 @@ class Segmentation:
         """Return values as float64, or say which of them cannot be used."""
         try:
             values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             msg = f"values are not all numbers: {error}"
             raise InputError(msg) from error
         unusable = {"not finite": ~np.isfinite(values)}
@@ -131,7 +130,8 @@ class Segmentation:
 
 def _as_ids(column: pd.Series) -> pd.Series:
     """Return a column's ids as the strings that ``segcli ingest`` would read."""
-    is_float = np.issubdtype(column.to_numpy().dtype, np.floating)
-    if is_float and np.all((column == np.round(column)) & (np.abs(column) < _EXACT)):
+    values = column.to_numpy()  # of a nullable column or of categories as well
+    is_float = np.issubdtype(values.dtype, np.floating)
+    if is_float and np.all((values == np.round(values)) & (np.abs(values) < _EXACT)):
         column = column.astype(np.int64)
     return column.astype(str).str.strip()
