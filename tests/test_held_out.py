@@ -161,6 +161,27 @@ def test_the_error_of_a_gain_is_that_over_resampled_customers():
 
 def test_nothing_hidden_has_no_gain():
     assert np.isnan(mean_gain(np.zeros(3), np.zeros(3))).all()
+    X = csr([[1, 0, 2], [0, 0, 0]])
+    labels = np.array([0, 1])
+    for nothing in (Hidden(X, sp.csr_array(X.shape)), Hidden(sp.csr_array(X.shape), X)):
+        assert bits_gained(nothing, labels, 2).tolist() == [0, 0]
+    assert hide(sp.csr_array((2, 3)), rng=np.random.default_rng(0)).hidden.nnz == 0
+
+
+def test_the_error_by_hand_and_of_one_customer():
+    """Gain 1: residuals 1 and -1, so the variance of a sum is 2 / 1 times 2."""
+    assert mean_gain(np.array([2.0, 2]), np.array([1, 3])) == (1, pytest.approx(np.sqrt(4) / 4))
+    assert mean_gain(np.array([2.0]), np.array([4])) == (0.5, 0)
+
+
+def test_values_bear_nothing_on_the_bits(parts):
+    hidden, truth = parts
+    ones = (
+        sp.csr_array((np.ones(X.nnz), X.indices, X.indptr), X.shape)
+        for X in (hidden.seen, hidden.hidden)
+    )
+    expected = bits_gained(Hidden(*ones), truth, DESIGN.k)
+    assert np.array_equal(bits_gained(hidden, truth, DESIGN.k), expected)
 
 
 def test_a_fifth_is_hidden_whatever_its_value():

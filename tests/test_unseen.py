@@ -95,6 +95,9 @@ def test_against_the_definition_written_out(ratings, monkeypatch):
             assert found.found[segment, item] == hidden
             assert found.sizes[segment] == pytest.approx(size)
             assert found.customers[segment, item] == pytest.approx(share * size)
+    assert found.n_everyone == pytest.approx(looked_at.sum())
+    unassigned = has[looked_at & (own < 0)].sum(axis=0)
+    assert np.allclose(found.everyone, found.customers.sum(axis=0) + unassigned)
     n_sole = (has.sum(axis=1) == 1).sum()  # always seen; all others in every round but one
     assert sum(seen.sum() for seen in seen_by_round) == (n_rounds - 1) * X.nnz + n_sole
     agree = [np.mean([(x == own)[own == s].mean() for x in labels]) for s in range(k)]
@@ -121,10 +124,27 @@ def test_moved_customers_and_items_have_the_same_profiles(ratings):
     assert after.customers.tolist() == before.customers[:, columns].tolist()
 
 
-def test_a_sample_is_said_to_be_one(tastes):
+@pytest.mark.parametrize(("size", "is_sample"), [(60, True), (90, False)])
+def test_a_sample_is_said_to_be_one(tastes, size, is_sample):
     X, groups = tastes
-    found = profile_unseen(X, groups, 3, RECIPE, ranks=ranks_by_position(X), seed=0, sample_size=60)
-    assert (found.n_customers, found.is_sample, found.n_everyone) == (60, True, 60)
+    ranks = ranks_by_position(X)
+    found = profile_unseen(X, groups, 3, RECIPE, ranks=ranks, seed=0, sample_size=size)
+    assert (found.n_customers, found.is_sample, found.n_everyone) == (size, is_sample, size)
+
+
+def test_a_segment_that_nobody_of_the_sample_is_in_is_never_found_again(tastes):
+    X, groups = tastes
+    found = profile_unseen(X, groups, 4, RECIPE, ranks=ranks_by_position(X), seed=0)
+    assert found.together[3] == 0
+    assert found.together[:3].min() > 0.5
+
+
+def test_of_customers_with_one_interaction_each_nothing_is_told(monkeypatch):
+    X, labels = sp.csr_array(np.eye(4)[[0, 1, 2, 3] * 5]), np.arange(20) % 2
+    monkeypatch.setattr(module, "fit_recipe", lambda *_, **__: Fit(labels))
+    found = profile_unseen(X, labels, 2, RECIPE, ranks=ranks_by_position(X), seed=0)
+    assert found.n_everyone == found.everyone.sum() == found.sizes.sum() == 0
+    assert not found.is_enough.any()
 
 
 def test_too_few_distinct_customers_for_k_give_nothing():
@@ -152,20 +172,25 @@ def test_which_interactions_are_hidden_together_is_chance():
     assert np.abs(together[1:] - 1 / 9).max() < 0.03
 
 
-def test_another_seed_hides_other_interactions(ratings, monkeypatch):
+def test_another_seed_hides_other_interactions_of_another_sample(ratings, monkeypatch):
     labels = (np.diff(ratings.indptr) > 6).astype(int)
     seen_of = {0: [], 1: []}
-    for seed, seen_by_round in seen_of.items():
-        monkeypatch.setattr(
-            module,
-            "fit_recipe",
-            lambda seen, *_, to=seen_by_round, **__: (
-                to.append(seen.indices.tolist()) or Fit(labels)
-            ),
-        )
-        profile_unseen(ratings, labels, 2, RECIPE, ranks=ranks_by_position(ratings), seed=seed)
-    assert len(seen_of[0]) == 5
-    assert seen_of[0] != seen_of[1]
+
+    def fit(seen, *_, seed):
+        seen_of[seed].append(seen.toarray())  # the seed goes on to the fits
+        return Fit(labels[: seen.shape[0]])
+
+    monkeypatch.setattr(module, "fit_recipe", fit)
+    for size in (ratings.shape[0], 100):
+        for seed, seen in seen_of.items():
+            seen.clear()
+            ranks = ranks_by_position(ratings)
+            profile_unseen(ratings, labels, 2, RECIPE, ranks=ranks, seed=seed, sample_size=size)
+        assert len(seen_of[0]) == 5
+        assert not np.array_equal(seen_of[0][0], seen_of[1][0])
+        # Each interaction is seen in every round but one: the rounds together tell whose they are.
+        of_same = np.array_equal(np.sum(seen_of[0], axis=0), np.sum(seen_of[1], axis=0))
+        assert of_same == (size == ratings.shape[0])
 
 
 def test_an_item_expected_of_five_and_found_of_none_is_enough_to_tell():

@@ -69,7 +69,7 @@ def hide(X: sp.csr_array, *, rng: np.random.Generator, share: float = SHARE_HIDD
     rows = np.repeat(np.arange(X.shape[0]), n_of)
     # The interaction with the largest draw of each customer stays.
     starts = X.indptr[:-1][n_of > 0]
-    largest = np.maximum.reduceat(draws, starts) if len(starts) else draws
+    largest = np.maximum.reduceat(draws, starts)
     is_hidden &= draws < np.repeat(largest, n_of[n_of > 0])
     return Hidden(_part(X, rows, ~is_hidden), _part(X, rows, is_hidden))
 
@@ -107,7 +107,7 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     customers, items = customers[known], hidden.indices[known]
     cells, cell_of = _cells(labels[customers] * len(popularity) + items, k * len(popularity))
     segments, items = np.divmod(cells, len(popularity))
-    popular = popularity[items] / max(popularity.sum(), 1)
+    popular = popularity[items] / popularity.sum()
     in_seen = counts[segments, items] / np.maximum(counts.sum(axis=1), 1)[segments] / popular
     folds = customers % N_FOLDS
     own = np.bincount(folds * len(cells) + cell_of, minlength=N_FOLDS * len(cells))

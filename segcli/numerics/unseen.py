@@ -119,7 +119,6 @@ def profile_unseen(
     rows = sample_rows(ranks, sample_size, seed=seed)
     ordered, own = in_rank_order(X, ranks, rows), labels[rows]
     parts = split_interactions(ordered, n_rounds, rng=np.random.default_rng([seed, 11]))
-    present = ordered.data != 0
     looked_at = np.diff(ordered.indptr) > 1
     shape = (k + 1, X.shape[1])  # the last row is for customers in no segment
     found, lacking, sizes = np.zeros(shape), np.zeros(shape), np.zeros(k + 1)
@@ -134,11 +133,11 @@ def profile_unseen(
         if found_labels is None:
             return None
         groups = _groups(own, found_labels, k)
-        together += np.bincount(own[(groups == own) & (own >= 0)], minlength=k) / n_rounds
+        together += np.bincount(own[groups == own], minlength=k) / n_rounds
         members = _membership(groups, looked_at, k + 1)
         n_members = np.bincount(groups[looked_at], minlength=k + 1)
-        found += _count(members, _select(ordered, present & (parts == part)))
-        lacking += (n_members[:, None] - _count(members, _select(ordered, present))) / n_rounds
+        found += _count(members, _select(ordered, parts == part))
+        lacking += (n_members[:, None] - _count(members, ordered)) / n_rounds
         sizes += n_members / n_rounds
     shares = np.divide(found, found + lacking, out=np.zeros(shape), where=found > 0)
     customers = (shares * sizes[:, None])[:, ranks.items]
