@@ -141,8 +141,8 @@ def test_whole_ids_lose_their_point_in_any_column_of_floats(made, form):
     found = segmentation.predict_interactions(pd.DataFrame({"customer": ids, "item": ids}))
     assert found["customer"].tolist() == ["1", "2"]
     assert found["known_items"].tolist() == [1, 1]
+    with_gap = pd.DataFrame({"customer": ids, "item": ids.mask([True, False])})
     with pytest.raises(InputError, match="1 row without item"):
-        with_gap = pd.DataFrame({"customer": ids, "item": ids.mask([True, False])})
         segmentation.predict_interactions(with_gap)
 
 
