@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from segcli import progress
 from segcli.engine import LocalEngine, local, sums
@@ -49,6 +50,10 @@ def leading_share(X, n):
 def talkative(n):
     progress.report("a step within a task", 0, n)
     return n
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
 def refuse(n):
@@ -149,6 +154,12 @@ class TestEveryEngine:
     def test_a_users_error_in_a_task_comes_through(self, engine):
         with pytest.raises(ChoiceError, match="3 is too large"):
             engine.run_tasks([partial(talkative, 1), partial(refuse, 3)], "refusals")
+
+    def test_a_task_has_blas_on_one_thread(self, engine):
+        """Its sums would depend on how many cores there are."""
+        with threadpool_limits(2, user_api="blas"):
+            assert set(*engine.run_tasks([blas_threads], "threads")) == {1}
+            assert set(blas_threads()) == {2}
 
     def test_no_tasks(self, engine):
         assert engine.run_tasks([], "nothing") == []

@@ -50,7 +50,8 @@ def own_distances(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.nda
     """Return each row's squared distance to its nearest center, and what of it may be rounding."""
     X = block.matrix
     share = _NEGLIGIBLE**2 if isinstance(X, np.ndarray) else _ROUNDING
-    return labels_and_squares(block, centers)[1], share * squared_norms(X)
+    computed_from = X.sparse if isinstance(X, SparseMinusRankOne) else X
+    return labels_and_squares(block, centers)[1], share * squared_norms(computed_from)
 
 
 def assign_and_sum(
