@@ -57,7 +57,11 @@ def test_leading_singular_triplets(deflated, transposed):
     assert np.allclose(V.T @ V, np.eye(3), atol=1e-6)
 
 
-def test_triplets_of_no_size_are_left_out():
-    matrix = Deflated.of(sp.csr_array(np.outer(np.arange(1.0, 7), np.arange(1.0, 5))))
-    U, s, V = leading_singular(matrix, 3, np.random.default_rng(0))
-    assert (U.shape, s.shape, V.shape) == ((6, 1), (1,), (4, 1))
+@pytest.mark.parametrize("rank", [0, 1, 3])
+@pytest.mark.parametrize("shape", [(40, 12), (12, 40), (6, 4)])
+def test_triplets_of_no_size_are_left_out(shape, rank):
+    rng = np.random.default_rng(rank)
+    M = rng.random((shape[0], rank)) @ rng.random((rank, shape[1]))
+    U, s, V = leading_singular(Deflated.of(sp.csr_array(M)), 9, np.random.default_rng(0))
+    assert (U.shape, s.shape, V.shape) == ((shape[0], rank), (rank,), (shape[1], rank))
+    assert np.allclose((U * s) @ V.T, M, atol=1e-6)

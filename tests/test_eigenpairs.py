@@ -123,11 +123,18 @@ def test_a_basis_in_single_precision_is_as_good_as_that_allows():
     assert np.allclose(vectors.T @ vectors, np.eye(5), atol=50 * eps)
 
 
-def test_more_pairs_can_be_had_to_start_again_from():
+def test_of_vectors_in_single_precision_products_are_added_in_double():
+    V = np.zeros((2 * eigenpairs._ROWS, 1), np.float32)
+    V[0], V[-1] = 1e4, 1  # 1e8 + 1 takes more digits than single precision has
+    assert eigenpairs._inner_products(V, V) == 1e8 + 1
+
+
+@pytest.mark.parametrize("n_more", [5, 20])
+def test_more_pairs_can_be_had_to_start_again_from(n_more):
     matrix = operator_with(np.linspace(1, 0, 300))
     start = np.random.default_rng(2).standard_normal((300, 10))
-    values, vectors = leading_eigenpairs(lambda W: matrix @ W, start, 4, n_more=5)
-    assert vectors.shape == (300, 9)
+    values, vectors = leading_eigenpairs(lambda W: matrix @ W, start, 4, n_more=n_more)
+    assert vectors.shape == (300, 4 + n_more)
     again, _ = leading_eigenpairs(lambda W: matrix @ W, vectors, 4)
     assert np.allclose(again, values[:4], rtol=1e-7)
 

@@ -116,6 +116,7 @@ def test_all_components_hold_all_the_variance(ratings):
     pca, _ = of(ratings, n_items)
     assert pca.n_components == n_items
     assert pca.explained_variance_ratio.sum() == pytest.approx(1, abs=1e-9)
+    assert pca.holds_all
 
 
 @pytest.mark.usefixtures("_every_way")
@@ -186,6 +187,7 @@ def test_a_matrix_of_rank_three_has_three_components(shape):
     dense = rng.integers(0, 3, (shape[0], 3)) @ rng.integers(0, 3, (3, shape[1])).astype(float)
     pca, scores = of(dense, 10)
     assert pca.n_components == np.linalg.matrix_rank(dense - dense.mean(axis=0)) == 3
+    assert pca.holds_all
     assert pca.explained_variance_ratio.sum() == pytest.approx(1, abs=1e-9)
     full = decomposition.PCA(3, svd_solver="full").fit(dense)
     assert np.allclose(pca.explained_variance_ratio, full.explained_variance_ratio_, atol=1e-9)

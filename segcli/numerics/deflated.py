@@ -96,6 +96,6 @@ def leading_singular(
         squares, V = leading_eigenpairs(
             lambda W: transposed @ (M @ W), start, n, tolerance=_TOLERANCE
         )
-    kept = squares > _NEGLIGIBLE * max(squares.max(initial=0.0), np.finfo(float).tiny)
+    kept = squares > _NEGLIGIBLE * squares.max()
     s, V = np.sqrt(squares[kept]), V[:, kept]
     return (M @ V) / s, s, V
