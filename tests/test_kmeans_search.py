@@ -38,13 +38,14 @@ def test_a_sample_stands_for_all():
     assert np.std(inertias) < 0.1 * truth
 
 
-def test_who_is_drawn_depends_on_the_seed_and_not_on_the_order_of_rows():
+@pytest.mark.parametrize("size", [50, 4_000])
+def test_who_is_drawn_depends_on_the_seed_and_not_on_the_order_of_rows(size):
     X, order = heavy_tailed(), np.random.default_rng(5).permutation(4_000)
     ranks = np.random.default_rng(6).permutation(4_000)
 
     def drawn(X, ranks, seed):
         blocks = LocalEngine(1, block_entries=500).blocks(X)
-        return draw(blocks, ranks, 50, np.random.default_rng(seed)).rows
+        return draw(blocks, ranks, size, np.random.default_rng(seed)).rows
 
     assert np.array_equal(drawn(X, ranks, 0), drawn(X[order], ranks[order], 0))
     assert not np.array_equal(drawn(X, ranks, 0), drawn(X, ranks, 1))
@@ -79,14 +80,32 @@ def test_plusplus_of_rows_all_alike_ends():
 # swaps, and partitions grown from the k before
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_chance_takes_a_weight_for_so_many_equal_rows(seed):
+    rng = np.random.default_rng(seed)
+    X, weights = (
+        rng.standard_normal((60, 2)),
+        np.where(np.arange(60) % 4, 1, rng.integers(2, 30, 60)),
+    )
+    copies = np.repeat(X, weights, axis=0)
+    found = []
+    for rows, of_each in ((X, weights.astype(float)), (copies, np.ones(len(copies)))):
+        start = partition(rows, X[:3], of_each)
+        (goes, row), *_ = kmeans_search._swaps(start, np.random.default_rng(seed))
+        grown = next(kmeans_search._grown(start, 8, np.random.default_rng(seed)))
+        drawn = plusplus(rows, 5, np.random.default_rng(seed), weights=of_each)
+        found.append([drawn, grown.centers, start.rows.rows[row], goes])
+    assert all(np.allclose(one, other) for one, other in zip(*found, strict=True))
+
+
 def test_a_swap_is_known_to_be_worth_what_it_is(monkeypatch):
     """Of all swaps of this small set, the one named first leaves the least inertia about its centers."""
     X = heavy_tailed(40)
-    found = partition(X, X[:4])
+    found = partition(X, X[:4], weights := np.arange(40.0) % 3 + 1)
     monkeypatch.setattr(kmeans_search, "_N_NEW_CENTERS", 5_000)  # every row, or nearly
     goes, row = kmeans_search._swaps(found, np.random.default_rng(0))[0]
     left = {
-        (segment, new): found.with_center_at(segment, new).squared_distances().sum()
+        (segment, new): weights @ found.with_center_at(segment, new).squared_distances()
         for segment in range(4)
         for new in range(40)
     }
@@ -148,6 +167,25 @@ def test_so_it_is_of_a_very_heavy_tail(chance, k):
         (centers,) = search(Sample(X, np.ones(len(X))), range(1, k + 1), [k], 10, seed)
         ours = ((X[:, None] - centers) ** 2).sum(axis=2).min(axis=1).sum()
         assert ours <= theirs * 1.01
+
+
+def test_every_start_and_every_k_has_chance_of_its_own(monkeypatch):
+    states = []
+
+    def spy(name, place):
+        of = getattr(kmeans_search, name)
+
+        def spied(*given, **more):
+            states.append(str(given[place].bit_generator.state))
+            return of(*given, **more)
+
+        monkeypatch.setattr(kmeans_search, name, spied)
+
+    spy("plusplus", 2)
+    spy("_improved_by_swaps", 1)
+    for seed in (0, 1):
+        search(Sample(heavy_tailed(60), np.ones(60)), [2, 3], [3], 3, seed)
+    assert len(set(states)) == len(states) == 2 * (3 + 2)
 
 
 def test_what_is_found_for_a_k_does_not_depend_on_which_come_after():
@@ -222,6 +260,7 @@ def test_what_was_found_for_these_rows_is_not_sought_again(monkeypatch):
     assert np.array_equal(same, curve[1])
     assert len(sought) == 1
     assert np.array_equal(between, *search(sample, range(1, 6), [5], 3, 0))
+    assert not any(centers.flags.writeable for centers in (*curve, same, between))
     asked_anew = [
         (sample, [7], 3, 0),
         (sample, [4], 2, 0),

@@ -6,7 +6,7 @@ from sklearn.cluster import KMeans
 from test_kmeans import heavy_tailed, inertia_of
 
 from segcli.errors import ChoiceError
-from segcli.numerics.partition import Partition, Rows
+from segcli.numerics.partition import TOLERANCE, Partition, Rows
 
 
 def rows_of(X, weights=None):
@@ -42,6 +42,17 @@ def test_steps_are_lloyds(k):
     assert found.inertia == pytest.approx(oracle.inertia_, rel=1e-12)
 
 
+@pytest.mark.parametrize(("share", "converged"), [(0.8, True), (1.2, False)])
+def test_a_move_that_is_none_ends_the_steps(share, converged):
+    """Less than a millionth of the standard deviation; of weighted rows it is that of their copies."""
+    X, weights = np.array([[-1.0, 0], [1, 0], [9, 0], [11, 0]]), np.array([1.0, 1, 2, 2])
+    move = share * TOLERANCE * np.sqrt(np.repeat(X, weights.astype(int), axis=0).var(axis=0).mean())
+    found = partition(X, [[move, 0], [10, 0]], weights)
+    before = found.centers
+    found.step()
+    assert (found.converged, found.centers is before) == (converged, converged)
+
+
 def test_a_weight_counts_like_so_many_equal_customers():
     X = heavy_tailed(300)
     weights = np.random.default_rng(7).integers(1, 4, 300)
@@ -74,11 +85,27 @@ def test_the_second_nearest_center():
         assert np.allclose(found.squared_distances_to_second(), squares[:, 1])
 
 
-def test_a_center_without_rows_goes_to_the_farthest():
-    X = np.array([[0.0], [1], [2], [10]])
-    found = partition(X, [[1.0], [500]])
+def test_no_square_is_less_than_nothing():
+    """Differences of squares, of which rounding is left where a row is a center, or two are."""
+    X = heavy_tailed(100)
+    once, twice = partition(X, X), partition(X, np.vstack([X, X]))
+    squares = [once.squared_distances(), twice.squared_distances_to_second()]
+    assert np.min(squares) >= 0
+    assert np.max(squares) < 1e-14 * once.rows.norms.max()
+    assert all(0 <= partition(X[:n], X[:n]).inertia < 1e-9 for n in range(2, 100))
+
+
+@pytest.mark.parametrize(("X", "center"), [([0, 1, 2, 10], 1), ([0, 5, 5, 7], 3)])
+def test_a_center_without_rows_goes_to_the_farthest(X, center):
+    """From where the other was, not from where it goes, which is the mean."""
+    found = partition(np.array(X, dtype=float)[:, None], [[center], [500]])
     found.step()
     assert found.labels.tolist() == [0, 0, 0, 1]
+
+
+def test_rows_nearer_than_a_move_that_is_none_are_not_told_apart():
+    with pytest.raises(ChoiceError, match=r"Only 2 distinct customers"):
+        partition(np.array([[0.0], [0], [1], [1 + 1e-7]]), [[0.0], [500], [1]]).step()
 
 
 def test_of_rows_that_are_equal_no_two_are_given_to_empty_segments():
