@@ -15,12 +15,15 @@ from segcli.numerics import assignment, kmeans
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import (
     KMeansFit,
+    Run,
     fit_all,
     fit_kmeans,
     measure_inertias,
+    n_distinct,
     refine,
     refit,
 )
+from segcli.numerics.partition import TOLERANCE
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
@@ -156,6 +159,22 @@ def test_inertia_never_rises_with_k(engine, ratings, name):
         assert np.all(inertias[1:] <= inertias[:-1] * (1 + 1e-12))
 
 
+def test_a_partition_worse_than_one_of_fewer_segments_is_made_of_that(engine, monkeypatch):
+    """Three centers in one blob and one for the others, where three have been found for as many."""
+    X, truth = blobs()
+    means = np.stack([X[truth == label].mean(axis=0) for label in range(4)])
+    stuck = np.vstack([X[truth == 0][:3], means[1:].mean(axis=0)])
+    found = [X.mean(axis=0)[None], means[:3], stuck]
+    for along in (True, False):
+        name = "search_fixed_path" if along else "search"
+        monkeypatch.setattr(kmeans, name, lambda *_: found)
+        choices = {"seed": 0, "along_fixed_path": along}
+        fits = fit_all(engine.blocks(X), [1, 3, 4], customer_ranks=np.arange(len(X)), **choices)
+        assert fits[2].labels.tolist() == truth.tolist()
+        assert fits[2].inertia == pytest.approx(inertia_of(X, truth), rel=1e-9)
+        assert [fit.k for fit in fits] == [1, 3, 4]
+
+
 def test_one_k_alone_or_among_many_is_the_same(ratings):
     """Unless the smaller k's centers give a better start, which many starts make rare."""
     X, ranks = scores_of(ratings)
@@ -265,7 +284,44 @@ def test_a_sample_does_not_depend_on_the_order_of_rows(ratings):
     assert before.inertia == pytest.approx(oracle.inertia_, rel=1e-9)
 
 
+def test_a_sample_and_the_search_in_it_depend_on_the_seed(monkeypatch):
+    X, ranks = heavy_tailed(500), np.arange(500)
+    start = [fit(X[:, :2], k, ranks=ranks) for k in (2, 5)]
+    asked = []
+    monkeypatch.setattr(
+        kmeans, "is_overtaken", lambda sample, _, seed: asked.append((sample, seed))
+    )
+
+    def search(sample, *given):
+        asked.append((sample, given[-1]))
+        return [sample.rows[:3]]
+
+    monkeypatch.setattr(kmeans, "search_fixed_path", search)
+    monkeypatch.setattr(kmeans, "search", search)
+    choices = {"customer_ranks": ranks, "sample_size": 50}
+    for seed in (0, 0, 1):
+        blocks = LocalEngine(1).blocks(X)
+        refit(blocks, start, seed=seed, **choices)
+        for along in (True, False):
+            fit_all(blocks, [3], seed=seed, along_fixed_path=along, **choices)
+    digests = np.reshape([sample.digest() for sample, _ in asked], (3, 3))
+    assert np.array_equal(digests[0], digests[1])
+    assert not np.any(digests[0] == digests[2])
+    assert [seed for _, seed in asked] == [0] * 6 + [1] * 3
+
+
 # too few customers
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1, 1e12])
+def test_customers_are_distinct_if_they_differ_by_more_than_rounding(scale):
+    """The last of a hundred is another."""
+    X = np.repeat(np.array([[3.0, -7], [3, -7.1]]), [99, 1], axis=0) * scale
+    X += 1e-12 * scale * np.random.default_rng(0).random(X.shape)
+    assert n_distinct(X, 2) == n_distinct(X, 50) == 2
+    assert n_distinct(X[:99], 2) == 1
+    assert n_distinct(np.zeros((5, 2)), 3) == 1
+    assert n_distinct(np.arange(30.0)[:, None], 4) >= 4
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1, 1e-7, 1e7])
@@ -304,6 +360,18 @@ def test_assign_by_hand(engine):
     labels, distances = assign(sp.csr_array(X), centers)
     assert labels.tolist() == [0, 0, 0, 1]
     assert np.allclose(distances, [0, 5, 5, 0])
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array, residuals])
+def test_rows_that_are_centers_are_at_no_distance(ratings, form):
+    """Where that is a difference of squares, rounding makes it less than nothing."""
+    X = form(ratings / 3 if form is not np.asarray else ratings.toarray() / 3)
+    centers = X if form is np.asarray else X.toarray()
+    labels, distances = assign(X, centers)
+    assert labels.tolist() == list(range(len(centers)))
+    assert distances == pytest.approx(0, abs=1e-6)
+    (found,) = refined(X, [partition(labels)], 3)
+    assert 0 <= found.inertia < 1e-12
 
 
 def test_assign_of_sparse_rows_is_that_of_dense_rows(ratings):
@@ -398,6 +466,9 @@ def test_for_a_curve_steps_that_hardly_pay_are_not_taken(unit):
         fit_all(blocks, [6, 9, 12], customer_ranks=ranks, seed=0, sample_size=400, for_curve=which)
         for which in (False, True)
     )
+    of_all = {"customer_ranks": ranks, "seed": 0, "sample_size": 4_000}
+    (one,), (other,) = (fit_all(blocks, [6], for_curve=which, **of_all) for which in (False, True))
+    assert one.centers.tobytes() == other.centers.tobytes()  # no more than are sought among
     assert sum(fit.n_iterations for fit in curve) < sum(fit.n_iterations for fit in exact)
     for one, other in zip(exact, curve, strict=True):
         assert other.inertia == pytest.approx(one.inertia, rel=0.01)
@@ -484,11 +555,12 @@ def test_through_the_asked_k_alone_they_are_as_good(ratings):
     assert inertias[1] == pytest.approx(inertias[0], rel=0.05)  # local optima
 
 
+@pytest.mark.parametrize("room", [35, 1], ids=["seven rows", "a row"])
 @pytest.mark.parametrize(
     "form", [np.asarray, sp.csr_array, residuals], ids=["dense", "sparse", "residuals"]
 )
 def test_distances_to_many_centers_are_taken_a_few_rows_at_a_time(
-    engine, ratings, form, monkeypatch
+    engine, ratings, form, room, monkeypatch
 ):
     X = form(ratings.toarray()) if form is np.asarray else form(ratings)
     ranks = np.arange(X.shape[0])
@@ -499,7 +571,7 @@ def test_distances_to_many_centers_are_taken_a_few_rows_at_a_time(
 
     whole = refined()
     labels = assign(X, whole[-1].centers)[0]
-    monkeypatch.setattr(assignment, "_DISTANCES_AT_ONCE", 35)  # seven rows
+    monkeypatch.setattr(assignment, "_DISTANCES_AT_ONCE", room)
     assert np.array_equal(assign(X, whole[-1].centers)[0], labels)
     for one, other in zip(whole, refined(), strict=True):
         assert one.inertia == pytest.approx(other.inertia, rel=1e-12)
@@ -515,6 +587,10 @@ def test_measured_inertias_are_the_definition(engine, ratings, room, monkeypatch
         found = measure_inertias(engine.blocks(matrix), fits)
         dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
         assert found == pytest.approx([inertia_of(dense, each.labels) for each in fits], rel=1e-10)
+    threes = partition(np.repeat(np.arange(len(X)), 3))
+    for n_columns in (1, 2, 5):
+        equal = np.repeat(X[:, :n_columns], 3, axis=0)
+        assert 0 <= measure_inertias(engine.blocks(equal), [threes])[0] < 1e-9
 
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
@@ -537,6 +613,40 @@ def test_several_empty_segments_move_to_distinct_customers(engine, scale):
     assert found.inertia == pytest.approx(8 * scale**2)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array, residuals])
+@pytest.mark.parametrize("distinct", [1, 2])
+def test_where_rounding_alone_tells_customers_apart_no_segment_goes(engine, form, distinct):
+    rows = np.array([[1000.1, 0.3, 0.7], [1000.1, 0.3, 9.7]])[:distinct]
+    X = np.repeat(rows, 12, axis=0)
+    labels = np.arange(12 * distinct) % 12 // 4 + 3 * (np.arange(12 * distinct) // 12)
+    message = f"Only {distinct} distinct"
+    with pytest.raises(ChoiceError, match=message):
+        refined(X if form is np.asarray else form(sp.csr_array(X)), [partition(labels)], 5, engine)
+
+
+def test_nor_to_customers_nearer_than_a_move_that_is_none(engine):
+    with pytest.raises(ChoiceError, match="Only 2 distinct"):
+        refined(np.array([[0.0], [0], [1], [1 + 1e-7]]), [partition([0, 1, 2, 2])], 5, engine)
+
+
+def test_ties_go_to_the_lower_center_in_a_step(engine):
+    """0 is as near to -1, the mean of its own, as to 1."""
+    X, start = np.array([[-2.0], [0], [1]]), partition([0, 0, 1])
+    for form in (np.asarray, sp.csr_array):
+        (found,) = refined(form(X), [start], 9, engine)
+        assert found.centers.ravel().tolist() == [-1, 1]
+        assert (found.inertia, found.n_iterations, found.converged) == (2, 0, True)
+
+
+@pytest.mark.parametrize(("share", "n_iterations"), [(0.8, 0), (1.2, 1)])
+def test_a_move_of_a_millionth_of_the_standard_deviation_is_none(share, n_iterations):
+    X = np.array([[-1.0, 0], [1, 0], [9, 0], [11, 0]])
+    move = share * TOLERANCE * np.sqrt(X.var(axis=0).mean())
+    run = Run(np.array([[move, 0], [10, 0]]))
+    kmeans._lloyd(LocalEngine(1).blocks(X), [run], "k-means")
+    assert (run.n_iterations, run.converged) == (n_iterations, True)
+
+
 def test_iterations_are_counted_and_convergence_told():
     """0 | 1 2 10: the border moves by one customer at a time, in steps worked out here.
 
@@ -548,6 +658,8 @@ def test_iterations_are_counted_and_convergence_told():
     (one,) = refined(X, [start], 1)
     assert (one.n_iterations, one.converged) == (1, False)
     assert one.inertia == pytest.approx(2)
+    made = kmeans._finish(LocalEngine(1).blocks(X), one, np.arange(4))
+    assert (made.n_iterations, made.converged) == (1, False)
     (all_,) = refined(X, [start], 50)
     assert (all_.n_iterations, all_.converged) == (1, True)
     assert all_.inertia == pytest.approx(2)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -181,8 +180,7 @@ def fit_all(
     for i in range(1, len(fits)):
         smaller, fit = fits[i - 1], fits[i]
         if fit.inertia > smaller.inertia:
-            other = _finish(X, _continued(X, smaller, fit.k), customer_ranks)
-            fits[i] = min(fit, other, key=attrgetter("inertia"))
+            fits[i] = _finish(X, _continued(X, smaller, fit.k), customer_ranks)
     return fits
 
 
