@@ -126,7 +126,7 @@ def test_a_basis_in_single_precision_is_as_good_as_that_allows():
 def test_of_vectors_in_single_precision_products_are_added_in_double():
     V = np.zeros((2 * eigenpairs._ROWS, 1), np.float32)
     V[0], V[-1] = 1e4, 1  # 1e8 + 1 takes more digits than single precision has
-    assert eigenpairs._inner_products(V, V) == 1e8 + 1
+    assert eigenpairs._inner_products(V, V).item() == 1e8 + 1
 
 
 @pytest.mark.parametrize("n_more", [5, 20])

@@ -313,6 +313,24 @@ def test_a_sample_and_the_search_in_it_depend_on_the_seed(monkeypatch):
 # too few customers
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_distinct_customers_whom_a_sample_misses_are_found_all_the_same(seed):
+    """Of 600 the sample has 100; 40 whom there is one of each lie near the mean, where few are drawn."""
+    corners = np.repeat([[-100.0, 0], [100, 0], [0, 100], [0, -100]], 140, axis=0)
+    X = np.vstack([corners, np.random.default_rng(seed).standard_normal((40, 2))])
+    move = np.random.default_rng(7).permutation(600)
+    choices = {"sample_size": 100, "seed": seed}
+    found, moved = fit(X, 40, **choices), fit(X[move], 40, ranks=move, **choices)
+    assert found.sizes.tolist()[:5] == [140, 140, 140, 140, 2]
+    assert moved.labels.tolist() == found.labels[move].tolist()
+    start, blocks = [partition(np.arange(600) % 40)], LocalEngine(1).blocks(X)
+    (again,) = refit(blocks, start, customer_ranks=np.arange(600), **choices)
+    assert again.sizes.min() > 0
+    assert again.inertia == pytest.approx(found.inertia, rel=1e-6)
+    with pytest.raises(ChoiceError, match="Only 44 distinct customers"):
+        fit(X, 45, **choices)
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1, 1e12])
 def test_customers_are_distinct_if_they_differ_by_more_than_rounding(scale):
     """The last of a hundred is another."""

@@ -153,6 +153,15 @@ def test_blocks_do_not_matter(ratings, cuts):
 
 
 @pytest.mark.usefixtures("_every_way")
+def test_blocks_of_customers_without_anything_count(ratings):
+    X = sp.csr_array(sp.vstack([sp.csr_array((8, ratings.shape[1])), ratings]))
+    blocks = LocalBlocks(X, (0, 2, 4, 6, 8, 100, X.shape[0]), 1)
+    found, expected = pca_and_scores(blocks, 4)[0], of(X, 4)[0]
+    assert np.allclose(found.explained_variance, expected.explained_variance, rtol=1e-9)
+    assert np.allclose(found.mean, ratings.sum(axis=0) / X.shape[0])
+
+
+@pytest.mark.usefixtures("_every_way")
 def test_threads_change_no_bit(ratings):
     found = [pca_and_scores(LocalEngine(n, block_entries=64).blocks(ratings), 5) for n in (1, 2, 2)]
     for (one, one_scores), (two, two_scores) in pairwise(found):

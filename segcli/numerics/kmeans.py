@@ -29,12 +29,14 @@ from segcli.numerics.assignment import (
 )
 from segcli.numerics.kmeans_search import (
     MAX_ITERATIONS,
+    Sample,
     draw,
     is_overtaken,
     search,
     search_fixed_path,
 )
 from segcli.numerics.partition import TOLERANCE
+from segcli.numerics.ranks import shuffled
 from segcli.numerics.weighting import squared_norms
 from segcli.words import counted
 
@@ -151,8 +153,8 @@ def fit_all(
     seed : int
     n_starts : k-means++ starts per k
     sample_size : int
-        With more customers than this, partitions are sought on a sample of this size, and what is
-        found for each k goes on to all.
+        With more customers than this, partitions are sought on a sample of this size, or on the
+        distinct customers if these are few, and what is found for each k goes on to all.
     along_fixed_path : bool
         Seek through every k up to the largest (of those beyond 64, some), so that a k's partition does
         not depend on which others are asked for, unless it were worse than one of fewer segments that
@@ -169,7 +171,7 @@ def fit_all(
     """
     n_customers = X.shape[0]
     check_ks(ks, n_customers)
-    sample = draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
+    sample = _sample(X, customer_ranks, sample_size, max(ks), seed)
     if along_fixed_path:
         found = search_fixed_path(sample, ks, n_starts, seed)
     else:
@@ -253,7 +255,7 @@ def refit(
     customer_ranks, seed, sample_size, for_curve : as of `fit_all`
     """
     runs = _carried(X, fits)
-    sample = draw(X, customer_ranks, sample_size, np.random.default_rng([seed, 2]))
+    sample = _sample(X, customer_ranks, sample_size, runs[-1].k, seed)
     if is_overtaken(sample, runs[-1].centers, seed):
         ks = [run.k for run in runs]
         found = search(sample, ks, ks, N_STARTS, seed, known=[run.centers for run in runs])
@@ -301,6 +303,21 @@ def check_ks(ks: Sequence[int], n_customers: int, of_whom: str = "customer") -> 
             f"Choose {n_customers} or fewer."
         )
         raise ChoiceError(msg)
+
+
+def _sample(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int) -> Sample:
+    """Return customers among whom k segments can be sought.
+
+    Where a sample has fewer distinct ones, they are few: then each of all, by how many are the same.
+    """
+    rng = np.random.default_rng([seed, 2])
+    sample = draw(X, customer_ranks, size, rng)
+    if X.shape[0] <= size or n_distinct(sample.rows, k) >= k:
+        return sample
+    rows = np.asarray(X.take(shuffled(customer_ranks, rng)))
+    _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return Sample(rows[first[order]], counts[order].astype(np.float64))
 
 
 def _carried(X: Blocks, fits: Sequence[KMeansFit]) -> list[Run]:
