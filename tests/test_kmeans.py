@@ -319,6 +319,13 @@ def test_distinct_customers_whom_a_sample_misses_are_found_all_the_same(seed):
     corners = np.repeat([[-100.0, 0], [100, 0], [0, 100], [0, -100]], 140, axis=0)
     X = np.vstack([corners, np.random.default_rng(seed).standard_normal((40, 2))])
     move = np.random.default_rng(7).permutation(600)
+    sample, same = (
+        kmeans._sample(LocalEngine(1).blocks(rows), ranks, 100, 40, seed)
+        for rows, ranks in ((X, np.arange(600)), (X[move], move))
+    )
+    assert sample.weights.tolist() == [140] * 4 + [1] * 40
+    assert sample.rows[:4].tolist() == corners[::140].tolist()
+    assert sample.digest() == same.digest()
     choices = {"sample_size": 100, "seed": seed}
     found, moved = fit(X, 40, **choices), fit(X[move], 40, ranks=move, **choices)
     assert found.sizes.tolist()[:5] == [140, 140, 140, 140, 2]
@@ -536,10 +543,14 @@ def test_refit_finds_what_the_leading_columns_do_not_show():
     assert found[-1].inertia < 0.5 * carried[-1].inertia
 
 
-def test_where_the_leading_columns_show_all_refit_only_refines(monkeypatch):
+@pytest.mark.parametrize("overtaken", [False, True], ids=["they do", "they win the race"])
+def test_where_the_leading_columns_show_all_refit_only_refines(monkeypatch, overtaken):
     X, _ = blobs()
     X = np.hstack([X, np.random.default_rng(1).standard_normal((len(X), 3))])
     monkeypatch.setattr(kmeans, "search", None)
+    if overtaken:
+        monkeypatch.setattr(kmeans, "is_overtaken", lambda *_: True)
+        monkeypatch.setattr(kmeans, "search", lambda *_, known: known)
     found, start = refitted(X, 4, [2, 4])
     for one, other in zip(found, refined(X, start, 300), strict=True):
         labels = assign(X, other.centers)[0]

@@ -1,6 +1,7 @@
 """The search among few customers: its samples, and what it tries."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -240,6 +241,13 @@ def test_good_centers_are_not_overtaken_and_bad_ones_are():
     two_in_one = np.vstack([X[truth == 0][:2], (good[1] + good[2]) / 2, good[3]])
     assert is_overtaken(sample, two_in_one, 0)
     assert not is_overtaken(sample, X.mean(axis=0, keepdims=True), 0)
+
+
+@pytest.mark.parametrize(("share", "overtaken"), [(2e-5, True), (5e-6, False)])
+def test_centers_are_overtaken_by_what_counts_as_progress(monkeypatch, share, overtaken):
+    raced = iter([SimpleNamespace(inertia=1 - share), SimpleNamespace(inertia=1.0)])
+    monkeypatch.setattr(kmeans_search, "_raced", lambda *_: next(raced))
+    assert is_overtaken(Sample(np.eye(3), np.ones(3)), np.eye(3)[:2], 0) == overtaken
 
 
 def test_the_path_may_leave_k_out():

@@ -36,7 +36,6 @@ from segcli.numerics.kmeans_search import (
     search_fixed_path,
 )
 from segcli.numerics.partition import TOLERANCE
-from segcli.numerics.ranks import shuffled
 from segcli.numerics.weighting import squared_norms
 from segcli.words import counted
 
@@ -310,11 +309,10 @@ def _sample(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int)
 
     Where a sample has fewer distinct ones, they are few: then each of all, by how many are the same.
     """
-    rng = np.random.default_rng([seed, 2])
-    sample = draw(X, customer_ranks, size, rng)
+    sample = draw(X, customer_ranks, size, np.random.default_rng([seed, 2]))
     if X.shape[0] <= size or n_distinct(sample.rows, k) >= k:
         return sample
-    rows = np.asarray(X.take(shuffled(customer_ranks, rng)))
+    rows = np.asarray(X.take(np.argsort(customer_ranks)))
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
     return Sample(rows[first[order]], counts[order].astype(np.float64))
