@@ -107,7 +107,9 @@ def test_k_is_compared_with_all_smaller_or_a_spread():
 
 
 def test_share_of_customers_in_stable_segments():
-    assert share_trusted(["highly stable", "stable", "pattern", None], [4, 3, 2, 1]) == 0.7
+    grades = ["highly stable", "stable", "pattern", None]
+    assert share_trusted(grades, [4, 3, 2, 1], n_customers=10) == 0.7
+    assert share_trusted(grades, [4, 3, 2, 1], n_customers=14) == 0.5  # four are unassigned
 
 
 def test_activity_share_is_eta_squared():

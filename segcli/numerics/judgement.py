@@ -204,9 +204,17 @@ def judge_segment(grade: str | None, precision: float, recall: float, *, support
     return "It can be trusted: it is found again, and what customers have tells who belongs to it."
 
 
-def share_trusted(grades: Sequence[str | None], sizes: Sequence[int]) -> float:
-    """Return the share of customers in segments that are stable or better, 0 to 1."""
+def share_trusted(
+    grades: Sequence[str | None], sizes: Sequence[int], *, n_customers: int
+) -> float:
+    """Return the share of all customers who are in segments that are stable or better, 0 to 1.
+
+    Parameters
+    ----------
+    grades, sizes : of each segment; the unassigned are in none
+    n_customers : all customers, the unassigned too
+    """
     stable = sum(
         size for grade, size in zip(grades, sizes, strict=True) if grade and "stable" in grade
     )
-    return stable / max(sum(sizes), 1)
+    return stable / max(n_customers, 1)

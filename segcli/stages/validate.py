@@ -225,10 +225,15 @@ def _verdict(
             "next_step": None,
         }
     reason = judged.reason
-    grades = [row["grade"] for row in clustering["segments"]]
+    segments = clustering["segments"]
+    grades = [row["grade"] for row in segments]
     if any(grades):
-        share = share_trusted(grades, clustering["sizes"])
-        reason += f" {share:.0%} of the customers are in segments that are stable by themselves."
+        share = share_trusted(
+            grades,
+            [row["customers"] for row in segments],
+            n_customers=sum(clustering["sizes"]),
+        )
+        reason += f" {share:.0%} of all customers are in segments that are stable by themselves."
     next_step = None if judged.supported else _next_step(clustering)
     return {"supported": judged.supported, "reason": reason, "next_step": next_step}
 
