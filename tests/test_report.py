@@ -234,17 +234,23 @@ def test_the_unassigned_are_in_no_segment(place):
     ok(*five)
     membership = pd.read_csv(place.run / "segments.csv")["membership"]
     least = float(membership.sort_values().iloc[20]) + 1e-6
-    ok(*five, "--min-membership", str(least))
+    said = ok(*five, "--min-membership", str(least)).stdout
     ok(*STAGES["validate"])
     ok(*STAGES["report"])
     segments = pd.read_csv(place.run / "segments.csv")
     n = (segments["segment"] == "unassigned").sum()
     assert n >= 20
+    assert said.startswith(f"{60 - n} of 60 customers in 5 segments, ")
     summary = table(place, "segment_summary.csv")
     assert summary["customers"].sum() == 60 - n
     assert summary["share"].sum() == pytest.approx(1 - n / 60)
-    assert f"{n} customers are unassigned" in page_of(place).words
+    page = page_of(place).words
+    assert f"{n} customers are unassigned" in page
+    assert f"{60 - n} of 60 customers were sorted into 5 segments" in page
+    assert "Segment 0 was the largest before customers were left unassigned." in page
     assert f"{n} customers are unassigned." in ok("report", "run").stdout
+    stable = summary.loc[summary["grade"].str.contains("stable"), "customers"].sum()
+    assert f"{stable / 60:.0%} of all customers are in segments that are stable" in page
     typical = table(place, "typical_customers.csv")
     assigned = segments.set_index("customer")["segment"]
     assert (assigned[typical["customer"]].to_numpy() == typical["segment"].astype(str)).all()

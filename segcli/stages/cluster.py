@@ -105,8 +105,10 @@ class Clustering:
 
     def lines(self) -> list[str]:
         """Return the summary for a person."""
+        n_customers = sum(self.sizes)
+        assigned = f"{n_customers - self.n_unassigned:,} of " if self.n_unassigned else ""
         lines = [
-            f"{sum(self.sizes):,} customers in {counted(self.k, 'segment')}, on "
+            f"{assigned}{n_customers:,} customers in {counted(self.k, 'segment')}, on "
             f"{counted(self.n_components, 'component')} of the {self.weighting} matrix.",
             f"Inertia {self.inertia:,.6g}, {self.inertia_share:.1%} of the variance of the scores.",
             *self._segment_lines(),
