@@ -51,7 +51,7 @@ def test_two_groups_without_anything_in_common_are_two_segments(place):
 def test_customers_of_whom_nothing_can_be_hidden_are_said_to_be(place):
     rows = [(c, c % 4) for c in range(60)]
     assert explored(place, rows, 3)[-2].startswith(
-        "no supported k: no customer has two interactions"
+        "no supported k from 2 to 4: no customer has two interactions"
     )
     ok("cluster", "run", "--n-components", "3", "--n-clusters", "4")
     said = ok("validate", "run").stdout

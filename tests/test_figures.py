@@ -304,7 +304,7 @@ def test_how_many_others_have_what_marks_a_segment(finished):
         ({"recommended": 3}, None),
         (
             {"recommended": None},
-            "explore-k found no number of segments that the evidence supports.",
+            "Of the numbers of segments that explore-k looked at, the evidence supports none.",
         ),
         (
             {"recommended": 5},

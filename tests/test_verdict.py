@@ -36,6 +36,8 @@ def test_the_largest_supported_k_is_recommended():
     found = judge()
     assert (found.supported, found.recommended, found.gain_peak) == ((2, 3, 4), 4, 4)
     assert "k = 4 is the largest number of segments that the evidence supports" in found.reason
+    assert found.reason.endswith(" More than 4 were not looked at.")
+    assert "not looked at" not in judge(jaccard_min=[0.95, 0.9, 0.5]).reason
 
 
 @pytest.mark.parametrize(
@@ -83,13 +85,34 @@ def test_a_gain_that_goes_on_beyond_the_supported_k_is_named():
     found = judge(jaccard_min=[0.95, 0.5, 0.5])
     assert (found.recommended, found.gain_peak) == (2, 4)
     assert "choose 2 to name and follow segments" in found.reason
-    assert "choose 4 to predict" in found.reason
+    assert "Held-out gain still rises at k = 4, the last looked at (0.30 bits" in found.reason
+    assert "choose 4 or more to predict" in found.reason
+    found = judge(jaccard_min=[0.95, 0.5, 0.5], held_out_gain=[0.1, 0.3, 0.3])
+    assert "Held-out gain levels off at k = 3 (0.30 bits" in found.reason
+    assert "choose 3 to predict" in found.reason
 
 
 def test_no_gain_and_no_supported_k_is_said_plainly():
     found = judge(held_out_gain=[0.01, 0.0, 0.0])
     assert (found.supported, found.recommended, found.gain_peak) == ((), None, None)
-    assert found.reason == ("no supported k: these customers differ in activity, not in taste.")
+    assert found.reason == (
+        "no supported k from 2 to 4: these customers differ in activity, not in taste."
+    )
+
+
+@pytest.mark.parametrize(
+    ("ks", "words"),
+    [
+        ([2, 3, 4], "from 2 to 4"),
+        ([5, 10, 15], "from 5 to 15 in steps of 5"),
+        ([7], "(k = 7 was looked at)"),
+    ],
+)
+def test_what_was_not_looked_at_is_not_said_to_be_unsupported(ks, words):
+    few = {name: cells[: len(ks)] for name, cells in table(jaccard_min=[0.5] * 3).items()}
+    few["k"] = np.array(ks)
+    found = verdict(KEvidence(Recipe("tfidf", 5), few, 100, False, 3, 1))
+    assert found.reason.startswith(f"no supported k {words}: ")
 
 
 def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():

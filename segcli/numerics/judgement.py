@@ -204,9 +204,7 @@ def judge_segment(grade: str | None, precision: float, recall: float, *, support
     return "It can be trusted: it is found again, and what customers have tells who belongs to it."
 
 
-def share_trusted(
-    grades: Sequence[str | None], sizes: Sequence[int], *, n_customers: int
-) -> float:
+def share_trusted(grades: Sequence[str | None], sizes: Sequence[int], *, n_customers: int) -> float:
     """Return the share of all customers who are in segments that are stable or better, 0 to 1.
 
     Parameters

@@ -191,27 +191,43 @@ def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None)
         return _none_in_words(evidence, peak)
     best = max(supported)
     row = evidence.row(best)
+    last = int(evidence.table["k"][-1])
     words = f"k = {best} is the largest number of segments that the evidence supports: "
     words += f"{_strengths(row)}."
+    if best == last:
+        words += f" More than {best} were not looked at."
     if peak is not None and peak != best:
+        where = (
+            f"still rises at k = {peak}, the last looked at"
+            if peak == last
+            else f"levels off at k = {peak}"
+        )
         words += (
-            f" Held-out gain levels off at k = {peak} ({evidence.row(peak)['held_out_gain']:.2f} bits "
+            f" Held-out gain {where} ({evidence.row(peak)['held_out_gain']:.2f} bits "
             f"against {row['held_out_gain']:.2f}): choose {best} to name and follow segments, for they "
-            f"come back with other customers; choose {peak} to predict or recommend, where borders may "
-            "be arbitrary."
+            f"come back with other customers; choose {peak}{' or more' if peak == last else ''} to "
+            "predict or recommend, where borders may be arbitrary."
         )
     return words
 
 
+def _range_in_words(ks: Sequence[int]) -> str:
+    """Return which k were looked at: ``from 2 to 50``."""
+    if len(ks) == 1:
+        return f"(k = {ks[0]} was looked at)"
+    step = ks[1] - ks[0]
+    return f"from {ks[0]} to {ks[-1]}" + (f" in steps of {step}" if step > 1 else "")
+
+
 def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
+    ks = evidence.table["k"].tolist()
+    none = f"no supported k {_range_in_words(ks)}"
     if np.isnan(evidence.table["held_out_gain"]).all():
-        return (
-            f"no supported k: {NOTHING_TO_HIDE}, so whether segments help to predict is not known."
-        )
+        return f"{none}: {NOTHING_TO_HIDE}, so whether segments help to predict is not known."
     if peak is None:
-        return "no supported k: these customers differ in activity, not in taste."
+        return f"{none}: these customers differ in activity, not in taste."
     gain = evidence.row(peak)["held_out_gain"]
-    again = [k for k in evidence.table["k"].tolist() if _comes_again(evidence.row(k))]
+    again = [k for k in ks if _comes_again(evidence.row(k))]
     why = (
         f"other customers would lead to the same groups (k = {', '.join(map(str, again))}), but those "
         "predict hidden interactions no better than fewer, or none, would"
@@ -219,7 +235,7 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
         else "tastes differ, but not in groups that other customers would lead to again"
     )
     return (
-        f"no supported k: {why}. Segments help to predict (k = {peak}: {gain:.2f} bits per hidden "
+        f"{none}: {why}. Segments help to predict (k = {peak}: {gain:.2f} bits per hidden "
         "interaction); do not take their borders for real. Another weighting or number of components may "
         "do better."
     )

@@ -245,7 +245,7 @@ def _next_step(clustering: Mapping[str, Any]) -> str | None:
         return None
     k = said["recommended"]
     if k is None:
-        return "explore-k found no number of segments that the evidence supports."
+        return "Of the numbers of segments that explore-k looked at, the evidence supports none."
     return (
         f"The evidence of explore-k supports {counted(k, 'segment')}. With RUN for the run directory: "
         f"segcli cluster RUN --n-components {clustering['n_components']} --n-clusters {k}"
