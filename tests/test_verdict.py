@@ -44,7 +44,7 @@ def test_the_largest_supported_k_is_recommended():
     ("changes", "reason"),
     [
         ({"jaccard_min": [0.95, 0.9, 0.74]}, "other customers would lead to other segments"),
-        ({"transfer_ari": [0.9, 0.9, 0.64]}, "what customers have does not tell their segment"),
+        ({"transfer_ari": [0.9, 0.9, 0.64]}, "does not tell those of others"),
         ({"transfer_ari_null_max": [0.1, 0.1, 0.86]}, "no better than without any segments"),
         ({"held_out_gain_null_max": [0, 0, 0.29]}, "does not help to predict"),
         (
@@ -65,6 +65,13 @@ def test_each_condition_alone_can_refuse_a_k(changes, reason):
     judged = verdict_for(evidence(**changes), 4)
     assert not judged.supported
     assert reason in judged.reason
+
+
+def test_the_nulls_figure_in_words_is_said_to_be_the_largest():
+    """The table beside it has the mean over nulls."""
+    assert "(transfer ARI 0.90, at most 0.10 without any segments)" in judge().reason
+    judged = verdict_for(evidence(transfer_ari=[0.9, 0.9, 0.64]), 4)
+    assert "0.65 is needed; at most 0.10 without any segments)" in judged.reason
 
 
 def test_figures_that_nulls_lack_are_not_made_up():

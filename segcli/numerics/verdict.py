@@ -146,19 +146,22 @@ def _failures(row: Mapping[str, float]) -> list[str]:
         )
     null = row["transfer_ari_null_max"]
     if transfer < LEAST_TRANSFER:
+        beside = _beside(null, "; at most {} without any segments")
         failures.append(
-            f"what customers have does not tell their segment (transfer ARI {transfer:.2f}, "
-            f"{LEAST_TRANSFER} is needed{_beside(null, '; {} without any segments')})"
+            f"what tells the segments of some customers does not tell those of others (transfer ARI "
+            f"{transfer:.2f}, {LEAST_TRANSFER} is needed{beside})"
         )
     elif transfer < null + LEAST_TRANSFER_ABOVE_NULL:
         failures.append(
             f"what customers have tells their segment no better than without any segments (transfer "
-            f"ARI {transfer:.2f}; {null:.2f} there)"
+            f"ARI {transfer:.2f}; at most {null:.2f} there)"
         )
     if np.isnan(gain):
         failures.append(f"{NOTHING_TO_HIDE}, so whether the segment helps to predict is not known")
     elif not _gains(row):
-        beside = _beside(row["held_out_gain_null_max"], ", {} without any segments", digits=3)
+        beside = _beside(
+            row["held_out_gain_null_max"], ", at most {} without any segments", digits=3
+        )
         failures.append(
             f"knowing the segment does not help to predict hidden interactions ({gain:.3f} bits{beside})"
         )
@@ -168,7 +171,7 @@ def _failures(row: Mapping[str, float]) -> list[str]:
 
 
 def _strengths(row: Mapping[str, float]) -> str:
-    beside = _beside(row["transfer_ari_null_max"], ", {} without any segments")
+    beside = _beside(row["transfer_ari_null_max"], ", at most {} without any segments")
     return (
         f"other customers lead to the same segments (least Jaccard similarity "
         f"{row['jaccard_min']:.2f}), what customers have tells their segment (transfer ARI "
