@@ -394,6 +394,7 @@ def test_two_stabilities_are_told_apart():
     said = words.stabilities_in_words(summary, validation, clustering)
     for part in ("table (0.37)", "segment” (0.51)", "sample of 5,000", "6 halves", "20 halves"):
         assert part in said
+    assert "activity share in this table, too, are of the segments made once more" in said
     everyone = {**validation, "evidence": {**looked_at, "is_sample": False}}
     assert "that all customers" in words.stabilities_in_words(summary, everyone, clustering)
     for unknown in (

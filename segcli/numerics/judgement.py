@@ -66,8 +66,8 @@ WORDS = {
     ),
     "held_out_gain": (
         "Held-out gain, bits",
-        "what the segment says of interactions hidden from the clustering, beyond popularity; 0 is "
-        "nothing",
+        "what the segment says of each interaction hidden from the clustering, beyond popularity; 0 is "
+        "nothing, 1 makes it twice as probable",
     ),
     "jaccard_min": (
         "Least stable segment",

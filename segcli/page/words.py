@@ -115,7 +115,9 @@ def stabilities_in_words(
         f"the customers lead to again. But the first is of segments that {whom} were put into once more, "
         "by a shorter search, in the same way as data without segments; it is a mean over "
         f"{2 * looked_at['n_splits']} halves. The second is of the segments on this page, a mean over "
-        f"{2 * rests_on['n_splits']} halves. The verdict goes by the first, the grades by the second."
+        f"{2 * rests_on['n_splits']} halves. The verdict goes by the first, the grades by the second. "
+        "Silhouette and activity share in this table, too, are of the segments made once more: of those "
+        "on this page, the activity share may differ a little."
     )
 
 

@@ -123,8 +123,8 @@ class Validation:
         if self.evidence is None or not any(row["grade"] for row in self.segments):
             return []
         return [
-            "Stability and grade are of these segments; the least stable segment is of segments made "
-            "anew, as those without segments are."
+            "Stability and grade are of these segments; the least stable segment, silhouette and activity "
+            "share are of segments made anew, as those without segments are."
         ]
 
 
