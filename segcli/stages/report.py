@@ -219,10 +219,14 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
 def top_items_table(
     profiles: Profiles, items: np.ndarray, names: np.ndarray, n_top: int, item_ranks: np.ndarray
 ) -> Columns:
-    """Return the items of greatest mean tf-idf in each segment, with how many customers have them."""
+    """Return the items of greatest mean tf-idf in each segment, with how many customers have them.
+
+    Fewer than ``n_top`` where the segment's customers have fewer.
+    """
     rows = []
     for segment, scores in enumerate(profiles.tfidf):
-        for position, column in enumerate(top(scores, min(n_top, len(items)), item_ranks)):
+        had = np.flatnonzero(profiles.customers[segment])
+        for position, column in enumerate(had[top(scores[had], n_top, item_ranks[had])]):
             rows.append(
                 {
                     "segment": segment,
@@ -380,9 +384,12 @@ def prototype_text(profiles: Profiles, top_items: Columns) -> str:
     """Return the report in the form of 2015: ``22 (33, 1682)``, then item and score by line."""
     n_items = profiles.tfidf.shape[1]
     lines = []
-    for segment, rows in _by_segment(top_items).items():
-        lines.append(f"{segment} ({profiles.sizes[segment]}, {n_items})")
-        lines.extend(f"{printable(row['name'])} {row['score']:.6f}" for row in rows)
+    rows = _by_segment(top_items)
+    for segment, size in enumerate(profiles.sizes):
+        lines.append(f"{segment} ({size}, {n_items})")
+        lines.extend(
+            f"{printable(row['name'])} {row['score']:.6f}" for row in rows.get(segment, ())
+        )
         lines.append("")
     return "\n".join(lines)
 
