@@ -17,7 +17,7 @@ def test_agreement_by_hand():
     assert found.confusion.tolist() == [[2, 0, 1], [1, 0, 0], [0, 0, 2]]
     assert found.accuracy == pytest.approx(4 / 6)
     assert found.recall.tolist() == pytest.approx([2 / 3, 0, 1])
-    assert found.precision.tolist() == pytest.approx([2 / 3, 0, 2 / 3])
+    assert found.precision.tolist() == pytest.approx([2 / 3, np.nan, 2 / 3], nan_ok=True)
 
 
 @given(LABELS)
@@ -26,10 +26,10 @@ def test_agreement_is_scikit_learns(pairs):
     found = agreement(labels, predicted, 4)
     assert found.confusion.tolist() == confusion_matrix(labels, predicted, labels=range(4)).tolist()
     precision, recall, _, _ = precision_recall_fscore_support(
-        labels, predicted, labels=range(4), zero_division=0
+        labels, predicted, labels=range(4), zero_division=np.nan
     )
-    assert found.precision.tolist() == pytest.approx(precision.tolist())
-    assert found.recall.tolist() == pytest.approx(recall.tolist())
+    assert found.precision.tolist() == pytest.approx(precision.tolist(), nan_ok=True)
+    assert found.recall.tolist() == pytest.approx(recall.tolist(), nan_ok=True)
     assert found.accuracy == pytest.approx(np.mean(labels == predicted))
 
 

@@ -317,6 +317,24 @@ def test_a_default_is_not_called_a_person_s_choice(place):
     assert "These choices were made by a person. " in page_of(place).words
 
 
+def test_a_segment_without_customers_has_no_items_and_cannot_be_told(place):
+    """Whoever is in the least sure segment is left unassigned."""
+    five = (*STAGES["cluster"][:-1], "5")
+    ok(*five)
+    surest = pd.read_csv(place.run / "segments.csv").groupby("segment")["membership"].max()
+    assert surest.min() < 1
+    ok(*five, "--min-membership", str(surest.min() + 1e-6))
+    said = ok(*STAGES["validate"]).stdout
+    ok(*STAGES["report"])
+    empty = int(surest.idxmin())
+    assert empty not in table(place, "top_items.csv")["segment"].to_numpy()
+    assert table(place, "top_items.csv")["customers"].min() > 0
+    assert f"\n{empty} (0, 12)\n" in (place.run / "report.txt").read_text()
+    row = json.loads((place.run / "validation.json").read_text())["segments"][empty]
+    assert row["cross_validated_precision"] is row["cross_validated_recall"] is None
+    assert re.search(rf"^ +{empty} +0 +– +– ", said, re.MULTILINE)
+
+
 def test_one_segment_has_nothing_to_be_told_apart_by(place):
     ok(*STAGES["cluster"][:-1], "1")
     result = ok("report", "run")

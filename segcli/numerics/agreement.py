@@ -26,19 +26,23 @@ class Agreement:
 
     @property
     def recall(self) -> np.ndarray:
-        """Of each segment's customers, the share predicted to be in it; shape (k,)."""
-        return np.asarray(self.confusion.diagonal() / np.maximum(self.confusion.sum(axis=1), 1))
+        """Of each segment's customers, the share predicted to be in it; NaN if none; shape (k,)."""
+        return _shares(self.confusion.diagonal(), self.confusion.sum(axis=1))
 
     @property
     def precision(self) -> np.ndarray:
-        """Of the customers predicted in each segment, the share that are; 0 if none; shape (k,)."""
-        return np.asarray(self.confusion.diagonal() / np.maximum(self.confusion.sum(axis=0), 1))
+        """Of the customers predicted in each segment, the share that are; NaN if none; shape (k,)."""
+        return _shares(self.confusion.diagonal(), self.confusion.sum(axis=0))
 
 
 def agreement(labels: np.ndarray, predicted: np.ndarray, k: int) -> Agreement:
     """Return the agreement of two labellings with values in 0..k-1."""
     counts = np.bincount(labels * k + predicted, minlength=k * k)
     return Agreement(counts.reshape(k, k))
+
+
+def _shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    return np.where(wholes > 0, parts / np.maximum(wholes, 1), np.nan)
 
 
 def variance_explained(values: np.ndarray, labels: np.ndarray) -> float:

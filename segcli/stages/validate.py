@@ -66,8 +66,8 @@ class Validation:
         ``supported`` (None if there is no evidence); in words, ``reason`` and, where the segments are
         not supported and explore-k knows better ones, ``next_step``.
     segments : tuple of dict
-        Per segment: customers, precision and recall of both evaluations, stability, grade, and a
-        verdict in words.
+        Per segment: customers, precision and recall of both evaluations (NaN, in the file null, of
+        nobody), stability, grade, and a verdict in words.
     wrote : tuple of str, the files written
     """
 
@@ -107,8 +107,9 @@ class Validation:
             f"{self.largest_share:.2f}.",
             " segment  customers  precision  recall  stability  grade",
             *(
-                f"{row['segment']:>8}  {row['customers']:>9,}  {row['cross_validated_precision']:>9.2f}"
-                f"  {row['cross_validated_recall']:>6.2f}  {decimal(row['stability']):>9}"
+                f"{row['segment']:>8}  {row['customers']:>9,}"
+                f"  {decimal(row['cross_validated_precision']):>9}"
+                f"  {decimal(row['cross_validated_recall']):>6}  {decimal(row['stability']):>9}"
                 f"  {row['grade'] or '–'}"
                 for row in self.segments
             ),
