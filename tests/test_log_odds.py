@@ -1,6 +1,7 @@
 """What marks a segment: Monroe's equations written out, worked cases, and relations."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -119,8 +120,17 @@ def test_characteristic_items_need_support_and_come_strongest_first():
 def test_avoided_items_must_be_had_by_others():
     customers = np.array([[9.0, 0, 0, 3], [9, 50, 2, 3]])
     found = scored(customers, np.array([10, 100]))
-    assert found.avoided(0, 9, item_ranks=np.arange(4)).tolist() == [1]
-    assert found.avoided(0, 9, item_ranks=np.arange(4), least_share=0.01).tolist() == [1, 2]
+    avoided = partial(found.avoided, 0, 9, item_ranks=np.arange(4))
+    assert avoided().tolist() == [1]
+    assert avoided(least_share=0.01).tolist() == [1]
+    assert avoided(least_share=0.01, least_customers=0).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("size", "avoided"), [(9, []), (10, [1])])
+def test_that_few_customers_lack_an_item_says_nothing(size, avoided):
+    """Half of the others have it, so that five of ten would."""
+    found = scored(np.array([[9.0, 0], [9, 50]]), np.array([size, 100]))
+    assert found.avoided(0, 9, item_ranks=np.arange(2)).tolist() == avoided
 
 
 def test_ties_go_to_the_lower_rank():
@@ -133,8 +143,8 @@ def test_popularity_ranks_begin_at_one_and_ties_share_the_better():
 
 
 def standing(z, share_outside):
-    cells = np.array([z])
-    return LogOdds(cells, cells, np.full(cells.shape, 9), cells, np.array([share_outside]), None)
+    cells, many = np.array([z]), np.full((1, len(z)), 9)
+    return LogOdds(cells, cells, many, cells, np.array([share_outside]), None, many)
 
 
 def test_ties_go_to_the_lower_rank_wherever_the_item_stands():

@@ -335,6 +335,19 @@ def test_a_segment_without_customers_has_no_items_and_cannot_be_told(place):
     assert re.search(rf"^ +{empty} +0 +– +– ", said, re.MULTILINE)
 
 
+def test_of_a_few_customers_it_is_not_said_what_marks_them(place):
+    with place.ratings.open("a") as file:
+        file.write("".join(f"d{c},j{item},5\n" for c in range(3) for item in range(9)))
+    for name in ("ingest", "explore-pca"):
+        ok(*STAGES[name], *(() if name == "ingest" else ("--weighting", "raw")))
+    ok("cluster", "run", "--n-components", "3", "--n-clusters", "4")
+    summary = ok("report", "run").stdout
+    assert re.search(r"^ +3 +3 .*\(no item stands out\)$", summary, re.MULTILINE)
+    page = page_of(place).words
+    assert "Its customers are too few to tell what marks it. What it avoids Nothing that" in page
+    assert "others have as much" not in page
+
+
 def test_one_segment_has_nothing_to_be_told_apart_by(place):
     ok(*STAGES["cluster"][:-1], "1")
     result = ok("report", "run")

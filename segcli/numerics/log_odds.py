@@ -28,7 +28,8 @@ PRIOR_INTERACTIONS = 500.0
 """Weight of the prior: so many interactions, spread over the items as all customers' are."""
 
 LEAST_CUSTOMERS = 5
-"""Customers of the segment who must have an item for it to be called characteristic."""
+"""Customers of the segment who must have an item for it to be called characteristic, or would be
+expected to have it for the segment to be said to avoid it."""
 
 LEAST_SHARE = 0.05
 """Share of the other customers who must have an item for a segment to be said to avoid it."""
@@ -53,6 +54,8 @@ class LogOdds:
         Of all other customers, 0 to 1; 0 where there are none.
     popularity_rank : ndarray of shape (n_items,)
         1 for the item that most customers have; items had by equally many share the better rank.
+    expected : ndarray of shape (k, n_items)
+        The segment's customers who would have the item if as large a share had it as of all others.
     """
 
     log_odds: np.ndarray
@@ -61,6 +64,7 @@ class LogOdds:
     share: np.ndarray
     share_outside: np.ndarray
     popularity_rank: np.ndarray
+    expected: np.ndarray
 
     def characteristic(
         self,
@@ -79,17 +83,25 @@ class LogOdds:
         return _first(self.z[segment], supported, n, item_ranks)
 
     def avoided(
-        self, segment: int, n: int, *, item_ranks: np.ndarray, least_share: float = LEAST_SHARE
+        self,
+        segment: int,
+        n: int,
+        *,
+        item_ranks: np.ndarray,
+        least_share: float = LEAST_SHARE,
+        least_customers: int = LEAST_CUSTOMERS,
     ) -> np.ndarray:
         """Return the positions of the items that a segment avoids, the most avoided first.
 
         Only items that at least ``least_share`` of the other customers have, for everybody lacks the
         rare, and a smaller share of the segment's: of customers who have more of everything, more may
-        have an item that they care less for.
+        have an item that they care less for. And only items that ``least_customers`` of the segment
+        would be expected to have: that none of three has what one in five has elsewhere says nothing.
         """
         inside, outside = self.share[segment], self.share_outside[segment]
+        told = self.expected[segment] >= least_customers
         return _first(
-            -self.z[segment], (outside >= least_share) & (inside < outside), n, item_ranks
+            -self.z[segment], told & (outside >= least_share) & (inside < outside), n, item_ranks
         )
 
 
@@ -132,13 +144,15 @@ def score_log_odds(
     log_odds[:, had] = _row_log_odds(y) - _row_log_odds(x)
     z[:, had] = log_odds[:, had] / np.sqrt(1 / y + 1 / x)
     n_outside = n_everyone - sizes
+    share_outside = outside / np.maximum(n_outside, 1)[:, None]
     return LogOdds(
         log_odds=log_odds,
         z=z,
         customers=customers,
         share=customers / np.maximum(sizes, 1)[:, None],
-        share_outside=outside / np.maximum(n_outside, 1)[:, None],
+        share_outside=share_outside,
         popularity_rank=popularity_ranks(everyone),
+        expected=share_outside * sizes[:, None],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from segcli.numerics import log_odds
 from segcli.numerics.description import Echo
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
@@ -125,6 +126,7 @@ def render(
         least_together=LEAST_TOGETHER,
         another_in_words=words.another_in_words,
         least_customers=LEAST_CUSTOMERS,
+        least_support=log_odds.LEAST_CUSTOMERS,
         verdict=words.verdict(validation, clustering, k),
         findings=words.findings(tables.summary, clustering, echo, echo_null),
         echo=echo,
