@@ -167,7 +167,7 @@ def test_a_segment_is_judged_with_the_segmentation_as_a_whole(judged, said):
 
     rows = [{"segment": s, "customers": 5, "stability": 0.9, "grade": "stable"} for s in range(2)]
     evaluations = {"cross_validated": Agreement(np.diag([5, 5]))}
-    found = _segment_rows(evaluations, {"segments": rows}, judged)
+    found = _segment_rows(evaluations, {"segments": rows}, judged, None)
     assert all(row["verdict"].startswith(said) for row in found)
 
 

@@ -98,6 +98,12 @@ def test_a_segment_is_judged_in_words(grade, precision, supported, words):
     assert words in judge_segment(grade, precision, 0.9, supported=supported)
 
 
+def test_where_there_can_be_no_evidence_no_command_is_named():
+    said = judge_segment(None, 1.0, 1.0, supported=False, can_be_graded=False)
+    assert said == "Its stability cannot be known."
+    assert "--evidence quick" in judge_segment(None, 1.0, 1.0, supported=False)
+
+
 def test_k_is_compared_with_all_smaller_or_a_spread():
     assert smaller_ks(2) == [2]
     assert smaller_ks(6) == [2, 3, 4, 5, 6]

@@ -350,12 +350,15 @@ def test_of_a_few_customers_it_is_not_said_what_marks_them(place):
 
 def test_one_segment_has_nothing_to_be_told_apart_by(place):
     ok(*STAGES["cluster"][:-1], "1")
+    ok("validate", "run")
     result = ok("report", "run")
     assert "(no item stands out)" in result.stdout
     page = page_of(place)
     assert "No item stands out" in page.words
     assert "60 customers were sorted into 1 segment:" in page.words
     assert "All figures are from the same interactions" in page.words
+    assert "None were held back: one segment has nothing to be told apart by." in page.words
+    assert "Its stability cannot be known." in page.words
     assert pd.read_csv(place.run / "characteristic_items.csv").empty
 
 

@@ -181,7 +181,14 @@ def measure(evaluations: dict[str, Agreement], evidence: KEvidence | None, k: in
     ]
 
 
-def judge_segment(grade: str | None, precision: float, recall: float, *, supported: bool) -> str:
+def judge_segment(
+    grade: str | None,
+    precision: float,
+    recall: float,
+    *,
+    supported: bool,
+    can_be_graded: bool = True,
+) -> str:
     """Return what to think of one segment, in a sentence.
 
     Parameters
@@ -189,10 +196,15 @@ def judge_segment(grade: str | None, precision: float, recall: float, *, support
     grade : Hennig's word for its stability, or None if unknown
     precision, recall : of naive Bayes under cross-validation
     supported : whether the evidence supports the segmentation as a whole
+    can_be_graded : whether these data and this k can bear evidence
     """
     told = min(precision, recall) >= TOLD_APART
     if grade is None:
-        return "Its stability is not known: run segcli cluster with --evidence quick."
+        return "Its stability " + (
+            "is not known: run segcli cluster with --evidence quick."
+            if can_be_graded
+            else "cannot be known."
+        )
     if grade == NOT_TRUSTED:
         return "Do not act on it alone: other customers would not have led to it."
     if grade == "pattern":

@@ -166,7 +166,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             measures=tuple(asdict(one) for one in measure(evaluations, gathered, k)),
             evidence=_rests_on(gathered),
             verdict=_verdict(judged, clustering, no_evidence),
-            segments=tuple(_segment_rows(evaluations, clustering, judged)),
+            segments=tuple(_segment_rows(evaluations, clustering, judged, no_evidence)),
             wrote=(),
         )
         stage.save(CONFUSION_MATRIX, confusion_table(evaluations))
@@ -257,6 +257,7 @@ def _segment_rows(
     evaluations: dict[str, Agreement],
     clustering: Mapping[str, Any],
     judged: KJudgement | None,
+    no_evidence: str | None,
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {name: row[name] for name in ("segment", "customers", "stability", "grade")}
@@ -272,6 +273,7 @@ def _segment_rows(
             row["cross_validated_precision"],
             row["cross_validated_recall"],
             supported=judged is not None and judged.supported,
+            can_be_graded=no_evidence is None,
         )
     return rows
 
