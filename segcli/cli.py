@@ -68,7 +68,11 @@ def main() -> None:
 )
 @click.option("--item", metavar="C", help="Column of the item.")
 @click.option("--value", metavar="C", help="Column of the value; 'none': each row counts 1.")
-@click.option("--timestamp", metavar="C", help="Column of the time, for --duplicates last.")
+@click.option(
+    "--timestamp",
+    metavar="C",
+    help="Column of the time, for --duplicates last; of values at the same time the largest is taken.",
+)
 @click.option(
     "--items",
     type=FILE_PATH,
