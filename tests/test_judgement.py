@@ -17,6 +17,7 @@ from segcli.numerics.judgement import (
     evaluate_naive_bayes,
     judge_segment,
     measure,
+    no_evidence_in_words,
     share_trusted,
     smaller_ks,
 )
@@ -96,6 +97,28 @@ def test_without_evidence_nothing_is_made_up():
 )
 def test_a_segment_is_judged_in_words(grade, precision, supported, words):
     assert words in judge_segment(grade, precision, 0.9, supported=supported)
+
+
+@pytest.mark.parametrize(
+    ("nulls", "words"),
+    [
+        ({"silhouette": 0.4}, None),
+        ({"silhouette": None}, None),
+        ({"transfer_ari": 0.9, "activity_share": 0.9}, None),
+        ({"silhouette": 0.5}, "Silhouette is as high without segments, and no evidence by itself:"),
+        (
+            {"jaccard_min": 0.9, "prediction_strength": 1.0, "silhouette": 0.9},
+            "Least stable segment, prediction strength and silhouette are as high without segments, and",
+        ),
+    ],
+)
+def test_what_is_as_high_without_segments_is_said_to_be_no_evidence(nulls, words):
+    rows = [
+        {"measure": name, "title": WORDS[name][0], "value": 0.5, "null_high": null}
+        for name, null in nulls.items()
+    ]
+    said = no_evidence_in_words(rows)
+    assert said is None if words is None else said.startswith(words)
 
 
 def test_where_there_can_be_no_evidence_no_command_is_named():

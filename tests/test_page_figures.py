@@ -8,6 +8,7 @@ import pytest
 from run_dirs import STAGES, document, ok, table
 from test_accessible_page import rows_of, text_of, tree_of
 
+from segcli.numerics.judgement import no_evidence_in_words
 from segcli.words import decimal
 
 
@@ -100,6 +101,8 @@ def test_every_figure_on_the_page_is_from_its_own_column(finished):
         low, high = (decimal(row[f"null_{end}"]) for end in ("low", "high"))
         band = low if low == high else f"{low} to {high}"
         assert cells == [row["title"], decimal(row["value"]), band, row["explanation"]]
+    assert "and by the least stable segment, which must reach 0.75." in words
+    assert (no_evidence_in_words(found["measures"]) or "") in words
     bars = [cell for cell in page.iter("td") if cell.get("class", "").startswith("bars")]
     marks = listed[listed["kind"] == "characteristic"].sort_values(["segment", "rank"])
     for (drawn,), row in zip(bars, marks.itertuples(index=False), strict=True):

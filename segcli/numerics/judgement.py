@@ -7,8 +7,9 @@ what the clustering has not seen. The verdict is that of `segcli.numerics.verdic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,6 +26,8 @@ TOLD_APART = 0.75
 """Precision and recall, cross-validated, from which on customers can be told to be of a segment."""
 
 _MOST_SMALLER = 8
+
+_ALSO_WITHOUT_SEGMENTS = ("jaccard_min", "prediction_strength", "silhouette")
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,33 @@ def measure(evaluations: dict[str, Agreement], evidence: KEvidence | None, k: in
         for name, (title, explanation) in WORDS.items()
         if name in values
     ]
+
+
+def no_evidence_in_words(measures: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return which measures of stability and of distance are as high on nulls; None if none is.
+
+    Parameters
+    ----------
+    measures : of one segmentation, with the fields of `Measure`
+    """
+    high = [
+        row["title"] if not i else row["title"].lower()
+        for i, row in enumerate(
+            row
+            for row in measures
+            if row["measure"] in _ALSO_WITHOUT_SEGMENTS
+            and None not in (row["value"], row["null_high"])
+            and row["null_high"] >= row["value"]
+        )
+    ]
+    if not high:
+        return None
+    titles = " and ".join(filter(None, (", ".join(high[:-1]), high[-1])))
+    are, themselves = ("are", "themselves") if len(high) > 1 else ("is", "itself")
+    return (
+        f"{titles} {are} as high without segments, and no evidence by {themselves}: customers split by "
+        "activity, or a few odd ones from all others, come back and lie apart, too."
+    )
 
 
 def judge_segment(

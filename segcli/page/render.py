@@ -12,6 +12,8 @@ import jinja2
 
 from segcli.numerics import log_odds
 from segcli.numerics.description import Echo
+from segcli.numerics.evidence import LEAST_STABILITY
+from segcli.numerics.judgement import no_evidence_in_words
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
@@ -132,6 +134,8 @@ def render(
         echo=echo,
         stabilities=words.stabilities_in_words(tables.summary, validation, clustering),
         measures=(validation or {}).get("measures"),
+        no_evidence=no_evidence_in_words((validation or {}).get("measures", ())),
+        least_stability=LEAST_STABILITY,
         validation=validation,
         validated=rows_by_segment,
         clustering=clustering or {},

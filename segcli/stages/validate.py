@@ -31,6 +31,7 @@ from segcli.numerics.judgement import (
     evaluate_naive_bayes,
     judge_segment,
     measure,
+    no_evidence_in_words,
     share_trusted,
     smaller_ks,
 )
@@ -105,6 +106,7 @@ class Validation:
             ),
             f"In-sample agreement is no evidence. Always guessing the largest segment agrees for "
             f"{self.largest_share:.2f}.",
+            *filter(None, [no_evidence_in_words(self.measures)]),
             " segment  customers  precision  recall  stability  grade",
             *(
                 f"{row['segment']:>8}  {row['customers']:>9,}"
