@@ -25,6 +25,11 @@ def decimal(value: float | None, digits: int = 2) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"  # no zero is below 0
 
 
+def six_digits(value: float) -> str:
+    """Return a number to six digits, with all before the point: ``12,587.1``, ``1,431,079``."""
+    return f"{value:,.0f}" if abs(value) >= 1e6 else f"{value:,.6g}"
+
+
 def printable(text: str) -> str:
     r"""Return a text with spaces for tabs and line breaks, and ``\x1b`` for a control character.
 

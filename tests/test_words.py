@@ -8,7 +8,7 @@ from run_dirs import STAGES, assert_one_line, invoke, ok
 
 from segcli.page.words import activity_in_words
 from segcli.terminal import show_table
-from segcli.words import counted, decimal, printable
+from segcli.words import counted, decimal, printable, six_digits
 
 WILD = "line1\nline2 \x1b[31mred\x07"
 TAMED = r"line1 line2 \x1b[31mred\x07"
@@ -87,6 +87,9 @@ def test_usage_errors_are_printable(place):
         (decimal(float("nan")), "–"),
         (decimal(None, 3), "–"),
         (decimal(0.25, 3), "0.250"),
+        (six_digits(12587.14), "12,587.1"),
+        (six_digits(1431079.28), "1,431,079"),
+        (six_digits(0.00012), "0.00012"),
     ],
 )
 def test_numbers_are_as_a_person_reads_them(said, shown):

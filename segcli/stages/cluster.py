@@ -39,7 +39,7 @@ from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, nan_mean, segment_stability
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
-from segcli.words import counted, decimal
+from segcli.words import counted, decimal, six_digits
 
 KEPT_PER_CUSTOMER = 30
 """Numbers, beside the scores: ranks, sums, labels, distances, and room to order them."""
@@ -110,7 +110,7 @@ class Clustering:
         lines = [
             f"{assigned}{n_customers:,} customers in {counted(self.k, 'segment')}, on "
             f"{counted(self.n_components, 'component')} of the {self.weighting} matrix.",
-            f"Inertia {self.inertia:,.6g}, {self.inertia_share:.1%} of the variance of the scores.",
+            f"Inertia {six_digits(self.inertia)}, {self.inertia_share:.1%} of the variance of the scores.",
             *self._segment_lines(),
             *self._activity_lines(),
         ]

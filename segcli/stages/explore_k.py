@@ -40,7 +40,7 @@ from segcli.numerics.recipe import Recipe
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KVerdict, verdict
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
-from segcli.words import counted, decimal
+from segcli.words import counted, decimal, six_digits
 
 DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
@@ -94,8 +94,9 @@ class KExploration:
 
     def _inertia_lines(self) -> list[str]:
         rows = [
-            f"{row['k']:>5}  {row['inertia_reduced']:>14,.6g}  {row['inertia_reduced_share']:>6.1%}"
-            f"  {row['inertia_full']:>14,.6g}  {row['inertia_full_share']:>6.1%}"
+            f"{row['k']:>5}"
+            f"  {six_digits(row['inertia_reduced']):>14}  {row['inertia_reduced_share']:>6.1%}"
+            f"  {six_digits(row['inertia_full']):>14}  {row['inertia_full_share']:>6.1%}"
             for row in _spread(self.scores)
         ]
         return [
