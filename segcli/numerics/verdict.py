@@ -33,7 +33,7 @@ Trees", section 3.4.3 (the one-standard-error rule).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 

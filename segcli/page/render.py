@@ -12,10 +12,10 @@ import jinja2
 
 from segcli.numerics import log_odds
 from segcli.numerics.description import Echo
-from segcli.numerics.evidence import LEAST_STABILITY
 from segcli.numerics.judgement import no_evidence_in_words
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
+from segcli.numerics.verdict import LEAST_STABILITY
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
 from segcli.page import alternatives, words
 from segcli.words import amount, counted, decimal, printable
