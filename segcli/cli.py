@@ -58,6 +58,8 @@ def main() -> None:
     """
     # Stages hold BLAS to one thread: others, which OpenBLAS starts when it is loaded, would be in vain.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A backend that is not installed here would keep matplotlib from loading; pictures are files.
+    os.environ["MPLBACKEND"] = "agg"
 
 
 @main.command()

@@ -129,6 +129,12 @@ def test_openblas_starts_no_threads_that_stay_idle(place, monkeypatch, stated):
         assert found.stderr.startswith(f"{stated} ")
 
 
+def test_a_backend_that_matplotlib_does_not_know_stops_no_command(place):
+    env = environment(MPLBACKEND="nonsense")
+    ended = process("explore-pca", "run", "--evidence", "none", cwd=place.folder, env=env)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_commands_stand_in_the_order_of_the_pipeline():
     lines = ok("--help").stdout.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in lines] == [*STAGES, "run", "status"]

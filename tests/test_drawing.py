@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -31,6 +32,19 @@ def test_the_bytes_are_the_same(helper):
     sizes = plots.draw(plots.segment_sizes, *SIZES)
     assert sizes.png() == plots.png(plots.segment_sizes(*SIZES))
     assert curve.png() == curve.png() == plots.png(plots.inertia(CURVE, 10, "raw"))
+
+
+def test_a_matplotlibrc_of_the_users_changes_no_picture(tmp_path, monkeypatch):
+    path = tmp_path / "matplotlibrc"
+    path.write_text("text.usetex: True\nfont.size: 30\n")  # nor needs what it asks for
+    monkeypatch.setenv("MATPLOTLIBRC", str(path))
+    monkeypatch.setattr(drawing, "n_cores", lambda: 2)
+    expected = plots.png(plots.segment_sizes(*SIZES))
+    with plots.drawing_beside():
+        assert plots.draw(plots.segment_sizes, *SIZES).png() == expected
+        assert drawing._helper.get()._process.poll() is None
+    with mpl.rc_context({"text.usetex": True, "font.size": 30}):
+        assert plots.draw(plots.segment_sizes, *SIZES).png() == expected
 
 
 def test_a_process_that_is_killed_leaves_the_drawing_to_this_one(helper):

@@ -116,16 +116,24 @@ def draw(picture: Callable[P, Figure], *args: P.args, **kwargs: P.kwargs) -> Dra
 
 
 def _draw(picture: Callable[..., Figure], *args: Any, **kwargs: Any) -> bytes:
-    return png(picture(*args, **kwargs))
+    """Return a picture as it looks for everybody: a matplotlibrc is for the user's own."""
+    import matplotlib as mpl  # noqa: PLC0415 (a stage loads none of it)
+
+    with mpl.rc_context(mpl.rcParamsDefault):
+        return png(picture(*args, **kwargs))
+
+
+def _titled() -> Figure:
+    figure, (ax,) = new_figure(1, 1)
+    ax.set_title("fonts are looked up for the first text")
+    return figure
 
 
 def serve() -> None:
     """Draw what standard input asks for, until nobody is there to ask: what the process does."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # nothing else may come between the answers
-    figure, (ax,) = new_figure(1, 1)
-    ax.set_title("fonts are looked up for the first text")
-    png(figure)
+    _draw(_titled)
     while True:
         try:
             draw = pickle.load(requests)
