@@ -81,16 +81,17 @@ def test_one_core_is_not_shared_with_another_process(monkeypatch, cores, threads
 
 
 def test_nothing_is_left_running_when_the_command_is_killed():
-    """The process reads from a pipe that closes with whoever asked."""
+    """The process reads from a pipe that closes with whoever asked, and answers nobody."""
     program = (
-        "import time; from segcli import plots; from segcli.plots import drawing;"
-        "drawing.n_cores = lambda: 2;"
-        "helper = drawing.Helper(); print(helper._process.pid, flush=True); time.sleep(60)"
+        "import time; from segcli.plots import drawing;"
+        "helper = drawing.Helper(); helper.start(drawing._titled); print(flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as command:
-        assert int(command.stdout.readline()) > 0
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as command:
+        assert command.stdout.readline() == b"\n"
         command.kill()
-        command.communicate(timeout=30)  # until the last process that inherited stdout is gone
+        # until the last process that inherited them is gone
+        assert command.communicate(timeout=30) == (b"", b"")
 
 
 def test_a_script_without_a_main_guard_may_draw_beside(tmp_path):

@@ -6,6 +6,7 @@ second process does both on another core. What it draws is the same, bit for bit
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -137,7 +138,11 @@ def serve() -> None:
     while True:
         try:
             draw = pickle.load(requests)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of a request
             return
-        pickle.dump(draw(), answers)
-        answers.flush()
+        drawn = draw()
+        try:
+            pickle.dump(drawn, answers)
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(1)  # on its way out, Python would try to send what is left, and complain
