@@ -204,6 +204,9 @@ def test_a_model_of_a_stranger_runs_nothing(place):
         '{"format": 1, "stages": {"ingest": 3}}',
         '{"format": 1, "stages": {"ingest": {"clock": 3}}}',
         '{"format": 1, "stages": {"ingest": {"parameters": [], "seed": null}}}',
+        '{"format": 1, "stages": {"ingest": {"parameters": {"items": []}, "seed": null}}}',
+        '{"format": 1, "stages": {"ingest": {"parameters": {}, "seed": null, '
+        '"inputs": {"interactions": {}}}}}',
         '{"name": "My web page", "icons": []}',
     ],
 )

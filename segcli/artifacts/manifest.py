@@ -99,8 +99,9 @@ def read(run_dir: Path) -> Manifest:
         raise RunDirectoryError(msg)
     try:
         manifest = Manifest({name: _record(entry) for name, entry in document["stages"].items()})
-        for name in manifest.stages:
+        for name, record in manifest.stages.items():
             manifest.outdated(name)  # stages that read from one another in a circle never end
+            command(name, run_dir, record)  # nor is every value one of a choice
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         msg = f"{path} is damaged ({error}). Use a new run directory."
         raise RunDirectoryError(msg) from error
