@@ -11,11 +11,10 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 WEIGHTINGS = ("raw", "log1p", "l2", "tfidf", "bm25", "pearson")
-FILE_PATH: click.Path = click.Path(path_type=Path)
 
 
-class _RunPath(click.Path):
-    """A folder; not nothing, which an unset variable of the shell's is and a path takes for here."""
+class _Path(click.Path):
+    """A path; not nothing, which an unset variable of the shell's is and a path takes for here."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
@@ -23,7 +22,8 @@ class _RunPath(click.Path):
         return super().convert(value, param, ctx)
 
 
-RUN = click.argument("run_dir", metavar="RUN", type=_RunPath(path_type=Path))
+FILE_PATH = _Path(path_type=Path)
+RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
 
 
 def as_json(command: F) -> F:

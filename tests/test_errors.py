@@ -147,6 +147,7 @@ COMMAND_LINES = [
     ("validate", "run", "--unknown"),
     ("ingest", "ratings.csv"),
     ("ingest", "ratings.csv", ""),
+    ("ingest", "ratings.csv", "run", "--items", ""),
     ("ingest", "ratings.csv", "run", "--delimiter", "abc"),
     ("ingest", "ratings.csv", "run", "--delimiter", ""),
     ("ingest", "ratings.csv", "run", "--encoding", "klingon"),
