@@ -143,4 +143,5 @@ def _as_dataclass(summary: Summary) -> DataclassInstance:
 
 
 def _one_line(message: str) -> str:
-    return printable(" ".join(message.split()))
+    """Return a message without line breaks; spaces are left, for there may be two in a file's name."""
+    return printable(" ".join(message.splitlines()))

@@ -586,6 +586,15 @@ def test_the_command_to_run_again_says_that_the_folder_is_not_known(place):
     assert "Run: segcli ingest FOLDER/ratings.csv run" in ok("status", "run").stdout
 
 
+@pytest.mark.parametrize("name", ["-r.csv", "two  spaces.csv", "it's $5.csv"])
+def test_the_command_to_run_again_names_the_file_as_it_is(place, name):
+    Path("ratings.csv").rename(name)
+    ok("ingest", "--", name, "run")
+    (place.run / "matrix.npz").unlink()
+    ok(*command_in(assert_one_line(invoke("explore-pca", "run"))))
+    assert states("run")["ingest"] == "fresh"
+
+
 def test_two_open_stages_do_not_meet(tmp_path):
     with open_stage(tmp_path, "ingest", {}) as first:
         first.save(catalogue.REJECTS, catalogue_table())

@@ -153,7 +153,7 @@ def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
     if stage == "ingest":
         names = record.inputs if record is not None else {}
         yield _file(names["interactions"]["name"]) if "interactions" in names else "INTERACTIONS"
-    yield f"./{run_dir}" if str(run_dir).startswith("-") else str(run_dir)
+    yield _path(str(run_dir))
     if record is None:
         yield from _CHOICES.get(stage, ())
         return
@@ -169,4 +169,9 @@ def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
 
 def _file(name: str) -> str:
     """Return a file of the user's as a command names it; its folder is not recorded."""
-    return name if Path(name).exists() else f"FOLDER/{name}"
+    return _path(name) if Path(name).exists() else f"FOLDER/{name}"
+
+
+def _path(name: str) -> str:
+    """Return a path as no command takes it for an option."""
+    return f"./{name}" if name.startswith("-") else name
