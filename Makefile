@@ -20,6 +20,10 @@ INGEST_OPTIONS ?=
 
 .PHONY: demo run test check bench lock clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:  # a run directory is one stage's at a time, and cluster notes what explore-k said
+
+$(foreach name,RUN INTERACTIONS ITEMS,$(if $(word 2,$($(name))),\
+  $(error $(name) is '$($(name))': make takes no spaces in it. Rename it, or use segcli run)))
 
 demo: run
 	@echo "Open $(RUN)/report.html"

@@ -1,6 +1,7 @@
 """All six stages by one command: the same files, and the same answers to what is wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from run_dirs import (
+    ROOT,
     STAGES,
     assert_whole,
     digests,
@@ -22,6 +24,19 @@ RUN = (
     *("--k-max", "4", "--n-clusters", "3", "--top", "3"),
 )
 """What `STAGES` do, in another run directory."""
+ONE_AT_A_TIME = """#!/bin/sh
+for run in "$@"; do test -d "$run" && break; done
+mkdir "$run/busy" || exit 1
+sleep 0.1
+case $1 in
+  ingest) made=matrix.npz ;; explore-pca) made=pca.joblib ;; explore-k) made=k_scores.csv ;;
+  cluster) made=segmentation.joblib ;; validate) made=validation.json ;; report) made=report.html ;;
+esac
+touch "$run/$made"
+rmdir "$run/busy"
+echo $1
+"""
+"""What looks to make like segcli, and does nothing."""
 
 
 def test_it_writes_what_the_six_commands_write(place):
@@ -169,3 +184,44 @@ def test_one_session_of_spark_serves_all_stages(place, spark_installed):
     )
     assert found.stderr == "started\n"
     assert digests(place.folder / "run-3") == local
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Return what runs make in a folder with interactions and a program that looks like segcli."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("ratings.csv", ".venv/bin/pip", "pyproject.toml", "requirements.lock"):
+        (tmp_path / name).touch()
+    (programs / "segcli").write_text(ONE_AT_A_TIME)
+    (programs / "segcli").chmod(0o755)
+
+    def run(*args):
+        return subprocess.run(
+            ["make", "-s", "-f", str(ROOT / "Makefile"), *args],
+            cwd=tmp_path,
+            env=environment(MAKEFLAGS=""),
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_make_runs_one_stage_after_the_other(make):
+    ran = make("-j4", "run", "RUN=shop", "INTERACTIONS=ratings.csv")
+    assert (ran.stdout.split(), ran.stderr) == ([*STAGES], "")
+    assert make("-j4", "run", "RUN=shop", "INTERACTIONS=ratings.csv").stdout == ""
+    again = make("-j4", "run", "RUN=shop", "INTERACTIONS=ratings.csv", "K=3")
+    assert again.stdout.split() == ["cluster", "validate", "report"]
+
+
+@pytest.mark.parametrize(
+    "path", ["RUN=my shop", "INTERACTIONS=my ratings.csv", "ITEMS=my items.csv"]
+)
+def test_make_says_that_it_takes_no_spaces(make, path):
+    ran = make("run", path)
+    assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
+    assert path.partition("=")[2] in ran.stderr
