@@ -7,6 +7,7 @@ import math
 import random
 import re
 import string
+import uuid
 import weakref
 
 import numpy as np
@@ -196,13 +197,23 @@ def test_parquet_columns_of_one_name_are_told_apart_by_position(tmp_path):
     assert dense(tmp_path / "f.parquet", value="4") == [[3, 0], [0, 4]]
 
 
+def test_parquet_uuids_are_texts_as_everywhere_else(tmp_path):
+    uuids = [uuid.UUID(int=n << 64 | n) for n in (0xFE00_0000_00FF, 7)]
+    stored = pa.array([*(one.bytes for one in uuids), None], pa.binary(16))
+    ids = pa.ExtensionArray.from_storage(pa.uuid(), stored)
+    pq.write_table(pa.table({"customer": ids, "item": ["x", "y", "y"]}), tmp_path / "f.parquet")
+    triplets, rejects = read(tmp_path / "f.parquet")
+    assert triplets.customers.to_pylist() == sorted(map(str, uuids))
+    assert rejects.by_reason() == {"no customer": 1}
+
+
 def test_parquet_ids_of_bytes_are_texts(tmp_path):
     ids = pa.array([b"ab", b"cd"], pa.binary(2))
     pq.write_table(pa.table({"customer": ids, "item": ["x", "y"]}), tmp_path / "f.parquet")
     assert read(tmp_path / "f.parquet")[0].customers.to_pylist() == ["ab", "cd"]
     ids = pa.array([b"a\xff", b"cd"], pa.binary(2))
     pq.write_table(pa.table({"customer": ids, "item": ["x", "y"]}), tmp_path / "f.parquet")
-    with pytest.raises(InputError, match="cannot be read as Parquet"):
+    with pytest.raises(InputError, match="column 'customer' holds bytes that are no UTF-8"):
         read(tmp_path / "f.parquet")
 
 

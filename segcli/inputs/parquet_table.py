@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segcli.errors import InputError
-from segcli.inputs.arrow import without_nulls
+from segcli.inputs.arrow import strings, without_nulls
 from segcli.inputs.batches import Batch, Kinds, numbered
 from segcli.progress import report
 
@@ -69,7 +70,7 @@ class ParquetTable:
                 n = batch.num_rows
                 done += n
                 report(f"reading {self.path.name}{of_files}", done, total)
-                found = {i: _flat(batch.column(self._place(batch, i))) for i in columns}
+                found = {i: self._column(batch, i) for i in columns}
                 yield Batch(1 + np.arange(n), found, ",", n)
 
     def read(self, part: Batch, columns: Sequence[int], kinds: Kinds) -> Batch:
@@ -80,6 +81,12 @@ class ParquetTable:
     def batches(self, columns: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows, of the given columns only; a row's number is its position from 1."""
         return numbered(self.parts(columns))
+
+    def _column(self, batch: pa.RecordBatch, column: int) -> pa.Array:
+        try:
+            return _flat(batch.column(self._place(batch, column)))
+        except pa.ArrowInvalid as error:
+            _refuse(self.path, self.names[column], "bytes that are no UTF-8", error)
 
     def _place(self, batch: pa.RecordBatch, column: int) -> int:
         """Return where a column is among those read: all that have a name that was asked for."""
@@ -103,6 +110,9 @@ def _flat(column: pa.Array) -> pa.Array:
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _flat(column.dictionary_decode())
+    if isinstance(kind, pa.UuidType):
+        some = column.storage.to_pylist()
+        return strings(["" if one is None else str(UUID(bytes=one)) for one in some])
     if isinstance(kind, pa.BaseExtensionType):
         return _flat(column.storage)
     if any(is_textual(kind) for is_textual in _TEXTUAL):
@@ -117,11 +127,15 @@ def _refuse_nested(path: Path, schema: pa.Schema, columns: Sequence[int]) -> Non
         try:
             _flat(pa.nulls(0, kind)).cast(pa.string())
         except pa.ArrowNotImplementedError as error:
-            msg = (
-                f"{path}: column '{schema.names[i]}' holds {kind!s:.80}, not texts or numbers. "
-                "Name another column, or write this one as texts or numbers."
-            )
-            raise InputError(msg) from error
+            _refuse(path, schema.names[i], f"{kind!s:.80}", error)
+
+
+def _refuse(path: Path, column: str, held: str, error: Exception) -> NoReturn:
+    msg = (
+        f"{path}: column '{column}' holds {held}, not texts or numbers. "
+        "Name another column, or write this one as texts or numbers."
+    )
+    raise InputError(msg) from error
 
 
 def open_parquet(path: Path) -> ParquetTable:
