@@ -37,6 +37,18 @@ class AllAlikeError(ChoiceError):
     """All customers are the same, once weighted: there is nothing to segment."""
 
 
+class FewDistinctError(ChoiceError):
+    """More segments are asked for than the ``n_found`` customers that can be told apart."""
+
+    def __init__(self, n_found: int) -> None:
+        super().__init__(n_found)
+        self.n_found = n_found
+
+    def __str__(self) -> str:
+        found = f"{self.n_found:,} distinct customer{'' if self.n_found == 1 else 's'}"
+        return f"Only {found} can be found. Choose {self.n_found} segments or fewer."
+
+
 class OptionError(SegcliError):
     """Options that say nothing, or do not go together, whatever the data."""
 

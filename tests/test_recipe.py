@@ -52,3 +52,11 @@ def test_a_recipe_is_its_weighting_its_components_and_k_means(vague, name):
 def test_a_k_is_left_out_where_fewer_customers_differ():
     X = sp.csr_array(np.kron(np.eye(4), np.ones((6, 3))))
     assert fit_recipe(X, Recipe("raw", 3), [2, 4, 5], seed=0).ks == (2, 4)
+
+
+def test_a_k_is_left_out_where_customers_differ_too_little_for_k_means():
+    X = np.zeros((400, 50))
+    X[0] = 1000.0 * (1 + np.arange(50) % 7)  # beside that, the others differ by next to nothing
+    X[np.arange(1, 400), np.arange(1, 400) % 50] = 1 + np.arange(1, 400) % 3
+    found = fit_recipe(sp.csr_array(X), Recipe("log1p", 1), [2, 3, 10, 30, 50], seed=0)
+    assert found.ks == (2, 3, 10, 30)

@@ -19,7 +19,7 @@ import numpy as np
 
 from segcli import progress
 from segcli.engine import Blocks
-from segcli.errors import ChoiceError
+from segcli.errors import ChoiceError, FewDistinctError
 from segcli.numerics.assignment import (
     assign_and_sum,
     labels_and_squares,
@@ -401,9 +401,7 @@ def _farthest(
             rows.append(content[0])
         if len(rows) == n_needed:
             return np.stack(rows)
-    n_found = k - n_needed + len(rows)
-    msg = f"Only {counted(n_found, 'distinct customer')} can be found. Choose {n_found} segments or fewer."
-    raise ChoiceError(msg)
+    raise FewDistinctError(k - n_needed + len(rows))
 
 
 def _continued(X: Blocks, smaller: KMeansFit, k: int) -> Run:

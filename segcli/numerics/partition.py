@@ -14,9 +14,8 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.errors import ChoiceError
+from segcli.errors import FewDistinctError
 from segcli.numerics.weighting import squared_norms
-from segcli.words import counted
 
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
@@ -284,12 +283,7 @@ class Partition:
         candidates = X.rows[order[squares[order] > negligible]]
         first = np.sort(np.unique(candidates, axis=0, return_index=True)[1])[:n_needed]
         if len(first) < n_needed:
-            n_found = self.k - n_needed + len(first)
-            msg = (
-                f"Only {counted(n_found, 'distinct customer')} can be found. "
-                f"Choose {n_found} segments or fewer."
-            )
-            raise ChoiceError(msg)
+            raise FewDistinctError(self.k - n_needed + len(first))
         return np.asarray(candidates[first])
 
 

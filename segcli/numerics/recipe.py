@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine import LocalEngine
-from segcli.errors import AllAlikeError
+from segcli.errors import AllAlikeError, FewDistinctError
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct
 from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
@@ -142,17 +142,21 @@ def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> Fitte
     scores = score(weighted, pca)
     most = n_distinct(scores, max(ks))
     possible = [k for k in ks if k <= most]
-    if not possible:
-        return FittedRecipe(pca, (), scores)
-    partitions = fit_all(
-        engine.blocks(scores),
-        possible,
-        customer_ranks=np.arange(X.shape[0]),
-        seed=seed,
-        n_starts=recipe.n_starts,
-        along_fixed_path=False,
-    )
-    return FittedRecipe(pca, tuple(partitions), scores)
+    while possible:
+        try:
+            partitions = fit_all(
+                engine.blocks(scores),
+                possible,
+                customer_ranks=np.arange(X.shape[0]),
+                seed=seed,
+                n_starts=recipe.n_starts,
+                along_fixed_path=False,
+            )
+        except FewDistinctError as error:  # some differ by less than k-means tells apart
+            possible = [k for k in possible if k <= error.n_found]
+        else:
+            return FittedRecipe(pca, tuple(partitions), scores)
+    return FittedRecipe(pca, (), scores)
 
 
 def _of_the_same(X: sp.csr_array, weighting: Weighting) -> FittedRecipe:
