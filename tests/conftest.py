@@ -1,6 +1,7 @@
 """Matrices and engines that many tests need."""
 
 import importlib.util
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,13 @@ ML100K = Path(__file__).parents[2] / "shared" / "data" / "ml-100k" / "u.data"
 def _one_blas_thread():
     with single_threaded_blas():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hear_ctrl_c():
+    """`make test &` in a script lets all that it starts ignore Ctrl-C; some tests send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
