@@ -1,6 +1,6 @@
 """What a stage will need of memory, told from the matrix's size before it is read.
 
-The figures are fitted to peaks measured at 1 to 25 million interactions (`benchmarks/README.md`), and
+The figures are fitted to peaks measured at 1 to 100 million interactions (`benchmarks/README.md`), and
 err towards too much; the processes that gather evidence, some 250 MB each, are not in them.
 """
 
@@ -13,8 +13,8 @@ from segcli.engine.memory import require_memory
 WAY_OUT = "Ingest a sample of the customers, or use a machine with more memory."
 
 _PROGRAM = 400e6
-_PER_INTERACTION = 45
-"""Bytes: 12 of the matrix, as many and more of the weighted one, and room to make it."""
+_PER_INTERACTION = 30
+"""Bytes: 12 of the matrix, 8 of the weighted one, 4 of its copy in single precision, and room."""
 
 _NUMBER = 8
 
