@@ -192,22 +192,20 @@ def no_evidence_in_words(measures: Sequence[Mapping[str, Any]]) -> str | None:
     measures : of one segmentation, with the fields of `Measure`
     """
     high = [
-        row["title"] if not i else row["title"].lower()
-        for i, row in enumerate(
-            row
-            for row in measures
-            if row["measure"] in _ALSO_WITHOUT_SEGMENTS
-            and None not in (row["value"], row["null_high"])
-            and row["null_high"] >= row["value"]
-        )
+        row["title"].lower()
+        for row in measures
+        if row["measure"] in _ALSO_WITHOUT_SEGMENTS
+        and None not in (row["value"], row["null_high"])
+        and row["null_high"] >= row["value"]
     ]
     if not high:
         return None
     titles = " and ".join(filter(None, (", ".join(high[:-1]), high[-1])))
     are, themselves = ("are", "themselves") if len(high) > 1 else ("is", "itself")
     return (
-        f"{titles} {are} as high without segments, and no evidence by {themselves}: customers split by "
-        "activity, or a few odd ones from all others, come back and lie apart, too."
+        f"{titles[0].upper()}{titles[1:]} {are} as high without segments, and no evidence by "
+        f"{themselves}: customers split by activity, or a few odd ones from all others, come back and "
+        "lie apart, too."
     )
 
 
