@@ -34,7 +34,13 @@ class ChoiceError(SegcliError):
 
 
 class AllAlikeError(ChoiceError):
-    """All customers are the same, once weighted: there is nothing to segment."""
+    """All customers are the same, once weighted, or differ by less than can be told."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "all customers have the same values for the same items, or differ by less than a millionth of "
+            "them: there is nothing to segment."
+        )
 
 
 class FewDistinctError(ChoiceError):

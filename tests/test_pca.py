@@ -219,6 +219,14 @@ def test_customers_all_alike_are_refused(row, n_customers):
         of(np.tile(row, (n_customers, 1)), 1)
 
 
+@pytest.mark.usefixtures("_every_way")
+def test_customers_who_differ_by_less_than_can_be_told_are_refused_as_such():
+    dense = sparse_like(40, 6)
+    dense[:, 2] = 1e8
+    with pytest.raises(ChoiceError, match="or differ by less than a millionth of them"):
+        of(dense, 1)
+
+
 @pytest.mark.parametrize("scale", [1e-60, 1e-9, 1e-3, 1e6, 1e60])
 @pytest.mark.usefixtures("_every_way")
 def test_the_unit_of_the_values_does_not_matter(ratings, scale):

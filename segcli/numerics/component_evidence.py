@@ -26,7 +26,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Blocks, Engine
-from segcli.errors import ChoiceError
+from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate_all
 from segcli.numerics.deflated import Deflated, leading_singular
@@ -182,8 +182,7 @@ def gather_component_evidence(
     weighted = _weighted(sample, weighting)
     ratios = explained_variance_ratios(weighted, min(n_components, limit), seed=seed)
     if not len(ratios):
-        msg = "all customers have the same values for the same items: there is nothing to segment."
-        raise ChoiceError(msg)
+        raise AllAlikeError
 
     null_ratios = np.zeros((n_nulls, len(ratios)))
     tasks = [

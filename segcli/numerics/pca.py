@@ -173,7 +173,7 @@ def fit_pca(
     Raises
     ------
     AllAlikeError
-        If all customers have the same row, so that there is no variance.
+        If all customers have the same row, to six digits, so that there is no variance.
     ChoiceError
         If the components cannot be found.
     """
@@ -183,8 +183,7 @@ def fit_pca(
     scatter = squares - n_customers * mean**2
     total = float(scatter.sum())
     if total <= 1e-12 * float(largest):
-        msg = "all customers have the same values for the same items: there is nothing to segment."
-        raise AllAlikeError(msg)
+        raise AllAlikeError
 
     direct_size = min(_DIRECT_AT_LEAST + _DIRECT_PER_COMPONENT * n_components, MOST_DIRECT)
     if min(n_customers, n_items) <= direct_size:
