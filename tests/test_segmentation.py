@@ -174,7 +174,7 @@ def test_no_interactions_no_customers(made):
         ({"value": [-2.0, -3]}, "2 values negative, which tfidf does not take, first -2"),
         ({"value": ["four", "5"]}, "values are not all numbers"),
         ({"value": [{}, 5]}, "values are not all numbers"),
-        ({"value": [10**400, 5]}, "values are not all numbers"),
+        ({"value": pd.Series([10**400, 5], dtype=object)}, "values are not all numbers"),
         ({"item": ["item 1", None]}, "1 row without item"),
         ({"customer": [" ", "b"]}, "1 row without customer"),
         ({"customer": None}, "there is no column 'customer'"),
