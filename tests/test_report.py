@@ -325,8 +325,11 @@ def test_a_segment_without_customers_has_no_items_and_cannot_be_told(place):
     assert surest.min() < 1
     ok(*five, "--min-membership", str(surest.min() + 1e-6))
     said = ok(*STAGES["validate"]).stdout
-    ok(*STAGES["report"])
+    listed = ok(*STAGES["report"]).stdout
     empty = int(surest.idxmin())
+    assert re.search(
+        rf"^ +{empty} +0 .*\(all its customers are unassigned\)$", listed, re.MULTILINE
+    )
     assert empty not in table(place, "top_items.csv")["segment"].to_numpy()
     assert table(place, "top_items.csv")["customers"].min() > 0
     assert f"\n{empty} (0, 12)\n" in (place.run / "report.txt").read_text()

@@ -143,6 +143,11 @@ def echo_in_words(echo: Echo, null: Echo | None) -> str:
     return words + "."
 
 
+def nameless_in_words(n_customers: int) -> str:
+    """Return why no item marks a segment of so many customers."""
+    return "no item stands out" if n_customers else "all its customers are unassigned"
+
+
 def another_in_words(together: float) -> str:
     """Return what it means that so few of a segment's customers are in it again, made from a part."""
     few = f"only {together:.0%}" if together >= 0.005 else "next to none" if together else "none"

@@ -91,7 +91,8 @@ class Report:
         lines = [f" segment  customers   share  {'grade':<{width}}  what marks it"]
         lines.extend(
             f"{row['segment']:>8}  {row['customers']:>9,}  {row['share']:>6.1%}  "
-            f"{row['grade'] or '-':<{width}}  {row['name'] or '(no item stands out)'}"
+            f"{row['grade'] or '-':<{width}}  "
+            f"{row['name'] or '(' + page.nameless_in_words(row['customers']) + ')'}"
             for row in self.segments
         )
         if self.n_unassigned:
