@@ -338,6 +338,18 @@ def test_distinct_customers_whom_a_sample_misses_are_found_all_the_same(seed):
         fit(X, 45, **choices)
 
 
+@pytest.mark.parametrize("share", [1e-13, 1e-3], ids=["by rounding", "beside one far larger"])
+def test_among_many_who_hardly_differ_no_more_than_a_sample_is_sought(share):
+    X = np.repeat(np.eye(4), 150, axis=0) + share * np.random.default_rng(0).standard_normal(
+        (600, 4)
+    )
+    if share > 1e-9:
+        X[7] *= 1e12
+    blocks = LocalEngine(1).blocks(X)
+    sample = kmeans._sample(blocks, np.arange(600), 100, 40, 0)
+    assert sample.rows.shape == (100, 4)
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1, 1e12])
 def test_customers_are_distinct_if_they_differ_by_more_than_rounding(scale):
     """The last of a hundred is another."""

@@ -308,12 +308,15 @@ def _sample(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int)
     """Return customers among whom k segments can be sought.
 
     Where a sample has fewer distinct ones, they are few: then each of all, by how many are the same.
+    If those are many after all, they differ by rounding, or are small beside one: the sample has to do.
     """
     sample = draw(X, customer_ranks, size, np.random.default_rng([seed, 2]))
     if X.shape[0] <= size or n_distinct(sample.rows, k) >= k:
         return sample
     rows = np.asarray(X.take(np.argsort(customer_ranks)))
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
+    if len(first) > size:
+        return sample
     order = np.argsort(first)
     return Sample(rows[first[order]], counts[order].astype(np.float64))
 
