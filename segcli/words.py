@@ -27,7 +27,7 @@ def decimal(value: float | None, digits: int = 2) -> str:
 
 def six_digits(value: float) -> str:
     """Return a number to six digits, with all before the point: ``12,587.1``, ``1,431,079``."""
-    return f"{value:,.0f}" if abs(value) >= 1e6 else f"{value:,.6g}"
+    return f"{value:,.0f}" if abs(value) >= 999_999.5 else f"{value:,.6g}"
 
 
 def printable(text: str) -> str:

@@ -89,6 +89,8 @@ def test_usage_errors_are_printable(place):
         (decimal(0.25, 3), "0.250"),
         (six_digits(12587.14), "12,587.1"),
         (six_digits(1431079.28), "1,431,079"),
+        (six_digits(999999.4), "999,999"),
+        (six_digits(999999.5), "1,000,000"),
         (six_digits(0.00012), "0.00012"),
     ],
 )
