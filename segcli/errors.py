@@ -36,8 +36,8 @@ class ChoiceError(SegcliError):
 class AllAlikeError(ChoiceError):
     """All customers are the same, once weighted, or differ by less than can be told."""
 
-    def __init__(self) -> None:
-        super().__init__(
+    def __str__(self) -> str:
+        return (
             "all customers have the same values for the same items, or differ by less than a millionth of "
             "them: there is nothing to segment."
         )

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from run_dirs import (
     ok,
     process,
 )
+
+from segcli.errors import AllAlikeError, ChoiceError, FewDistinctError
 
 
 def assert_usage(result, *words):
@@ -310,3 +313,9 @@ def test_a_reader_that_goes_away_is_no_error(place):
     )
     os.close(writing)
     assert found.stderr == ""
+
+
+@pytest.mark.parametrize("error", [ChoiceError("k"), AllAlikeError(), FewDistinctError(3)])
+def test_an_error_of_a_task_comes_whole_from_another_process(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
