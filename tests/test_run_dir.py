@@ -207,6 +207,8 @@ def test_a_model_of_a_stranger_runs_nothing(place):
         '{"format": 1, "stages": {"ingest": {"parameters": {"items": []}, "seed": null}}}',
         '{"format": 1, "stages": {"ingest": {"parameters": {}, "seed": null, '
         '"inputs": {"interactions": {}}}}}',
+        '{"format": 1, "stages": {"ingest": {"parameters": {"items": "%s"}, "seed": null}}}'
+        % ("long" * 100),
         '{"name": "My web page", "icons": []}',
     ],
 )

@@ -102,7 +102,7 @@ def read(run_dir: Path) -> Manifest:
         for name, record in manifest.stages.items():
             manifest.outdated(name)  # stages that read from one another in a circle never end
             command(name, run_dir, record)  # nor is every value one of a choice
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError) as error:
         msg = f"{path} is damaged ({error}). Use a new run directory."
         raise RunDirectoryError(msg) from error
     return manifest
