@@ -15,7 +15,7 @@ from segcli.numerics.description import Echo
 from segcli.numerics.judgement import no_evidence_in_words
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
-from segcli.numerics.verdict import LEAST_STABILITY
+from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
 from segcli.page import alternatives, words
 from segcli.words import amount, counted, decimal, printable
@@ -137,6 +137,7 @@ def render(
         measures=(validation or {}).get("measures"),
         no_evidence=no_evidence_in_words((validation or {}).get("measures", ())),
         least_stability=LEAST_STABILITY,
+        least_transfer=LEAST_TRANSFER,
         validation=validation,
         validated=rows_by_segment,
         clustering=clustering or {},
