@@ -121,6 +121,13 @@ def test_what_is_as_high_without_segments_is_said_to_be_no_evidence(nulls, words
     assert said is None if words is None else said.startswith(words)
 
 
+@pytest.mark.parametrize("supported", [True, False])
+def test_of_nobody_it_is_not_said_whether_they_can_be_told(supported):
+    for precision in (np.nan, 0.0):
+        said = judge_segment("stable", precision, np.nan, supported=supported)
+        assert said.startswith("It is found again, but nobody ")
+
+
 def test_where_there_can_be_no_evidence_no_command_is_named():
     said = judge_segment(None, 1.0, 1.0, supported=False, can_be_graded=False)
     assert said == "Its stability cannot be known."

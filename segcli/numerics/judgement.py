@@ -222,7 +222,7 @@ def judge_segment(
     Parameters
     ----------
     grade : Hennig's word for its stability, or None if unknown
-    precision, recall : of naive Bayes under cross-validation
+    precision, recall : of naive Bayes under cross-validation; NaN, of nobody
     supported : whether the evidence supports the segmentation as a whole
     can_be_graded : whether these data and this k can bear evidence
     """
@@ -237,6 +237,8 @@ def judge_segment(
         return "Do not act on it alone: other customers would not have led to it."
     if grade == "pattern":
         return "Something is there, but who belongs to it is doubtful."
+    if np.isnan(recall):
+        return "It is found again, but nobody lands in it surely enough to be in it."
     if not told:
         return "It is found again, but what customers have does not tell well who belongs to it."
     if not supported:
