@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -336,6 +337,17 @@ def test_a_segment_without_customers_has_no_items_and_cannot_be_told(place):
     row = json.loads((place.run / "validation.json").read_text())["segments"][empty]
     assert row["cross_validated_precision"] is row["cross_validated_recall"] is None
     assert re.search(rf"^ +{empty} +0 +– +– ", said, re.MULTILINE)
+
+
+def test_what_is_no_evidence_is_said_on_the_page_and_by_validate(place, monkeypatch):
+    for module in ("segcli.page.render", "segcli.stages.validate"):
+        monkeypatch.setattr(
+            sys.modules[module], "no_evidence_in_words", lambda _: "Silhouette is none."
+        )
+    said = ok(*STAGES["validate"]).stdout
+    ok(*STAGES["report"])
+    assert "\nSilhouette is none.\n" in said
+    assert "says nothing. Silhouette is none. The verdict goes by" in page_of(place).words
 
 
 def test_of_a_few_customers_it_is_not_said_what_marks_them(place):
