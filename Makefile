@@ -22,7 +22,7 @@ INGEST_OPTIONS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # a run directory is one stage's at a time, and cluster notes what explore-k said
 
-$(foreach name,RUN INTERACTIONS ITEMS,$(if $(word 2,$($(name))),\
+$(foreach name,RUN INTERACTIONS ITEMS,$(if $(word 2,x$($(name))x),\
   $(error $(name) is '$($(name))': make takes no spaces in it. Rename it, or use segcli run)))
 
 demo: run

@@ -219,7 +219,7 @@ def test_make_runs_one_stage_after_the_other(make):
 
 
 @pytest.mark.parametrize(
-    "path", ["RUN=my shop", "INTERACTIONS=my ratings.csv", "ITEMS=my items.csv"]
+    "path", ["RUN=my shop", "INTERACTIONS=my ratings.csv", "ITEMS=my items.csv", "RUN=shop "]
 )
 def test_make_says_that_it_takes_no_spaces(make, path):
     ran = make("run", path)
