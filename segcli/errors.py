@@ -51,8 +51,8 @@ class FewDistinctError(ChoiceError):
         self.n_found = n_found
 
     def __str__(self) -> str:
-        found = f"{self.n_found:,} distinct customer{'' if self.n_found == 1 else 's'}"
-        return f"Only {found} can be found. Choose {self.n_found} segments or fewer."
+        n, s = f"{self.n_found:,}", "" if self.n_found == 1 else "s"
+        return f"Only {n} distinct customer{s} can be found. Choose {n} segment{s} or fewer."
 
 
 class OptionError(SegcliError):

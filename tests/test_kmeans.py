@@ -374,7 +374,7 @@ def test_fewer_distinct_customers_than_segments_are_refused(scale):
 def test_customers_all_alike_make_one_segment_only():
     X = np.full((20, 3), 0.1)
     assert fit(X, 1).labels.tolist() == [0] * 20
-    with pytest.raises(ChoiceError, match="Only 1 distinct customer can"):
+    with pytest.raises(ChoiceError, match=r"Only 1 distinct customer can.*Choose 1 segment or"):
         fit(X, 2)
 
 
