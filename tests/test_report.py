@@ -236,12 +236,13 @@ def test_the_unassigned_are_in_no_segment(place):
     membership = pd.read_csv(place.run / "segments.csv")["membership"]
     least = float(membership.sort_values().iloc[20]) + 1e-6
     said = ok(*five, "--min-membership", str(least)).stdout
-    ok(*STAGES["validate"])
+    validated = ok(*STAGES["validate"]).stdout
     ok(*STAGES["report"])
     segments = pd.read_csv(place.run / "segments.csv")
     n = (segments["segment"] == "unassigned").sum()
     assert n >= 20
     assert said.startswith(f"{60 - n} of 60 customers in 5 segments, ")
+    assert validated.startswith(f"5 segments of {60 - n} customers; {n} unassigned.\n")
     summary = table(place, "segment_summary.csv")
     assert summary["customers"].sum() == 60 - n
     assert summary["share"].sum() == pytest.approx(1 - n / 60)

@@ -51,7 +51,8 @@ class Validation:
     ----------
     k : int
     n_folds : int, of the cross-validation
-    n_customers : int, in segments; those unassigned are left out of all that follows
+    n_customers : int, in segments
+    n_unassigned : int, in none; naive Bayes and the segments' figures leave them out
     in_sample : float
         Agreement of naive Bayes with the labels that it was trained on. It carries no information
         about whether the segments are real: it is 1.00 on data without any.
@@ -75,6 +76,7 @@ class Validation:
     k: int
     n_folds: int
     n_customers: int
+    n_unassigned: int
     in_sample: float
     cross_validated: float
     largest_share: float
@@ -97,8 +99,9 @@ class Validation:
         """Return the summary for a person."""
         title = max(len(row["title"]) for row in self.measures)
         header = f"{'':>{title}}  these data  without segments"
+        others = f"; {self.n_unassigned:,} unassigned" if self.n_unassigned else ""
         return [
-            f"{counted(self.k, 'segment')} of {self.n_customers:,} customers.",
+            f"{counted(self.k, 'segment')} of {self.n_customers:,} customers{others}.",
             header if self.evidence else f"{'':>{title}}  these data",
             *(
                 f"{row['title']:>{title}}  {decimal(row['value']):>10}  {_band(row):>16}".rstrip()
@@ -162,6 +165,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             k=k,
             n_folds=N_FOLDS,
             n_customers=int(sizes.sum()),
+            n_unassigned=matrix.shape[0] - int(sizes.sum()),
             in_sample=evaluations["in_sample"].accuracy,
             cross_validated=evaluations["cross_validated"].accuracy,
             largest_share=float(sizes.max() / sizes.sum()),
