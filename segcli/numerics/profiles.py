@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
+from segcli.engine.sparse_views import with_values
 from segcli.numerics.weighting import smooth_idf, unit_rows
 
 
@@ -84,13 +85,13 @@ def top(scores: np.ndarray, n: int, ranks: np.ndarray | None = None) -> np.ndarr
 def _support(block: Block, labels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     X: sp.csr_array = block.matrix
     members = _membership(block, labels, k)
-    present = sp.csr_array(((X.data != 0).astype(np.float64), X.indices, X.indptr), shape=X.shape)
+    present = with_values(X, (X.data != 0).astype(np.float64))
     return (members.T @ present).toarray(), (members.T @ X).toarray()
 
 
 def _tfidf_sums(block: Block, labels: np.ndarray, k: int, idf: np.ndarray) -> tuple[np.ndarray]:
     X: sp.csr_array = block.matrix
-    weighted = sp.csr_array((X.data * idf[X.indices], X.indices, X.indptr), shape=X.shape)
+    weighted = with_values(X, X.data * idf[X.indices])
     return ((_membership(block, labels, k).T @ unit_rows(weighted)).toarray(),)
 
 

@@ -28,6 +28,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
+from segcli.engine.sparse_views import with_values
 from segcli.numerics import durations
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
@@ -193,8 +194,7 @@ def _membership(groups: np.ndarray, looked_at: np.ndarray, n_groups: int) -> sp.
 
 
 def _count(members: sp.csr_array, X: sp.csr_array) -> np.ndarray:
-    ones = sp.csr_array((np.ones(X.nnz), X.indices, X.indptr), shape=X.shape)
-    return np.asarray((members.T @ ones).toarray())
+    return np.asarray((members.T @ with_values(X, np.ones(X.nnz))).toarray())
 
 
 def _select(X: sp.csr_array, keep: np.ndarray) -> sp.csr_array:

@@ -35,6 +35,7 @@ from segcli.artifacts.catalogue import (
     VALIDATION,
 )
 from segcli.engine import Block, Blocks, Engine
+from segcli.engine.sparse_views import with_values
 from segcli.numerics.description import (
     Description,
     Echo,
@@ -430,7 +431,7 @@ def _having_any(X: Blocks, characteristic: Sequence[np.ndarray], labels: np.ndar
 
 def _count_having_any(block: Block, marks: sp.csr_array, labels: np.ndarray) -> tuple[np.ndarray]:
     own, matrix = labels[block.rows], block.matrix
-    present = sp.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
+    present = with_values(matrix, np.ones(matrix.nnz))
     has_any = (present @ marks).toarray() > 0
     inside = own[:, None] == np.arange(marks.shape[1])
     return (np.stack([(has_any & inside).sum(axis=0), has_any.sum(axis=0)], axis=1),)
