@@ -137,9 +137,16 @@ class LocalBlocks:
         return add_blocks(self._map(function, args)).total()
 
     def map_rows(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
-        """Return the blocks' arrays, stacked in row order."""
-        parts = list(self._map(function, args))
-        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        """Return the blocks' arrays, stacked in row order; they are never held beside the stack."""
+        parts = self._map(function, args)
+        stacks: Arrays = ()
+        for (start, stop), arrays in zip(pairwise(self.bounds), parts, strict=True):
+            if not stacks:
+                n_rows = self.bounds[-1]
+                stacks = tuple(np.empty((n_rows, *part.shape[1:]), part.dtype) for part in arrays)
+            for stack, part in zip(stacks, arrays, strict=True):
+                stack[start:stop] = part
+        return stacks
 
     def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
         """Return the transformed matrix, computed now; it keeps nothing but its values."""
