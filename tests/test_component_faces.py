@@ -5,10 +5,10 @@ import pytest
 import scipy.sparse as sp
 
 from segcli.engine import LocalEngine
-from segcli.numerics.component_faces import correlations, describe_components
-from segcli.numerics.pca import fit_pca, score
+from segcli.numerics.component_faces import correlation, describe_components
+from segcli.numerics.pca import PCA, fit_pca, score
 from segcli.numerics.ranks import rank
-from segcli.numerics.weighting import fit_weighting, weigh
+from segcli.numerics.weighting import Weighting, fit_weighting, weigh
 
 
 def describe(X, weighting="raw", n_components=3, **options):
@@ -17,12 +17,8 @@ def describe(X, weighting="raw", n_components=3, **options):
     ranks = rank(blocks)
     blocks = weigh(blocks, fitted)
     pca = fit_pca(blocks, fitted, n_components, item_ranks=ranks.items, seed=0)
-    scores = score(blocks, pca)
-    return (
-        pca,
-        scores,
-        describe_components(scores, pca.loadings, X, item_ranks=ranks.items, **options),
-    )
+    faces = describe_components(blocks, pca, X, item_ranks=ranks.items, **options)
+    return pca, score(blocks, pca), faces
 
 
 @pytest.mark.parametrize("weighting", ["raw", "tfidf", "pearson"])
@@ -58,14 +54,22 @@ def test_raw_values_of_unevenly_active_customers_are_mostly_activity():
     assert abs(first.activity_correlation) > 0.8
 
 
+def with_loadings(loadings, mean, n_customers):
+    """Return components that need not be those of any matrix."""
+    loadings = np.array(loadings)
+    weighting, variances = Weighting("raw", np.ones(len(mean))), np.ones(len(loadings))
+    return PCA(weighting, np.array(mean), loadings, variances, 1.0, n_customers)
+
+
 def test_a_worked_example():
     """Scores 1, 2, 3 of customers with 1, 2, 4 items: log activity 0, 1, 2 in units of log 2."""
     X = sp.csr_array([[1.0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [0, 0, 0, 0, 0]])
-    scores = np.array([[1.0], [2.0], [3.0], [-50.0]])
-    loadings = np.array([[0.5, -0.1, 0.2, 0.2, 9.0]])
-    (face,) = describe_components(
-        scores, loadings, X, item_ranks=np.array([0, 1, 3, 2, 4]), n_top=3
+    weighted = sp.csr_array(
+        [[2.0, 0, 0, 0, 0], [2, -10, 0, 0, 0], [2, 0, 5, 5, 0], [-100, 0, 0, 0, 0]]
     )
+    pca = with_loadings([[0.5, -0.1, 0.2, 0.2, 9.0]], [0.0] * 5, 4)
+    blocks = LocalEngine(1).blocks(weighted)
+    (face,) = describe_components(blocks, pca, X, item_ranks=np.array([0, 1, 3, 2, 4]), n_top=3)
     assert np.isclose(face.activity_correlation, 1)  # the customer without items is left out
     expected = np.corrcoef([0.5, -0.1, 0.2, 0.2], np.log([3, 2, 1, 1]))[0, 1]
     assert np.isclose(face.popularity_correlation, expected)  # as is the item without customers
@@ -75,15 +79,23 @@ def test_a_worked_example():
 
 
 def test_where_all_are_alike_a_correlation_is_undefined():
-    assert np.isnan(correlations(np.eye(3), np.ones(3))).all()
-    assert np.isnan(correlations(np.eye(3), np.empty(0))).all()
-    assert np.isnan(correlations(np.full((1, 6), 0.1), np.log([1.0, 2, 3, 7, 9, 11])))
-    found = correlations(np.array([[1.0, 1, 1], [1, 2, 3], [3, 2, 1]]), np.array([0.0, 1, 2]))
-    assert np.isnan(found[0])
-    assert np.allclose(found[1:], [1, -1])
+    assert np.isnan(correlation(np.eye(3)[0], np.ones(3)))
+    assert np.isnan(correlation(np.empty(0), np.empty(0)))
+    assert np.isnan(correlation(np.full(6, 0.1), np.log([1.0, 2, 3, 7, 9, 11])))
+    assert np.isclose(correlation(np.array([3.0, 2, 1]), np.array([0.0, 1, 2])), -1)
     _, _, faces = describe(sp.csr_array(1.0 + np.random.default_rng(0).integers(0, 4, (9, 5))))
     assert all(np.isnan(face.activity_correlation) for face in faces)
     assert all(np.isnan(face.popularity_correlation) for face in faces)
+
+
+def test_where_the_active_score_alike_the_correlation_with_activity_is_undefined():
+    X = sp.csr_array([[1.0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0]])
+    pca = with_loadings([[0.1, 0.0, 0.0]], [0.7, 0.0, 0.0], 4)  # 0.03 for each, and -0.07
+    faces = describe_components(LocalEngine(1).blocks(X), pca, X, item_ranks=np.arange(3))
+    assert np.isnan(faces[0].activity_correlation)
+    nobody = sp.csr_array((4, 3))
+    faces = describe_components(LocalEngine(1).blocks(nobody), pca, nobody, item_ranks=np.arange(3))
+    assert np.isnan(faces[0].activity_correlation)
 
 
 def test_renamed_and_shuffled_the_faces_are_the_same(ratings):

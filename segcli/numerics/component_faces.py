@@ -7,10 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from segcli.engine import Block, Blocks
+from segcli.numerics.pca import PCA
 from segcli.numerics.profiles import top
 
 N_TOP = 5
 """Items to list at each end of a component."""
+
+_CONSTANT = 1e-12
+"""Of scores' squares: a share about the mean that may be rounding."""
 
 
 @dataclass(frozen=True)
@@ -41,37 +46,36 @@ class ComponentFace:
 
 
 def describe_components(
-    scores: np.ndarray,
-    loadings: np.ndarray,
+    weighted: Blocks,
+    pca: PCA,
     X: sp.csr_array,
     *,
     item_ranks: np.ndarray,
     n_top: int = N_TOP,
 ) -> tuple[ComponentFace, ...]:
-    """Return the face of each component.
+    """Return the face of each component, after one pass that holds nobody's scores.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_customers, n_components)
-    loadings : ndarray of shape (n_components, n_items)
+    weighted : sparse blocks of shape (n_customers, n_items), of which the components are
+    pca : the components
     X : csr_array of shape (n_customers, n_items), unweighted
         Customers without items are left out of the correlation, as items without customers are.
     item_ranks : ndarray of shape (n_items,), from `segcli.numerics.ranks`; they break ties
     n_top : items to list at each end
     """
-    activity = np.diff(X.indptr)
+    by_activity = _activity_correlations(weighted, pca, np.diff(X.indptr))
     popularity = np.bincount(X.indices, minlength=X.shape[1])
-    active, known = activity > 0, popularity > 0
-    by_activity = correlations(scores[active].T, np.log(activity[active]))
-    by_popularity = correlations(loadings[:, known], np.log(popularity[known]))
+    known = popularity > 0
+    log_popularity = np.log(popularity[known])
     faces = []
-    for p, loading in enumerate(loadings):
+    for p, loading in enumerate(pca.loadings):
         positive, negative = (_strongest(side, item_ranks, n_top) for side in (loading, -loading))
         faces.append(
             ComponentFace(
                 component=p + 1,
                 activity_correlation=float(by_activity[p]),
-                popularity_correlation=float(by_popularity[p]),
+                popularity_correlation=correlation(loading[known], log_popularity),
                 positive=positive,
                 positive_loadings=loading[positive],
                 negative=negative,
@@ -81,28 +85,42 @@ def describe_components(
     return tuple(faces)
 
 
-def correlations(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation of each row with ``x``, -1 to 1; NaN where either is constant.
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Return Pearson's correlation, -1 to 1; NaN where either is constant."""
+    if x.size == 0 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    x, y = x - x.mean(), y - y.mean()
+    length = np.linalg.norm(x) * np.linalg.norm(y)
+    return float(np.clip(x @ y / length, -1, 1)) if length > 0 else float("nan")
 
-    Parameters
-    ----------
-    rows : ndarray of shape (p, n)
-    x : ndarray of shape (n,)
 
-    Returns
-    -------
-    ndarray of shape (p,)
+def _activity_correlations(weighted: Blocks, pca: PCA, activity: np.ndarray) -> np.ndarray:
+    """Return, for each component, the correlation of the scores with the log of the activity.
+
+    Of those with any; NaN where either is constant.
     """
-    if x.size == 0 or np.ptp(x) == 0:
-        return np.full(len(rows), np.nan)
-    varies = np.ptp(rows, axis=1) > 0  # rounding would leave something of a constant about its mean
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    x = x - x.mean()
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(x)
-    defined = varies & (lengths > 0)
-    result = np.full(len(rows), np.nan)
-    result[defined] = np.clip((rows @ x)[defined] / lengths[defined], -1, 1)
-    return result
+    is_active = activity > 0
+    undefined = np.full(pca.n_components, np.nan)
+    if not is_active.any() or np.ptp(activity[is_active]) == 0:
+        return undefined
+    deviations = np.zeros(len(activity))
+    deviations[is_active] = np.log(activity[is_active])
+    deviations[is_active] -= deviations[is_active].mean()
+    sums, squares, products = weighted.map_sum(_score_sums, pca, is_active, deviations)
+    about_mean = squares - sums**2 / np.count_nonzero(is_active)
+    lengths = np.sqrt(np.maximum(about_mean, 0)) * np.linalg.norm(deviations)
+    varies = about_mean > _CONSTANT * squares
+    found = np.divide(products, lengths, out=undefined, where=varies)
+    return np.asarray(np.clip(found, -1, 1))
+
+
+def _score_sums(
+    block: Block, pca: PCA, is_active: np.ndarray, deviations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the active customers' sums of scores, of their squares, and of their products."""
+    scores = pca.project_weighted(block.matrix)
+    active = is_active[block.rows].astype(np.float64)
+    return active @ scores, active @ scores**2, deviations[block.rows] @ scores
 
 
 def _strongest(loading: np.ndarray, item_ranks: np.ndarray, n: int) -> np.ndarray:

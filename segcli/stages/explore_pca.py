@@ -31,7 +31,7 @@ from segcli.numerics.component_evidence import (
 )
 from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_components
 from segcli.numerics.levels import customers_in_words
-from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit, score
+from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
 from segcli.stages.memory import WAY_OUT, require_memory_for
@@ -40,7 +40,7 @@ from segcli.words import counted
 DEFAULT_MAX_COMPONENTS = 50
 
 KEPT_PER_CUSTOMER = 30
-"""Numbers, beside the scores: ranks, sums, and room to order them."""
+"""Numbers: ranks, sums, and room to order them."""
 
 MOSTLY_ACTIVITY = 0.7
 """A correlation from which on more or less half of a component's variance is activity's."""
@@ -187,7 +187,6 @@ def run(
             stage,
             engine,
             per_customer=KEPT_PER_CUSTOMER,
-            n_components=max_components or DEFAULT_MAX_COMPONENTS,
             per_item=n_columns_held(max_components or DEFAULT_MAX_COMPONENTS),
             way_out=f"Ask for fewer --max-components. {WAY_OUT}",
         )
@@ -223,9 +222,7 @@ def run(
             weighting,
             suggestions=_suggestions(gathered),
         )
-        faces = describe_components(
-            score(weighted, pca), pca.loadings, matrix, item_ranks=ranks.items
-        )
+        faces = describe_components(weighted, pca, matrix, item_ranks=ranks.items)
         names = np.where(items["name"] != "", items["name"], items["item"])
         stage.save(PCA_MODEL, pca)
         stage.save(EXPLAINED_VARIANCE, table)
