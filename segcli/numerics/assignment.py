@@ -85,20 +85,23 @@ def assign_and_sum(
     return total
 
 
-def sums_of_labels(block: Block, labels: np.ndarray, ks: Sequence[int]) -> tuple[np.ndarray, ...]:
+def sums_of_labels(
+    block: Block, labels: Sequence[np.ndarray], ks: Sequence[int]
+) -> tuple[np.ndarray, ...]:
     """Return, for each partition, the sums of the rows by label.
 
     Parameters
     ----------
-    labels : ndarray of shape (n_customers, n_partitions), of all customers
+    labels : ndarrays of shape (n_customers,), of all customers, for each partition
     ks : the partitions' numbers of segments
 
     Returns
     -------
     ndarrays of shape (k, n_columns), for each of ``ks``
     """
-    columns = labels[block.rows].T
-    return tuple(_sum_by(block.matrix, own, k) for own, k in zip(columns, ks, strict=True))
+    return tuple(
+        _sum_by(block.matrix, own[block.rows], k) for own, k in zip(labels, ks, strict=True)
+    )
 
 
 def totals(block: Block) -> tuple[np.ndarray, np.ndarray]:

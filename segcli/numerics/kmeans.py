@@ -459,8 +459,8 @@ def _groups(fits: Sequence[KMeansFit], n_columns: int) -> Iterator[list[KMeansFi
 
 def _group_sums(X: Blocks, fits: Sequence[KMeansFit]) -> list[np.ndarray]:
     """Return, for each partition, the sums of X's rows in each segment."""
-    labels = np.stack([fit.labels for fit in fits], axis=1)
-    return list(X.map_sum(sums_of_labels, labels, [fit.k for fit in fits]))
+    labels, ks = [fit.labels for fit in fits], [fit.k for fit in fits]
+    return list(X.map_sum(sums_of_labels, labels, ks))
 
 
 def _mean_variance(X: Blocks) -> float:
