@@ -511,6 +511,7 @@ def test_for_a_curve_steps_that_hardly_pay_are_not_taken(unit):
         assert other.inertia == pytest.approx(one.inertia, rel=0.01)
         distances = assign(X, other.centers)[1]
         assert other.inertia == pytest.approx((distances**2).sum(), rel=1e-12)
+        assert other.labels.nbytes == one.labels.nbytes / 2
     assert curve[0].inertia > curve[1].inertia > curve[2].inertia
 
 
@@ -699,7 +700,7 @@ def test_iterations_are_counted_and_convergence_told():
     (one,) = refined(X, [start], 1)
     assert (one.n_iterations, one.converged) == (1, False)
     assert one.inertia == pytest.approx(2)
-    made = kmeans._finish(LocalEngine(1).blocks(X), one, np.arange(4))
+    made = kmeans._finish(LocalEngine(1).blocks(X), one, np.arange(4), for_curve=False)
     assert (made.n_iterations, made.converged) == (1, False)
     (all_,) = refined(X, [start], 50)
     assert (all_.n_iterations, all_.converged) == (1, True)
