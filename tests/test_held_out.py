@@ -101,6 +101,15 @@ def test_several_mixtures_at_once_are_as_one_by_one():
             assert weights[:, fold, i] == pytest.approx(alone[:, 0], rel=1e-12)
 
 
+def test_popularity_is_never_quite_out_of_the_mixture():
+    rng = np.random.default_rng(0)
+    n = rng.poisson(3e4, 1000)
+    source = n / n.sum() * 1e3 * rng.uniform(0.999, 1.001, 1000)
+    for sources in ([source], [source, source[::-1]], [source * 1.01, 1e4 * source]):
+        *_, rest = mixture_weights(n, sources, np.array([0]))
+        assert 1 / (n.sum() + 1) * (1 - 1e-6) <= rest <= 1
+
+
 def test_segments_that_are_an_item_each_gain_although_hiding_it_moves_the_customer():
     """Two items a customer, of one pair of three: without what others hide it looks worse than nothing."""
     rng = np.random.default_rng(0)

@@ -100,15 +100,22 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     ndarray of shape (n_customers,)
     """
     seen, hidden = parts.seen, parts.hidden
-    counts = _interactions(seen, labels, k)
-    popularity = counts.sum(axis=0)
-    customers = np.repeat(np.arange(len(labels)), np.diff(hidden.indptr))
-    known = popularity[hidden.indices] > 0
-    customers, items = customers[known], hidden.indices[known]
-    cells, cell_of = _cells(labels[customers] * len(popularity) + items, k * len(popularity))
-    segments, items = np.divmod(cells, len(popularity))
-    popular = popularity[items] / popularity.sum()
-    in_seen = counts[segments, items] / np.maximum(counts.sum(axis=1), 1)[segments] / popular
+    popularity = np.bincount(seen.indices, minlength=seen.shape[1])
+    is_known = popularity[hidden.indices] > 0
+    customers = np.repeat(np.arange(len(labels)), np.diff(hidden.indptr))[is_known]
+    items = hidden.indices[is_known]
+    # A cell is a segment and an item that is hidden; what is seen of all other items is one more item.
+    asked = np.flatnonzero(np.bincount(items, minlength=len(popularity)))
+    width = len(asked) + 1
+    column = np.full(len(popularity), width - 1)
+    column[asked] = np.arange(len(asked))
+    seen_by = np.repeat(labels, np.diff(seen.indptr)) * width + column[seen.indices]
+    counts = np.bincount(seen_by, minlength=k * width)
+    n_seen = counts.reshape(k, width).sum(axis=1)
+    cells, cell_of = _distinct(labels[customers] * width + column[items], k * width)
+    segments = cells // width
+    popular = popularity[asked[cells % width]] / popularity.sum()
+    in_seen = counts[cells] / np.maximum(n_seen, 1)[segments] / popular
     folds = customers % N_FOLDS
     own = np.bincount(folds * len(cells) + cell_of, minlength=N_FOLDS * len(cells))
     own = own.reshape(N_FOLDS, -1)
@@ -125,12 +132,14 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     return np.bincount(customers, np.log2(ratios), len(labels))
 
 
-def _cells(flat: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values, of 0..n_cells - 1 and rising, and each entry's place among them."""
-    is_there = np.zeros(n_cells, dtype=bool)
-    is_there[flat] = True
-    places = np.cumsum(is_there) - 1
-    return np.flatnonzero(is_there), places[flat]
+def _distinct(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values, of 0..n-1 and rising, and each value's place among them."""
+    is_there = np.zeros(n, dtype=bool)
+    is_there[values] = True
+    distinct = np.flatnonzero(is_there)
+    place = np.empty(n, dtype=np.int64)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place[values]
 
 
 def mean_gain(bits: np.ndarray, n_hidden: np.ndarray) -> tuple[float, float]:
@@ -176,24 +185,23 @@ def mixture_weights(n: np.ndarray, sources: Sequence[np.ndarray], starts: np.nda
     ndarray of shape (n_sources + 1, ..., n_segments), which add up to 1 over the first axis
     """
     sizes = np.diff(starts, append=n.shape[-1])
-    total = np.add.reduceat(n, starts, axis=-1) + _DOUBT
-    weights = np.full((len(sources), *total.shape), 1 / (len(sources) + 1))
+    total = (np.add.reduceat(n, starts, axis=-1) + _DOUBT).astype(np.float32)
+    # In single precision, for memory is what takes time; the weights are known less well than that.
+    n, sources = n.astype(np.float32), [source.astype(np.float32) for source in sources]
+    weights = np.full((len(sources), *total.shape), 1 / (len(sources) + 1), np.float32)
+    least = _DOUBT / total  # what popularity keeps, whatever is rounded
+    product = np.empty_like(n)
     for _ in range(_EM_STEPS):
-        rest = 1 - weights.sum(axis=0)
+        rest = np.maximum(1 - weights.sum(axis=0), least)
         mixed = np.repeat(rest, sizes, axis=-1)
         for weight, source in zip(weights, sources, strict=True):
-            mixed += np.repeat(weight, sizes, axis=-1) * source
-        share = n / mixed
+            mixed += np.multiply(np.repeat(weight, sizes, axis=-1), source, out=product)
+        share = np.divide(n, mixed, out=mixed)
         for weight, source in zip(weights, sources, strict=True):
-            weight *= np.add.reduceat(source * share, starts, axis=-1) / total
-    return np.concatenate([weights, 1 - weights.sum(axis=0, keepdims=True)])
-
-
-def _interactions(X: sp.csr_array, labels: np.ndarray, k: int) -> np.ndarray:
-    """Return how many of each segment's customers have each item, of shape (k, n_items)."""
-    groups = np.repeat(labels, np.diff(X.indptr))
-    flat = np.bincount(groups * X.shape[1] + X.indices, minlength=k * X.shape[1])
-    return flat.reshape(k, -1).astype(np.float64)
+            np.multiply(source, share, out=product)
+            weight *= np.add.reduceat(product, starts, axis=-1) / total
+    rest = np.maximum(1 - weights.sum(axis=0, dtype=np.float64), least)
+    return np.concatenate([weights, rest[None]], dtype=np.float64)
 
 
 def _part(X: sp.csr_array, rows: np.ndarray, keep: np.ndarray) -> sp.csr_array:
