@@ -40,7 +40,7 @@ def test_in_sample_equals_scikit_learn(engine, counts):
     X, labels = counts
     model = fit_naive_bayes(engine.blocks(X), labels, 4)
     oracle = MultinomialNB().fit(X, labels)
-    assert np.allclose(model.log_likelihoods, oracle.feature_log_prob_, rtol=0, atol=1e-12)
+    assert np.allclose(model.log_likelihoods.T, oracle.feature_log_prob_, rtol=0, atol=1e-12)
     assert np.allclose(model.log_priors, oracle.class_log_prior_, rtol=0, atol=1e-12)
     assert predict(engine.blocks(X), model).tolist() == oracle.predict(X).tolist()
     assert model.predict(X[[5, 3]]).tolist() == oracle.predict(X[[5, 3]]).tolist()
@@ -92,10 +92,17 @@ def test_by_hand():
     """Segment 0 has 3 of item a, 1 of b; 1 has 1 of b. With one more each: 4/6, 2/6 and 1/3, 2/3."""
     X = sp.csr_array([[2.0, 1], [1, 0], [0, 1]])
     model = fit_naive_bayes(LocalEngine(1).blocks(X), np.array([0, 0, 1]), 2)
-    assert np.allclose(np.exp(model.log_likelihoods), [[4 / 6, 2 / 6], [1 / 3, 2 / 3]])
+    assert np.allclose(np.exp(model.log_likelihoods), [[4 / 6, 1 / 3], [2 / 6, 2 / 3]])
     assert np.allclose(np.exp(model.log_priors), [2 / 3, 1 / 3])
     # One b: 2/3 · 1/3 = 2/9 against 1/3 · 2/3, a tie but for rounding; two b: 2/27 against 4/27.
     assert model.predict(sp.csr_array([[1.0, 0], [0, 2]])).tolist() == [0, 1]
+
+
+def test_of_customers_without_interactions_the_larger_segment_is_the_more_probable(engine):
+    blocks = engine.blocks(sp.csr_array((4, 3)))
+    model = fit_naive_bayes(blocks, np.array([1, 0, 1, 1]), 2)
+    assert predict(blocks, model).tolist() == [1, 1, 1, 1]
+    assert np.allclose(model.log_likelihoods, np.log(1 / 3))
 
 
 def test_the_sums_of_the_folds_make_the_model_without_a_fold(engine, counts):
@@ -105,7 +112,7 @@ def test_the_sums_of_the_folds_make_the_model_without_a_fold(engine, counts):
     kept = folds != 1
     oracle = MultinomialNB().fit(X[kept], labels[kept])
     model = sums.model(left_out=1)
-    assert np.allclose(model.log_likelihoods, oracle.feature_log_prob_, rtol=0, atol=1e-12)
+    assert np.allclose(model.log_likelihoods.T, oracle.feature_log_prob_, rtol=0, atol=1e-12)
     assert np.allclose(model.log_priors, oracle.class_log_prior_, rtol=0, atol=1e-12)
     assert sums.customers.sum() == len(labels)
     assert sums.items.sum() == X.sum()

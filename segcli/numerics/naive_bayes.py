@@ -36,7 +36,8 @@ class NaiveBayes:
     Attributes
     ----------
     log_priors : ndarray of shape (k,); -inf for a segment without customers in the fit
-    log_likelihoods : ndarray of shape (k, n_items)
+    log_likelihoods : ndarray of shape (n_items, k)
+        An item's lie side by side, as a product with sparse rows reads them.
     """
 
     log_priors: np.ndarray
@@ -44,7 +45,7 @@ class NaiveBayes:
 
     def predict(self, X: sp.csr_array) -> np.ndarray:
         """Return the most probable segment of each row, an ndarray of shape (n,)."""
-        scores = np.asarray(X @ self.log_likelihoods.T + self.log_priors)
+        scores = np.asarray(X @ self.log_likelihoods + self.log_priors)
         return np.asarray(scores.argmax(axis=1))
 
 
@@ -54,7 +55,7 @@ class SegmentSums:
 
     Attributes
     ----------
-    items : ndarray of shape (n_folds, k, n_items), sums of values
+    items : ndarray of shape (n_items, n_folds, k), sums of values
     customers : ndarray of shape (n_folds, k)
     """
 
@@ -63,16 +64,15 @@ class SegmentSums:
 
     def model(self, left_out: int | None = None) -> NaiveBayes:
         """Return the model of all folds, or of all but one."""
-        items, customers = self.items.sum(axis=0), self.customers.sum(axis=0)
+        items, customers = self.items.sum(axis=1), self.customers.sum(axis=0)
         if left_out is not None:
-            items = items - self.items[left_out]
-            customers = customers - self.customers[left_out]
+            items -= self.items[:, left_out]
+            customers -= self.customers[left_out]
         with np.errstate(divide="ignore"):
             log_priors = np.log(customers / customers.sum())
-        totals = items.sum(axis=1, keepdims=True) + SMOOTHING * items.shape[1]
-        log_likelihoods = np.full(items.shape, np.log(SMOOTHING))
-        there = items != 0  # of many items a segment lacks most: those logarithms are all the same
-        log_likelihoods[there] = np.log(items[there] + SMOOTHING)
+        totals = items.sum(axis=0) + SMOOTHING * len(items)
+        items += SMOOTHING
+        log_likelihoods = np.log(items, out=items)
         log_likelihoods -= np.log(totals)
         return NaiveBayes(log_priors, log_likelihoods)
 
@@ -181,19 +181,19 @@ def segment_sums(
         raise ChoiceError(msg)
     customers = np.bincount(groups[groups >= 0], minlength=n_folds * k)
     return SegmentSums(
-        items.reshape(n_folds, k, -1), customers.reshape(n_folds, k).astype(np.float64)
+        items.reshape(-1, n_folds, k), customers.reshape(n_folds, k).astype(np.float64)
     )
 
 
 def _group_sums(block: Block, groups: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
     X: sp.csr_array = block.matrix
-    n_items = X.shape[1]
     group = np.repeat(groups[block.rows], np.diff(X.indptr))
-    cells = group * n_items + X.indices
+    cells = np.multiply(X.indices, n_groups, dtype=np.int64) + group
     values = X.data
     if (groups[block.rows] < 0).any():
         cells, values = cells[group >= 0], values[group >= 0]
-    sums = np.bincount(cells, values, n_groups * n_items).reshape(n_groups, n_items)
+    # Without any entry, bincount forgets that its weights are floats.
+    sums = np.bincount(cells, values, X.shape[1] * n_groups).astype(np.float64, copy=False)
     return sums, np.asarray(np.count_nonzero(X.data < 0))
 
 
