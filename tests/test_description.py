@@ -136,8 +136,9 @@ def test_an_echo_is_of_the_items_that_there_is_enough_to_tell_of(noise):
 
 def test_a_nulls_echo_is_that_of_a_description_of_the_null(tastes):
     X, _, _ = tastes
+    X = sp.csr_array(sp.hstack([X, sp.eye_array(X.shape[0])]))  # an item each that nobody else has
     ranks = rank(LocalEngine(1).blocks(X))
-    ordered = in_rank_order(X, ranks, sample_rows(ranks, 150, seed=2))
+    ordered = in_rank_order(X, ranks, sample_rows(ranks, 150, seed=2), items_they_have=True)
     null = null_of(ordered, 0, seed=2)
     labels = fit_recipe(null, RECIPE, [3], seed=2).partitions[0].labels
     expected = describe_segments(

@@ -207,12 +207,15 @@ def figures(X, recipe, ks, seed, n):
 
 def test_every_figure_is_what_it_is_said_to_be():
     X, _ = plant(replace(DESIGN, n_customers=200, n_items=80, median_items=10), 1)
+    X = sp.csr_array(sp.hstack([X, sp.eye_array(200)]))  # an item each that nobody else has
     recipe, ks, ranks = Recipe("tfidf", 3), [2, 4, 7, 9], ranks_of(X)
     asked = gather_evidence(
         X, recipe, ks, ranks=ranks, seed=3, n_splits=3, n_nulls=2, sample_size=150,
         ask_null=lambda null, full: (null.indices.tolist(), full.ks),
     )  # fmt: skip
-    ordered = in_rank_order(X, ranks, sample_rows(ranks, 150, seed=3))
+    rows = sample_rows(ranks, 150, seed=3)
+    ordered = in_rank_order(X, ranks, rows, items_they_have=True)
+    assert ordered.shape == (150, 80 + 150)
     for name, expected in figures(ordered, recipe, ks, 3, 3).items():
         assert asked.table[name] == pytest.approx(np.array(expected)), name
     nulls = [null_of(ordered, j, seed=3) for j in range(2)]

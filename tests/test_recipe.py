@@ -10,7 +10,8 @@ from planted import DESIGNS, unplanted
 from segcli.engine import LocalEngine
 from segcli.numerics.kmeans import fit_all
 from segcli.numerics.pca import fit_pca, score
-from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.ranks import Ranks
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order
 from segcli.numerics.weighting import NAMES, fit_weighting, weigh
 
 
@@ -60,3 +61,16 @@ def test_a_k_is_left_out_where_customers_differ_too_little_for_k_means():
     X[np.arange(1, 400), np.arange(1, 400) % 50] = 1 + np.arange(1, 400) % 3
     found = fit_recipe(sp.csr_array(X), Recipe("log1p", 1), [2, 3, 10, 30, 50], seed=0)
     assert found.ks == (2, 3, 10, 30)
+
+
+def test_of_some_customers_only_the_items_that_they_have_are_looked_at():
+    X = sp.csr_array([[0.0, 5, 0, 1], [0, 0, 0, 0], [0, 0, 3, 2]])
+    ranks = Ranks(customers=np.array([2, 1, 0]), items=np.array([1, 3, 0, 2]))
+    assert in_rank_order(X, ranks).toarray().tolist() == [[3, 0, 2, 0], [0, 0, 0, 0], [0, 0, 1, 5]]
+
+    def theirs(*rows):
+        return in_rank_order(X, ranks, np.array(rows), items_they_have=True).toarray().tolist()
+
+    assert theirs(2, 1) == [[3, 2], [0, 0]]
+    assert theirs(2, 0) == [[3, 2, 0], [0, 1, 5]]
+    assert theirs(1) == [[0, 0, 0, 0]]  # who have none: all, for a matrix needs some

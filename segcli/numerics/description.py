@@ -186,7 +186,8 @@ def null_echo(
 
     The data are a null of the customers given, or of a sample of them (`nulls.nulls_of`).
     """
-    ordered = in_rank_order(X, ranks, sample_rows(ranks, sample_size, seed=seed))
+    rows = sample_rows(ranks, sample_size, seed=seed)
+    ordered = in_rank_order(X, ranks, rows, items_they_have=True)
     (null,) = nulls_of(ordered, 1, seed=seed, engine=engine)
     fit = fit_recipe(null, recipe, [k], seed=seed)
     if not fit.partitions:

@@ -185,7 +185,7 @@ def gather_evidence(
             f"{LEAST_CUSTOMERS}. Use --evidence none."
         )
         raise ChoiceError(msg)
-    ordered = in_rank_order(X, ranks, rows)
+    ordered = in_rank_order(X, ranks, rows, items_they_have=True)
     made = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
     hidings = [partial(_hiding, ordered, recipe, ks, j, seed) for j in range(n_splits)]
     nulls = [partial(_on_null, null, recipe, ks, seed, ask_null) for null in made]

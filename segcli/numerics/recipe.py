@@ -101,7 +101,13 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
         return _fit(X, recipe, ks, seed)
 
 
-def in_rank_order(X: sp.csr_array, ranks: Ranks, rows: np.ndarray | None = None) -> sp.csr_array:
+def in_rank_order(
+    X: sp.csr_array,
+    ranks: Ranks,
+    rows: np.ndarray | None = None,
+    *,
+    items_they_have: bool = False,
+) -> sp.csr_array:
     """Return the matrix with customers and items in the order of their ranks.
 
     The same data in any order, under any names, give the same matrix, to the bit.
@@ -111,9 +117,14 @@ def in_rank_order(X: sp.csr_array, ranks: Ranks, rows: np.ndarray | None = None)
     X : csr_array of shape (n_customers, n_items)
     ranks : the ranks of X's customers and items
     rows : ndarray of shape (n,), from `sample_rows`: only these customers
+    items_they_have : only the items that one of these customers has, if they have any
+        A sample of the customers has few of very many items, and the others say nothing of it.
     """
-    rows = ranks.customer_order if rows is None else rows
-    ordered = sp.csr_array(X[rows][:, ranks.item_order])
+    chosen = X[ranks.customer_order if rows is None else rows]
+    order = ranks.item_order
+    if items_they_have and chosen.nnz:
+        order = order[np.bincount(chosen.indices, minlength=X.shape[1])[order] > 0]
+    ordered = sp.csr_array(chosen[:, order])
     ordered.sort_indices()
     return ordered
 

@@ -173,7 +173,7 @@ def compare_weightings(
             f"at least {LEAST_CUSTOMERS}. Choose one by what it does to a customer's row."
         )
         raise ChoiceError(msg)
-    ordered = in_rank_order(X, ranks, rows)
+    ordered = in_rank_order(X, ranks, rows, items_they_have=True)
     nulls = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
     n_components = min(n_components, n_components_limit(*ordered.shape))
     skipped = _skipped(ordered, names)

@@ -295,7 +295,7 @@ def _trust(
         engine=engine,
     )
     rows = sample_rows(ranks, level.n_customers, seed=seed)
-    ordered = in_rank_order(matrix, ranks, rows)
+    ordered = in_rank_order(matrix, ranks, rows, items_they_have=True)
     nulls = nulls_of(ordered, level.n_nulls, seed=seed, engine=engine)
     shares = engine.run_tasks(
         [partial(activity_share_of_recipe, null, recipe, fit.k, seed=seed) for null in nulls],
