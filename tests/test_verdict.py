@@ -103,7 +103,8 @@ def test_no_gain_and_no_supported_k_is_said_plainly():
     found = judge(held_out_gain=[0.01, 0.0, 0.0])
     assert (found.supported, found.recommended, found.gain_peak) == ((), None, None)
     assert found.reason == (
-        "no supported k from 2 to 4: these customers differ in activity, not in taste."
+        "no supported k from 2 to 4: the segment helps to predict hidden interactions no better than "
+        "without any segments. Another weighting or number of components may do better."
     )
 
 

@@ -48,6 +48,7 @@ LEAST_GAIN_ABOVE_NULL = 0.02
 LEAST_STEP_ERRORS = 2.0
 
 NOTHING_TO_HIDE = "no customer has two interactions, of which one could be hidden"
+_ANOTHER = "Another weighting or number of components may do better."
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,10 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
     if np.isnan(evidence.table["held_out_gain"]).all():
         return f"{none}: {NOTHING_TO_HIDE}, so whether segments help to predict is not known."
     if peak is None:
-        return f"{none}: these customers differ in activity, not in taste."
+        return (
+            f"{none}: the segment helps to predict hidden interactions no better than without any "
+            f"segments. {_ANOTHER}"
+        )
     gain = evidence.row(peak)["held_out_gain"]
     again = [k for k in ks if _comes_again(evidence.row(k))]
     why = (
@@ -239,6 +243,5 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
     )
     return (
         f"{none}: {why}. Segments help to predict (k = {peak}: {gain:.2f} bits per hidden "
-        "interaction); do not take their borders for real. Another weighting or number of components may "
-        "do better."
+        f"interaction); do not take their borders for real. {_ANOTHER}"
     )

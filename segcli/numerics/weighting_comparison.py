@@ -228,7 +228,7 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
     if not found:
         return None, (
             "No weighting is better than another: with none do the segments help to predict hidden "
-            "interactions. These customers differ in activity, not in taste."
+            "interactions."
         )
     best = found[0]
     close = [line for line in found if line["behind"] <= line["behind_se"]]
