@@ -101,7 +101,7 @@ def test_without_segments_little_supports_any_components(design, weighting):
     assert found.n_parallel <= 1
     assert found.n_predictive <= 1
     assert found.recommended == 2
-    assert found.reason.startswith("Little supports any components")
+    assert found.reason.startswith("Little supports")
 
 
 def test_the_null_of_a_null_looks_like_it():
@@ -205,6 +205,7 @@ def test_fewer_are_refused(shape):
         ((50, 50, 50), 50, "There may be more: raise --max-components"),
         ((1, 1, 1), 1, "The one component there is holds"),
         ((9, 1, 50), 2, "1 predicts held-out"),
+        ((3, 1, 50), 2, "Little supports more than one component: the first 3 components hold"),
         ((0, 1, 1), 1, "1 is the least to work with"),
     ],
 )

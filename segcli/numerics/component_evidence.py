@@ -265,9 +265,10 @@ def recommend(
         f"{_leading(n_parallel, n_components)} more variance than without segments, and "
         f"{_predicting(n_predictive)}"
     )
-    if smaller < LEAST_COMPONENTS:
+    if smaller < LEAST_COMPONENTS:  # not "one is supported": activity alone can make one
+        how_many = "more than one component" if smaller else "any components"
         return recommended, (
-            f"Little supports any components: {found}. Another --weighting may show more; "
+            f"Little supports {how_many}: {found}. Another --weighting may show more; "
             f"{recommended} is the least to work with."
         )
     if n_parallel == n_predictive:
