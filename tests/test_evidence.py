@@ -80,6 +80,17 @@ def test_the_null_of_planted_data_has_no_supported_k(weighting):
     assert verdict(gather(null, weighting)).supported == ()
 
 
+def test_parts_of_a_taste_that_runs_evenly_are_supported():
+    """No rule of the verdict asks for a gap: the page says so."""
+    rng = np.random.default_rng(1)
+    n, m = 600, 400
+    chances = (np.arange(m) + 1.0) ** -0.7
+    chances = chances * np.exp(2 * np.outer(rng.uniform(-1, 1, n), rng.standard_normal(m)))
+    waiting = rng.exponential(size=(n, m)) / chances
+    X = sp.csr_array((np.argsort(np.argsort(waiting, axis=1), axis=1) < 30).astype(float))
+    assert verdict(gather(X, ks=[2, 3, 4], n_components=2)).supported
+
+
 def test_every_measure_stands_beside_its_null(planted):
     for measure in MEASURES:
         low, mean, high = (planted.table[f"{measure}_null{end}"] for end in ("_min", "", "_max"))

@@ -18,7 +18,9 @@ ANSWERS = {
 }
 
 ADVICE = {
-    True: "Name them, follow them over time, and act on them; mind the grade of each.",
+    True: "Name them, follow them over time, and act on them; mind the grade of each. There need be no "
+    "gap between them: a taste that runs evenly from one end to the other is found again in the same "
+    "parts, too, and customers on either side of a border may be much alike.",
     False: "Take them as one way to sort customers, not as kinds of customers that exist, and mind the "
     "grade of each: with other customers, those “not trusted” would be others.",
     None: "Until then, take them as one way to sort customers, not as kinds of customers that exist.",
