@@ -46,6 +46,8 @@ DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
 """Lloyd steps on the full matrix, from the partition of all the components held."""
 
+_MOST_LINES = 14
+
 KEPT_PER_CUSTOMER = 200
 """Numbers: scores on all components and on those chosen, a label for each k, and room to step."""
 
@@ -85,6 +87,8 @@ class KExploration:
             "(reduced) and in full.",
             *(self._evidence_lines() if self.evidence else self._inertia_lines()),
         ]
+        if len(self.scores) > _MOST_LINES:
+            lines.append(f"Of {len(self.scores)} k, some are shown; all are in {K_SCORES.name}.")
         if self.not_converged:
             ks = ", ".join(map(str, self.not_converged))
             lines.append(f"Not converged after the last step allowed, k = {ks}.")
@@ -351,11 +355,10 @@ def _pair(row: dict[str, Any], measure: str) -> str:
     return "" if real is None and null is None else f"{decimal(real)} | {decimal(null)}"
 
 
-def _spread(
-    rows: Sequence[dict[str, Any]], n: int = 14, keep: Collection[int] = ()
-) -> list[dict[str, Any]]:
-    """Return about n of the rows: all of few, else small k and those to keep, then ever fewer."""
-    if len(rows) <= n:
+def _spread(rows: Sequence[dict[str, Any]], keep: Collection[int] = ()) -> list[dict[str, Any]]:
+    """Return some of the rows: all of few, else small k and those to keep, then ever fewer."""
+    if len(rows) <= _MOST_LINES:
         return list(rows)
-    picks = set(np.geomspace(1, len(rows), n).round().astype(int) - 1) | set(range(n // 2))
+    spread = np.geomspace(1, len(rows), _MOST_LINES).round().astype(int) - 1
+    picks = set(spread) | set(range(_MOST_LINES // 2))
     return [row for i, row in enumerate(rows) if i in picks or row["k"] in keep]
