@@ -70,6 +70,17 @@ def test_a_segment_of_one_customer_is_never_predicted_for_that_customer(engine, 
     assert found.tolist() == expected.tolist()
 
 
+def test_a_sole_customer_in_a_segment_is_judged_by_a_model_of_nobody(engine, counts):
+    X, _ = counts
+    labels = np.full(X.shape[0], UNASSIGNED)
+    labels[20] = 2
+    found = cross_predict(
+        engine.blocks(X), labels, 4, customer_ranks=np.arange(X.shape[0]), n_folds=5, seed=0
+    )
+    assert found[20] == 0
+    assert np.all(np.delete(found, 20) == UNASSIGNED)
+
+
 def test_customers_in_no_segment_are_as_if_they_were_not_there(engine, counts):
     X, labels = counts
     assigned = np.arange(len(labels)) % 7 != 3

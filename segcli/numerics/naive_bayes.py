@@ -68,8 +68,9 @@ class SegmentSums:
         if left_out is not None:
             items -= self.items[:, left_out]
             customers -= self.customers[left_out]
+        n_customers = max(customers.sum(), 1)  # nobody, if all are left out
         with np.errstate(divide="ignore"):
-            log_priors = np.log(customers / customers.sum())
+            log_priors = np.log(customers / n_customers)
         totals = items.sum(axis=0) + SMOOTHING * len(items)
         items += SMOOTHING
         log_likelihoods = np.log(items, out=items)

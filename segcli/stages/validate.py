@@ -101,7 +101,7 @@ class Validation:
         header = f"{'':>{title}}  these data  without segments"
         others = f"; {self.n_unassigned:,} unassigned" if self.n_unassigned else ""
         return [
-            f"{counted(self.k, 'segment')} of {self.n_customers:,} customers{others}.",
+            f"{counted(self.k, 'segment')} of {counted(self.n_customers, 'customer')}{others}.",
             header if self.evidence else f"{'':>{title}}  these data",
             *(
                 f"{row['title']:>{title}}  {decimal(row['value']):>10}  {_band(row):>16}".rstrip()
