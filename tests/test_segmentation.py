@@ -55,6 +55,25 @@ def test_predict_gives_the_labels_it_was_made_with(made, ratings):
     assert segmentation.predict(ratings[[7, 3, 7]]).tolist() == labels[[7, 3, 7]].tolist()
 
 
+@pytest.mark.parametrize("form", [sp.csc_array, sp.coo_array, sp.csr_matrix, lambda X: X.toarray()])
+def test_predict_takes_a_matrix_of_any_form(made, ratings, form):
+    segmentation, labels, _ = made
+    assert segmentation.predict(form(ratings)).tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(np.nan, "1 value not finite"), (-1, "which tfidf does not take")]
+)
+def test_predict_refuses_what_has_no_answer(made, ratings, value, said):
+    segmentation = weighted_by("tfidf", made[0])
+    with pytest.raises(InputError, match="3 columns, and the segmentation has"):
+        segmentation.predict(ratings[:, :3])
+    X = ratings.copy()
+    X.data[0] = value
+    with pytest.raises(InputError, match=said):
+        segmentation.predict(X)
+
+
 def test_interactions_give_the_labels_they_were_made_with(made, ratings):
     segmentation, labels, distances = made
     table = triplets(ratings).sample(frac=1, random_state=0)

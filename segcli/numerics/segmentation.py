@@ -45,14 +45,25 @@ class Segmentation:
 
         Parameters
         ----------
-        X : csr_array of shape (n, n_items)
+        X : csr_array of shape (n, n_items), or what it can be made of
             Unweighted values, columns in the order of `items`. A row of zeros, which says nothing of
             its customer, gets the segment nearest to it.
 
         Returns
         -------
         ndarray of shape (n,)
+
+        Raises
+        ------
+        InputError
+            If there are more columns or fewer, or a value is not finite or a negative one that the
+            weighting does not take.
         """
+        X = sp.csr_array(X)
+        if X.shape[1] != len(self.items):
+            msg = f"{counted(X.shape[1], 'column')}, and the segmentation has {len(self.items):,} items."
+            raise InputError(msg)
+        self._require_usable(X.data)
         labels, _ = assign(self.pca.project(X), self.centers)
         return labels
 
@@ -118,6 +129,10 @@ class Segmentation:
         except (TypeError, ValueError, OverflowError) as error:
             msg = f"values are not all numbers: {error}"
             raise InputError(msg) from error
+        self._require_usable(values)
+        return values
+
+    def _require_usable(self, values: np.ndarray) -> None:
         unusable = {"not finite": ~np.isfinite(values)}
         if self.pca.weighting.name not in TAKE_NEGATIVES:
             unusable[f"negative, which {self.pca.weighting.name} does not take"] = values < 0
@@ -125,7 +140,6 @@ class Segmentation:
             if rows.any():
                 msg = f"{counted(int(rows.sum()), 'value')} {what}, first {values[rows][0]:g}. Drop them."
                 raise InputError(msg)
-        return values
 
 
 def _as_ids(column: pd.Series) -> pd.Series:
