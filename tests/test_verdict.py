@@ -100,12 +100,20 @@ def test_a_gain_that_goes_on_beyond_the_supported_k_is_named():
 
 
 def test_no_gain_and_no_supported_k_is_said_plainly():
-    found = judge(held_out_gain=[0.01, 0.0, 0.0])
+    found = judge(held_out_gain=[0.01, 0.0, 0.0], jaccard_min=[0.5] * 3)
     assert (found.supported, found.recommended, found.gain_peak) == ((), None, None)
     assert found.reason == (
-        "no supported k from 2 to 4: the segment helps to predict hidden interactions no better than "
-        "without any segments. Another weighting or number of components may do better."
+        "no supported k from 2 to 4: segments predict hidden interactions no better than without any "
+        "segments. What is predicted is who has what, not the values. Another weighting or number of "
+        "components may do better."
     )
+
+
+def test_groups_that_differ_in_values_alone_are_said_to_come_again():
+    """Customers who have the same items and rate them the other way round: nothing to be hidden tells."""
+    found = judge(held_out_gain=[0.0] * 3)
+    assert "other customers would lead to the same groups (k = 2, 3, 4), but" in found.reason
+    assert "who has what, not the values" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ A k is supported if all of these hold:
 Prediction strength is shown beside them. It asks the same as 1 more strictly, by the one segment and
 the one half that fare worst; Tibshirani & Walther take .8 to .9.
 
+Held-out gain counts who has what. Customers who have the same items and rate them the other way round
+come again, and have no supported k.
+
 None of it asks for a gap. A taste that runs evenly from one end to the other is cut in the same
 places each time, and each part predicts: two or three are supported.
 
@@ -51,7 +54,6 @@ LEAST_GAIN_ABOVE_NULL = 0.02
 LEAST_STEP_ERRORS = 2.0
 
 NOTHING_TO_HIDE = "no customer has two interactions, of which one could be hidden"
-_ANOTHER = "Another weighting or number of components may do better."
 
 
 @dataclass(frozen=True)
@@ -231,20 +233,22 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
     none = f"no supported k {_range_in_words(ks)}"
     if np.isnan(evidence.table["held_out_gain"]).all():
         return f"{none}: {NOTHING_TO_HIDE}, so whether segments help to predict is not known."
-    if peak is None:
-        return (
-            f"{none}: the segment helps to predict hidden interactions no better than without any "
-            f"segments. {_ANOTHER}"
-        )
-    gain = evidence.row(peak)["held_out_gain"]
     again = [k for k in ks if _comes_again(evidence.row(k))]
-    why = (
-        f"other customers would lead to the same groups (k = {', '.join(map(str, again))}), but those "
-        "predict hidden interactions no better than fewer, or none, would"
-        if again
-        else "tastes differ, but not in groups that other customers would lead to again"
-    )
-    return (
-        f"{none}: {why}. Segments help to predict (k = {peak}: {gain:.2f} bits per hidden "
-        f"interaction); do not take their borders for real. {_ANOTHER}"
-    )
+    if again:
+        why = (
+            f"other customers would lead to the same groups (k = {', '.join(map(str, again))}), but "
+            "those predict hidden interactions no better than fewer, or none, would"
+        )
+    elif peak is None:
+        why = "segments predict hidden interactions no better than without any segments"
+    else:
+        why = "tastes differ, but not in groups that other customers would lead to again"
+    if peak is None:
+        worth = "What is predicted is who has what, not the values."
+    else:
+        gain = evidence.row(peak)["held_out_gain"]
+        worth = (
+            f"Segments help to predict (k = {peak}: {gain:.2f} bits per hidden interaction); do not take "
+            "their borders for real."
+        )
+    return f"{none}: {why}. {worth} Another weighting or number of components may do better."
