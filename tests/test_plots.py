@@ -247,6 +247,13 @@ def test_the_evidence_for_k_stands_beside_the_nulls():
     assert strength.get_ylim() == (0, 1)
 
 
+def test_measures_that_end_at_1_are_drawn_on_all_of_it():
+    """What transfer must reach is in sight where no k comes near it, and a small share looks small."""
+    table = k_table() | {name: np.array([0.2, 0.3, 0.1]) for name in MEASURES}
+    limits = [ax.get_ylim() for ax in k_figure(table, (), None).axes]
+    assert [limit == (0, 1) for limit in limits] == [True, True, False, True, True, True]
+
+
 def test_evidence_that_is_undefined_or_supports_nothing_is_a_picture_too():
     table = k_table()
     for measure in ("transfer_ari", "transfer_ari_null", "transfer_ari_se", "silhouette"):
