@@ -98,7 +98,7 @@ def test_the_summary_lets_a_person_choose(shop):
     assert f"{first['prediction_error']:.1%} | {first['null_prediction_error']:.1%}" in text
     assert f"Parallel analysis suggests {found['suggestions']['parallel_analysis']} " in text
     assert f"bi-cross-validation {found['suggestions']['bi_cross_validation']} " in text
-    assert f"Recommended: {found['recommended']} components. {found['reason']}" in text
+    assert f"Recommended: at most {found['recommended']} components. {found['reason']}" in text
     assert f"+ {faces['positive_1'][0][:20]}" in text
     assert f"- {faces['negative_1'][0][:20]}" in text
     assert "from 5 nulls and 8 folds" in text

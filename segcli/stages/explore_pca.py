@@ -24,6 +24,7 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.component_evidence import (
+    LEAST_COMPONENTS,
     LEVELS,
     ComponentEvidence,
     component_evidence_level,
@@ -103,8 +104,10 @@ class PCAExploration:
                 "Look at explained_variance.png, choose a number of components, then run explore-k."
             )
         else:
+            at_most = "at most " if evidence["recommended"] > LEAST_COMPONENTS else ""
             lines += [
-                f"Recommended: {counted(evidence['recommended'], 'component')}. {evidence['reason']}",
+                f"Recommended: {at_most}{counted(evidence['recommended'], 'component')}. "
+                f"{evidence['reason']}",
                 "Look at explained_variance.png, choose, then run explore-k.",
             ]
         return lines
