@@ -13,6 +13,7 @@ def table(**changes):
     columns = {
         "jaccard_min": [0.95, 0.9, 0.9],
         "transfer_ari": [0.9, 0.9, 0.9],
+        "transfer_ari_se": [0.005] * 3,
         "transfer_ari_null_max": [0.1, 0.1, 0.1],
         "held_out_gain": [0.1, 0.2, 0.3],
         "held_out_gain_se": [0.01, 0.01, 0.01],
@@ -137,6 +138,20 @@ def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():
     assert gain_peak(evidence(held_out_gain=[np.nan] * 3)) is None
     within = evidence(held_out_gain=[-0.02, 0.04, 0.05], held_out_gain_se=[0.1] * 3)
     assert gain_peak(within) == 3  # the first that gains at all
+
+
+def test_a_k_on_which_chance_in_the_splits_may_have_decided_is_named():
+    """On Last.fm quick evidence supports up to 2, 3 or 4 segments, by the seed, and full always 4."""
+    near = {"transfer_ari": [0.9, 0.68, 0.6], "transfer_ari_se": [0.005, 0.05, 0.06]}
+    found = judge(**near)
+    assert found.recommended == 3
+    assert (
+        "within a standard error: k = 3, 4 (transfer ARI 0.68, 0.60); another seed" in found.reason
+    )
+    assert "k = 4 (transfer ARI 0.60)" in verdict_for(evidence(**near), 4).reason
+    assert "Close to" not in verdict_for(evidence(**near), 2).reason
+    only = judge(**near, jaccard_min=[0.95, 0.9, 0.5])  # that would not do for 4
+    assert "within a standard error: k = 3 (transfer ARI 0.68)" in only.reason
 
 
 def test_what_is_just_enough_is_enough():

@@ -98,7 +98,8 @@ def verdict(evidence: KEvidence) -> KVerdict:
     supported = tuple(k for k in ks if verdict_for(evidence, k).supported)
     recommended = max(supported, default=None)
     peak = gain_peak(evidence)
-    return KVerdict(supported, recommended, peak, _in_words(evidence, supported, peak))
+    near = _near_in_words(evidence, [k for k in ks if k >= (recommended or 0)])
+    return KVerdict(supported, recommended, peak, _in_words(evidence, supported, peak) + near)
 
 
 def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
@@ -110,10 +111,10 @@ def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
         If there is no evidence for this k.
     """
     row = evidence.row(k)
-    failures = _failures(row)
+    failures, near = _failures(row), _near_in_words(evidence, [k])
     if not failures:
-        return KJudgement(k, True, f"k = {k} is supported: {_strengths(row)}.")
-    return KJudgement(k, False, f"k = {k} is not supported: {'; '.join(failures)}.")
+        return KJudgement(k, True, f"k = {k} is supported: {_strengths(row)}.{near}")
+    return KJudgement(k, False, f"k = {k} is not supported: {'; '.join(failures)}.{near}")
 
 
 def gain_peak(evidence: KEvidence) -> int | None:
@@ -174,6 +175,25 @@ def _failures(row: Mapping[str, float]) -> list[str]:
     elif not row["held_out_step"] > LEAST_STEP_ERRORS * row["held_out_step_se"]:
         failures.append("fewer segments predict hidden interactions as well")
     return failures
+
+
+def _near_in_words(evidence: KEvidence, ks: Sequence[int]) -> str:
+    """Return a sentence on the k that chance in the splits may have put on one side; or nothing."""
+    rows = {k: evidence.row(k) for k in ks}
+    near = {
+        k: row["transfer_ari"]
+        for k, row in rows.items()
+        if abs(row["transfer_ari"] - LEAST_TRANSFER) <= row["transfer_ari_se"]
+        and not _failures({**row, "transfer_ari": 1.0})
+    }
+    if not near:
+        return ""
+    which = ", ".join(map(str, near))
+    figures = ", ".join(f"{transfer:.2f}" for transfer in near.values())
+    return (
+        f" Close to the limit of {LEAST_TRANSFER}, within a standard error: k = {which} (transfer ARI "
+        f"{figures}); another seed, or --evidence full, may say otherwise."
+    )
 
 
 def _strengths(row: Mapping[str, float]) -> str:
