@@ -430,7 +430,7 @@ def test_grades_in_words_go_from_the_best_down():
 
 def test_activity_in_words():
     assert words.activity_in_words(0.86, 0.94).endswith(
-        "(94% in data without segments): they sort customers mostly by how much they do, not by what."
+        "(94% in data without segments): heavy and light customers are mostly in different segments."
     )
     assert words.activity_in_words(0.1, None).endswith("lie between the segments.")
 

@@ -1,12 +1,14 @@
 """Names and reasons with line breaks and control characters, wherever a person reads them."""
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from run_dirs import STAGES, assert_one_line, invoke, ok
 
 from segcli.page.words import activity_in_words
+from segcli.stages.cluster import Clustering
 from segcli.terminal import show_table
 from segcli.words import counted, decimal, printable, six_digits
 
@@ -98,6 +100,31 @@ def test_numbers_are_as_a_person_reads_them(said, shown):
     assert said == shown
 
 
-def test_from_more_than_half_on_activity_is_said_to_make_the_segments():
-    assert "mostly by how much they do" in activity_in_words(0.51, None)
+def test_from_more_than_half_on_activity_is_said_to_part_the_segments():
+    assert "heavy and light customers" in activity_in_words(0.51, None)
     assert "mostly" not in activity_in_words(0.5, None)
+
+
+def test_who_has_two_segments_is_not_told_to_make_fewer():
+    made = Clustering(
+        k=2,
+        n_components=3,
+        weighting="tfidf",
+        because=None,
+        min_membership=None,
+        n_unassigned=0,
+        inertia=1.0,
+        inertia_share=0.5,
+        activity_share=0.9,
+        activity_share_null=None,
+        evidence=None,
+        segments=({"customers": 9, "n_unassigned": 0, "stability": None, "grade": None},) * 2,
+        on_the_table=None,
+        sizes=(9, 9),
+        converged=True,
+        no_evidence=None,
+        wrote=(),
+    )
+    assert "different segments. More components may bring out tastes." in made.lines()[-1]
+    three = replace(made, k=3, segments=made.segments[:1] * 3, sizes=(9, 9, 9))
+    assert "Fewer segments, or more components, may bring out" in three.lines()[-1]

@@ -13,7 +13,7 @@ from segcli.numerics.agreement import variance_explained
 from segcli.numerics.recipe import Recipe, fit_recipe
 
 MOSTLY = 0.5
-"""Beyond this share, segments say more about how much customers do than about what."""
+"""Beyond this share, heavy and light customers are mostly in different segments."""
 
 
 def log_activity(X: sp.csr_array) -> np.ndarray:

@@ -130,7 +130,7 @@ def activity_in_words(share: float, null: float | None) -> str:
         f"{share:.0%} of the differences in how much customers do lie between the segments{beside}"
     )
     if share > MOSTLY:
-        words += ": they sort customers mostly by how much they do, not by what"
+        words += ": heavy and light customers are mostly in different segments"
     return words + "."
 
 

@@ -162,14 +162,15 @@ class Clustering:
         )
         if self.activity_share <= MOSTLY:
             return [f"{line}{beside}."]
+        fewer = "Fewer segments, or more components," if self.k > 2 else "More components"
         remedy = (
-            "Fewer segments, or more components, may bring out tastes"
+            f"{fewer} may bring out tastes"
             if self.weighting in EVENS_OUT
             else "To segment by taste, weigh activity down: segcli explore-pca with --weighting pearson "
             "or tfidf"
         )
         return [
-            f"{line}{beside}: they mostly sort customers by how much they do, not by what. {remedy}."
+            f"{line}{beside}: heavy and light customers are mostly in different segments. {remedy}."
         ]
 
 
