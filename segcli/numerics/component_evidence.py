@@ -271,12 +271,7 @@ def recommend(
             f"Little supports {how_many}: {found}. Another --weighting may show more; "
             f"{recommended} is the least to work with."
         )
-    if n_parallel == n_predictive:
-        advice = "both say the same"
-    elif n_parallel > n_predictive:
-        advice = "the smaller is the safer"
-    else:
-        advice = "the smaller is the safer, a few more may help to predict"
+    advice = "both say the same" if n_parallel == n_predictive else "the smaller is the safer"
     return recommended, f"{found[0].upper()}{found[1:]}; {advice}."
 
 
