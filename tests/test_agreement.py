@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import (
+    adjusted_rand_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+)
 
-from segcli.numerics.agreement import agreement, variance_explained
+from segcli.numerics.agreement import adjusted_rand, agreement, variance_explained
 
 LABELS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
 
@@ -85,3 +89,14 @@ def test_variance_explained_does_not_depend_on_the_origin():
     labels, values = rng.integers(0, 3, 99), rng.integers(0, 50, 99) / 4096
     expected = variance_explained(values, labels)
     assert np.isclose(variance_explained(values + 2.0**40, labels), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "other_k"), [(1, 1, 1), (2, 2, 1), (30, 1, 1), (30, 4, 7), (400, 9, 2)]
+)
+def test_adjusted_rand_is_scikit_learns(n, k, other_k):
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        a, b = rng.integers(0, k, n), rng.integers(0, other_k, n)
+        assert adjusted_rand(a, b) == pytest.approx(adjusted_rand_score(a, b), abs=1e-12)
+        assert adjusted_rand(a, a) == 1

@@ -37,8 +37,54 @@ class Agreement:
 
 def agreement(labels: np.ndarray, predicted: np.ndarray, k: int) -> Agreement:
     """Return the agreement of two labellings with values in 0..k-1."""
-    counts = np.bincount(labels * k + predicted, minlength=k * k)
-    return Agreement(counts.reshape(k, k))
+    return Agreement(contingency(labels, predicted, k, k))
+
+
+def contingency(
+    rows: np.ndarray, columns: np.ndarray, n_rows: int = 0, n_columns: int = 0
+) -> np.ndarray:
+    """Return how many customers have each pair of labels.
+
+    Parameters
+    ----------
+    rows, columns : ndarrays of shape (n,), values from 0 up
+    n_rows, n_columns : labels to count, at least; more where there are larger ones
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns)
+    """
+    n_rows = max(n_rows, int(rows.max(initial=-1)) + 1)
+    n_columns = max(n_columns, int(columns.max(initial=-1)) + 1)
+    counts = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
+    return counts.reshape(n_rows, n_columns)
+
+
+def adjusted_rand(labels: np.ndarray, other: np.ndarray) -> float:
+    """Return the adjusted Rand index of two labellings of the same customers.
+
+    The share of pairs of customers on which both agree, put together or apart, less what chance
+    alone would give: 1 if they are the same but for names, about 0 for unrelated ones, at least -.5.
+
+    Parameters
+    ----------
+    labels, other : ndarrays of shape (n,), values from 0 up
+
+    References
+    ----------
+    Hubert & Arabie (1985), "Comparing partitions", J. Classif. 2, 193-218, doi:10.1007/BF01908075.
+    """
+    table = contingency(labels, other)
+    together = _pairs(table)
+    rows, columns = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))
+    expected = rows * columns / max(_pairs(np.array([len(labels)])), 1.0)
+    most = (rows + columns) / 2
+    return 1.0 if most == expected else float((together - expected) / (most - expected))
+
+
+def _pairs(counts: np.ndarray) -> float:
+    """Return how many pairs there are within groups of these sizes."""
+    return float((counts.astype(np.float64) * (counts - 1) / 2).sum())
 
 
 def _shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Block, Blocks, Engine, LocalEngine
 from segcli.numerics import durations
+from segcli.numerics.agreement import adjusted_rand, contingency
 from segcli.numerics.assignment import assign
 from segcli.numerics.naive_bayes import fit_naive_bayes
 from segcli.numerics.pca import PCA
@@ -215,33 +216,6 @@ def transfer_ari(
     return adjusted_rand(other_labels, model.predict(others))
 
 
-def adjusted_rand(labels: np.ndarray, other: np.ndarray) -> float:
-    """Return the adjusted Rand index of two labellings of the same customers.
-
-    The share of pairs of customers on which both agree, put together or apart, less what chance
-    alone would give: 1 if they are the same but for names, about 0 for unrelated ones, at least -.5.
-
-    Parameters
-    ----------
-    labels, other : ndarrays of shape (n,), values from 0 up
-
-    References
-    ----------
-    Hubert & Arabie (1985), "Comparing partitions", J. Classif. 2, 193-218, doi:10.1007/BF01908075.
-    """
-    table = contingency(labels, other)
-    together = _pairs(table)
-    rows, columns = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))
-    expected = rows * columns / max(_pairs(np.array([len(labels)])), 1.0)
-    most = (rows + columns) / 2
-    return 1.0 if most == expected else float((together - expected) / (most - expected))
-
-
-def _pairs(counts: np.ndarray) -> float:
-    """Return how many pairs there are within groups of these sizes."""
-    return float((counts.astype(np.float64) * (counts - 1) / 2).sum())
-
-
 def prediction_strength(own: np.ndarray, predicted: np.ndarray) -> float:
     """Return the prediction strength of one half's segments for the other half.
 
@@ -298,14 +272,6 @@ def grade(stability: float) -> str:
     return NOT_TRUSTED
 
 
-def contingency(rows: np.ndarray, columns: np.ndarray, n_rows: int = 0) -> np.ndarray:
-    """Return how many customers have each pair of labels, an ndarray of shape (n_rows, n_columns)."""
-    n_rows = max(n_rows, int(rows.max()) + 1)
-    n_columns = int(columns.max()) + 1
-    counts = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
-    return counts.reshape(n_rows, n_columns)
-
-
 def matched(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
     """Return, for each segment of one segmentation, the one of another that corresponds to it.
 
@@ -322,7 +288,7 @@ def matched(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
     """
     from scipy.optimize import linear_sum_assignment  # long to import, and not always needed
 
-    table = np.bincount(reference * k + found, minlength=k * k).reshape(k, k)
+    table = contingency(reference, found, k, k)
     _, columns = linear_sum_assignment(table, maximize=True)
     return np.asarray(columns)
 
