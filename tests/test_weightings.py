@@ -151,7 +151,7 @@ def test_rows_and_columns_may_be_moved(counts, name):
 @pytest.mark.parametrize("name", COUNTS)
 def test_negative_values_are_refused_with_a_way_out(name):
     X = sp.csr_array([[1.0, -2.0], [3.0, 1.0]])
-    with pytest.raises(ChoiceError, match=f"1 negative values, which {name} cannot.*raw or l2"):
+    with pytest.raises(ChoiceError, match=f"1 negative value, which {name} cannot.*raw or l2"):
         fit_weighting(LocalEngine(1).blocks(X), name)
 
 

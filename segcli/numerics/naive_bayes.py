@@ -21,6 +21,7 @@ import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
 from segcli.errors import ChoiceError
+from segcli.words import counted
 
 SMOOTHING = 1.0
 """Added to each item sum (Laplace), as in scikit-learn."""
@@ -176,8 +177,8 @@ def segment_sums(
     items, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
     if n_negative:
         msg = (
-            f"the matrix has {int(n_negative):,} negative values, and multinomial naive Bayes takes "
-            "counts or ratings from 0 up."
+            f"the matrix has {counted(int(n_negative), 'negative value')}, and multinomial naive Bayes "
+            "takes counts or ratings from 0 up."
         )
         raise ChoiceError(msg)
     customers = np.bincount(groups[groups >= 0], minlength=n_folds * k)

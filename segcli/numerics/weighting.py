@@ -47,6 +47,7 @@ from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.sparse_views import with_values
 from segcli.errors import ChoiceError
+from segcli.words import counted
 
 DESCRIPTIONS = {
     "raw": "the values as they are: the recipe of 2015",
@@ -150,7 +151,7 @@ def fit_weighting(blocks: Blocks, name: str) -> Weighting:
     customers_of_item, total, item_logs, n_negative = blocks.map_sum(_item_totals)
     if n_negative:
         msg = (
-            f"the matrix has {int(n_negative)} negative values, which {name} cannot weight. "
+            f"the matrix has {counted(int(n_negative), 'negative value')}, which {name} cannot weight. "
             "Use --weighting raw or l2, or ingest with --negative reject or net."
         )
         raise ChoiceError(msg)

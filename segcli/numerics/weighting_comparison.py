@@ -263,7 +263,7 @@ def _skipped(X: sp.csr_array, names: Sequence[str]) -> dict[str, str]:
     n_negative = int(np.count_nonzero(X.data < 0))
     if not n_negative:
         return {}
-    reason = f"there are {n_negative:,} negative values, which this weighting cannot take"
+    reason = f"negative values ({n_negative:,}) are for {' and '.join(TAKE_NEGATIVES)} only"
     return {name: reason for name in names if name not in TAKE_NEGATIVES}
 
 
