@@ -20,6 +20,7 @@ def table(**changes):
         "held_out_gain_null_max": [0.0, 0.0, 0.0],
         "held_out_step": [0.1, 0.1, 0.1],
         "held_out_step_se": [0.01, 0.01, 0.01],
+        "activity_share": [0.0, 0.0, 0.0],
     }
     columns.update(changes)
     return {"k": np.array([2, 3, 4])} | {name: np.array(cells) for name, cells in columns.items()}
@@ -108,6 +109,11 @@ def test_no_gain_and_no_supported_k_is_said_plainly():
         "segments. What is predicted is who has what, not the values. Another weighting or number of "
         "components may do better."
     )
+    found = judge(held_out_gain=[0.01, 0.0, 0.0], jaccard_min=[0.5] * 3, activity_share=[0, 0.1, 0])
+    assert (
+        "no supported k from 2 to 4: these customers differ in activity, not in taste, as far as "
+        "segments on these components show. "
+    ) in found.reason
 
 
 def test_groups_that_differ_in_values_alone_are_said_to_come_again():

@@ -104,7 +104,12 @@ def test_planted_tastes_among_uneven_activity_are_not_left_to_raw_values(compari
 def test_without_tastes_none_is_recommended():
     found = compare(unplanted(DESIGN, 1))
     assert found.recommended is None
-    assert found.reason.endswith("with none do the segments help to predict hidden interactions.")
+    assert found.reason.endswith(
+        "with none do the segments help to predict hidden interactions. These customers differ in "
+        "activity, not in taste."
+    )
+    lines = [{**line, "activity_share": 0.09} for line in found.weightings]
+    assert recommend(lines)[1].endswith("help to predict hidden interactions.")
 
 
 def test_order_and_names_do_not_matter(matrix, comparison):
@@ -170,6 +175,7 @@ def lines(**rows):
             "behind_se": error,
             "transfer_ari": transfer,
             "transfer_ari_null": 0.1,
+            "activity_share": 0.0,
         }
         for name, (gain, error, transfer) in rows.items()
     ]

@@ -15,6 +15,9 @@ from segcli.numerics.recipe import Recipe, fit_recipe
 MOSTLY = 0.5
 """Beyond this share, heavy and light customers are mostly in different segments."""
 
+SOME = 0.1
+"""From this share on, segments tell something of how much customers do."""
+
 
 def log_activity(X: sp.csr_array) -> np.ndarray:
     """Return the natural logarithm of each customer's number of interactions, of shape (n_customers,).

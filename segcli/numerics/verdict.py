@@ -45,6 +45,7 @@ from operator import itemgetter
 
 import numpy as np
 
+from segcli.numerics.activity import SOME
 from segcli.numerics.evidence import KEvidence
 
 LEAST_STABILITY = 0.75
@@ -258,6 +259,11 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
         why = (
             f"other customers would lead to the same groups (k = {', '.join(map(str, again))}), but "
             "those predict hidden interactions no better than fewer, or none, would"
+        )
+    elif peak is None and (evidence.table["activity_share"] >= SOME).any():
+        why = (
+            "these customers differ in activity, not in taste, as far as segments on these components "
+            "show"
         )
     elif peak is None:
         why = "segments predict hidden interactions no better than without any segments"

@@ -37,7 +37,7 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
-from segcli.numerics.activity import activity_share
+from segcli.numerics.activity import SOME, activity_share
 from segcli.numerics.evidence import LEAST_CUSTOMERS, LEVELS
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import nulls_of
@@ -226,9 +226,11 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
         return None, f"No weighting can be recommended: {NOTHING_TO_HIDE}."
     found = [line for line in lines if _is_above_null(line)]
     if not found:
+        sort_by_activity = any(line["activity_share"] >= SOME for line in lines)
         return None, (
             "No weighting is better than another: with none do the segments help to predict hidden "
             "interactions."
+            + (" These customers differ in activity, not in taste." if sort_by_activity else "")
         )
     best = found[0]
     close = [line for line in found if line["behind"] <= line["behind_se"]]

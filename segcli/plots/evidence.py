@@ -87,6 +87,5 @@ def _curve(ax: Axes, table: Mapping[str, np.ndarray], measure: str) -> None:
     defined = defined[~np.isnan(defined)]
     ax.set_ylim(bottom=min(0.0, defined.min(initial=0.0)))
     if measure != "held_out_gain":
-        ax.set_ylim(
-            top=1.0
-        )  # all that is possible: a small share looks small, a line stays in sight
+        # All that is possible: a small share looks small, and a threshold stays in sight.
+        ax.set_ylim(top=1.0)
