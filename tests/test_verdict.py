@@ -88,6 +88,7 @@ def test_groups_that_come_again_and_predict_nothing_more_are_told_from_none():
     found = judge(held_out_step=[0.0] * 3)
     assert "other customers would lead to the same groups (k = 2, 3, 4), but" in found.reason
     assert "not in groups" in judge(jaccard_min=[0.5] * 3).reason
+    assert "not in groups" in judge(transfer_ari=[0.5] * 3).reason
 
 
 def test_a_gain_that_goes_on_beyond_the_supported_k_is_named():
@@ -99,6 +100,12 @@ def test_a_gain_that_goes_on_beyond_the_supported_k_is_named():
     found = judge(jaccard_min=[0.95, 0.5, 0.5], held_out_gain=[0.1, 0.3, 0.3])
     assert "Held-out gain levels off at k = 3 (0.30 bits" in found.reason
     assert "choose 3 to predict" in found.reason
+
+
+def test_a_gain_that_levels_off_before_the_supported_k_is_named():
+    found = judge(held_out_gain_se=[0.15] * 3)
+    assert (found.recommended, found.gain_peak) == (4, 3)
+    assert "Held-out gain levels off at k = 3 (0.20 bits against 0.30)" in found.reason
 
 
 def test_no_gain_and_no_supported_k_is_said_plainly():
@@ -128,6 +135,7 @@ def test_groups_that_differ_in_values_alone_are_said_to_come_again():
     [
         ([2, 3, 4], "from 2 to 4"),
         ([5, 10, 15], "from 5 to 15 in steps of 5"),
+        ([2, 4, 6], "from 2 to 6 in steps of 2"),
         ([7], "(k = 7 was looked at)"),
     ],
 )
@@ -142,6 +150,8 @@ def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():
     assert gain_peak(evidence(held_out_gain=[0.1, 0.291, 0.3])) == 3
     assert gain_peak(evidence(held_out_gain=[0.1, 0.289, 0.3])) == 4
     assert gain_peak(evidence(held_out_gain=[np.nan] * 3)) is None
+    just = evidence(held_out_gain=[0.1, 0.25, 0.5], held_out_gain_se=[0.25] * 3)
+    assert gain_peak(just) == 3
     within = evidence(held_out_gain=[-0.02, 0.04, 0.05], held_out_gain_se=[0.1] * 3)
     assert gain_peak(within) == 3  # the first that gains at all
 
@@ -163,3 +173,15 @@ def test_a_k_on_which_chance_in_the_splits_may_have_decided_is_named():
 def test_what_is_just_enough_is_enough():
     assert judge(transfer_ari=[0.9, 0.9, 0.65]).supported == (2, 3, 4)
     assert judge(jaccard_min=[0.95, 0.9, 0.75]).supported == (2, 3, 4)
+    assert judge(transfer_ari_null_max=[0.9 - 0.05] * 3).supported == (2, 3, 4)
+    assert judge(held_out_gain=[0.02, 0.02, 0.02]).supported == (2, 3, 4)
+    assert judge(held_out_step=[0.1, 0.1, 0.021]).supported == (2, 3, 4)
+
+
+def test_two_errors_of_the_difference_are_not_yet_a_gain():
+    assert judge(held_out_step=[0.1, 0.1, 0.02]).supported == (2, 3)
+
+
+def test_to_gain_more_than_nulls_that_lose_is_not_enough():
+    lost = judge(held_out_gain=[-0.1, 0.019, 0.3], held_out_gain_null_max=[-0.5] * 3)
+    assert lost.supported == (4,)
