@@ -16,10 +16,10 @@ def test_nearest_first_and_nobody_unassigned():
 
 
 def test_ties_to_twelve_digits_go_to_the_lower_rank():
-    distances = np.array([0.3, 0.1 + 0.2, 0.9, 0.3])
-    ranks = np.array([3, 1, 0, 2])
-    (only,) = typical_customers(np.zeros(4, int), distances, 1, customer_ranks=ranks, n=2)
-    assert only.tolist() == [1, 3]
+    distances = np.array([0.3, 0.3 * (1 + 1e-13), 0.3 * (1 + 1e-10), 0.9, 0.3])
+    ranks = np.array([4, 1, 0, 2, 3])
+    (only,) = typical_customers(np.zeros(5, int), distances, 1, customer_ranks=ranks, n=4)
+    assert only.tolist() == [1, 4, 0, 2]
 
 
 def test_a_segment_without_customers_has_no_typical_ones():
