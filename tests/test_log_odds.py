@@ -126,6 +126,13 @@ def test_avoided_items_must_be_had_by_others():
     assert avoided(least_share=0.01, least_customers=0).tolist() == [1, 2]
 
 
+def test_what_more_of_the_segment_have_is_not_avoided():
+    """They have 9 times as much of everything else, and a little more of the last item."""
+    found = scored(np.array([[90.0, 90, 30], [10, 10, 25]]), np.array([100, 100]))
+    assert found.z[0, 2] < 0
+    assert found.avoided(0, 9, item_ranks=np.arange(3)).tolist() == []
+
+
 @pytest.mark.parametrize(("size", "avoided"), [(9, []), (10, [1])])
 def test_that_few_customers_lack_an_item_says_nothing(size, avoided):
     """Half of the others have it, so that five of ten would."""
