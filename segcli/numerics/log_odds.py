@@ -136,8 +136,7 @@ def score_log_odds(
     had = everyone > 0
     if np.count_nonzero(had) == 1:  # all interactions fall on it: no odds
         had = np.zeros_like(had)
-    total = max(float(everyone.sum()), 1.0)
-    prior = prior_interactions * everyone[had] / total
+    prior = prior_interactions * everyone[had] / float(everyone.sum())
     log_odds = np.zeros(customers.shape)
     z = np.zeros(customers.shape)
     y, x = customers[:, had] + prior, outside[:, had] + prior

@@ -74,7 +74,7 @@ def top(scores: np.ndarray, n: int, ranks: np.ndarray | None = None) -> np.ndarr
     """
     positions = np.arange(len(scores))
     ranks = positions if ranks is None else ranks
-    if len(scores) > n > 0:
+    if len(scores) > n:
         # The order by twelve digits is slow; give it only what can be in it.
         least = np.partition(scores, -n)[-n]
         positions = positions[scores >= least - abs(least) * 1e-9]
