@@ -8,6 +8,8 @@ import scipy.sparse as sp
 from planted import DESIGNS, unplanted
 
 from segcli.engine import LocalEngine
+from segcli.errors import FewDistinctError
+from segcli.numerics import recipe
 from segcli.numerics.kmeans import fit_all
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.ranks import Ranks
@@ -36,10 +38,10 @@ def test_a_recipe_is_its_weighting_its_components_and_k_means(vague, name):
         [2, 9],
         customer_ranks=np.arange(150),
         seed=5,
-        n_starts=1,
+        n_starts=2,
         along_fixed_path=False,
     )
-    found = fit_recipe(vague, Recipe(name, 5, n_starts=1), [2, 9], seed=5)
+    found = fit_recipe(vague, Recipe(name, 5, n_starts=2), [2, 9], seed=5)
     assert found.pca.weighting.name == name
     assert np.array_equal(found.scores, scores)
     for one, other, labels in zip(found.partitions, expected, found.label(vague), strict=True):
@@ -74,3 +76,13 @@ def test_of_some_customers_only_the_items_that_they_have_are_looked_at():
     assert theirs(2, 1) == [[3, 2], [0, 0]]
     assert theirs(2, 0) == [[3, 2, 0], [0, 1, 5]]
     assert theirs(1) == [[0, 0, 0, 0]]  # who have none: all, for a matrix needs some
+
+
+def test_as_many_segments_as_k_means_could_find_are_kept(vague, monkeypatch):
+    def finding_three(scores, ks, **choices):
+        if max(ks) > 3:
+            raise FewDistinctError(3)
+        return fit_all(scores, ks, **choices)
+
+    monkeypatch.setattr(recipe, "fit_all", finding_three)
+    assert fit_recipe(vague, Recipe("raw", 2), [2, 3, 4, 9], seed=0).ks == (2, 3)
