@@ -392,6 +392,24 @@ def test_a_crash_between_any_two_steps_of_a_commit(place):
     assert {"old", "new"} == set(outcomes)
 
 
+def test_every_file_is_on_the_disk_before_any_takes_its_place(place, monkeypatch):
+    on_disk, rename, fsync = set(), Path.rename, os.fsync
+
+    def noted(file):
+        on_disk.add(os.fstat(file).st_ino)
+        fsync(file)
+
+    def checked(folder, target):
+        names = {path.name for path in folder.iterdir() if path.stat().st_ino in on_disk}
+        assert names == {path.name for path in folder.iterdir()} > {"manifest.json"}
+        return rename(folder, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "rename", checked)
+    ok(*STAGES["cluster"])
+    assert on_disk
+
+
 def test_an_interrupted_recovery_is_taken_up_again(place):
     """A second crash, while the next command finishes the first one's commit."""
     shutil.copytree(place.run, "new")
