@@ -149,6 +149,17 @@ def test_a_weighting_that_finds_nothing_to_segment_is_left_out():
 def test_few_customers_are_refused(matrix):
     with pytest.raises(ChoiceError, match="19 customers are too few"):
         compare(matrix[:19])
+    assert compare(matrix[:20], names=("raw",), ks=(2, 19, 20)).ks == (2, 19)
+
+
+def test_transfer_is_compared_at_few_segments_only(matrix):
+    for k, is_known in ((8, True), (9, False)):
+        (line,) = compare(matrix[:100], names=("l2",), ks=(k,)).weightings
+        assert np.isfinite(line["transfer_ari"]) == is_known
+
+
+def test_more_components_than_there_are_become_as_many_as_there_are(matrix):
+    assert compare(matrix[:, :6], names=("raw",), ks=(2,), n_components=10).n_components == 6
 
 
 def test_progress_is_reported_to_the_end(matrix):
@@ -193,10 +204,14 @@ def test_among_equal_gains_the_clearest_transfer_is_recommended():
     assert name == "pearson"
     assert "tfidf predicts as well" in reason
     assert "raw" not in reason
+    just_as_good = {"tfidf": (0.5, 0, 0.5), "pearson": (0.25, 0.25, 0.9)}
+    assert recommend(lines(**just_as_good))[0] == "pearson"
 
 
 def test_gains_no_better_than_the_nulls_recommend_nothing():
     assert recommend(lines(raw=(0.02, 0, 0.9), l2=(0.01, 0.01, 0.9)))[0] is None
+    lost = [{**line, "gain_null": -0.5} for line in lines(raw=(0.01, 0, 0.9))]
+    assert recommend(lost)[0] is None  # more than nulls that lose
 
 
 # The command
