@@ -24,6 +24,7 @@ from segcli.numerics.weighting import NAMES
 from segcli.numerics.weighting_comparison import (
     _best_first,
     _line,
+    _measure,
     _Measured,
     compare_weightings,
     recommend,
@@ -156,6 +157,12 @@ def test_transfer_is_compared_at_few_segments_only(matrix):
     for k, is_known in ((8, True), (9, False)):
         (line,) = compare(matrix[:100], names=("l2",), ks=(k,)).weightings
         assert np.isfinite(line["transfer_ari"]) == is_known
+
+
+def test_of_more_segments_than_customers_nothing_is_known(matrix):
+    found = _measure(matrix[:30], Recipe("raw", 2), (2, 31), 0, 1)
+    for figures in (found.gains, found.transfer_ari, found.activity_share):
+        assert np.isnan(figures).tolist() == [False, True]
 
 
 def test_more_components_than_there_are_become_as_many_as_there_are(matrix):
