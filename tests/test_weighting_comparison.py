@@ -142,7 +142,7 @@ def test_a_weighting_that_finds_nothing_to_segment_is_left_out():
     X = sp.csr_array(np.outer(np.arange(1.0, 41), np.ones(6)))
     found = compare(X, names=("raw", "l2"), ks=(2, 3))
     assert list(of(found).index) == ["raw"]
-    assert "nothing to segment" in found.skipped["l2"]
+    assert found.skipped["l2"].endswith("nothing to segment")  # what it stands in goes on
     with pytest.raises(ChoiceError, match=r"no weighting can be measured.*nothing to segment"):
         compare(X, names=("l2",), ks=(2, 3))
 
