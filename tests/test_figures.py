@@ -57,6 +57,25 @@ def test_each_picture_is_of_what_its_stage_found(place, monkeypatch):
     assert interactions.tolist() == pytest.approx(summary["interactions_share"].tolist())
 
 
+def test_bars_are_shares_of_all_customers_the_unassigned_too(place, monkeypatch):
+    drawn = []
+
+    def drawing(_, *shares):
+        drawn.extend(shares)
+        return SimpleNamespace(png=lambda: b"")
+
+    five = (*STAGES["cluster"][:-1], "5")
+    ok(*five)
+    least = float(table(place, "segments.csv")["membership"].sort_values().iloc[20]) + 1e-6
+    ok(*five, "--min-membership", str(least))
+    monkeypatch.setattr(plots, "draw", drawing)
+    ok(*STAGES["report"])
+    summary = table(place, "segment_summary.csv")
+    assert summary["share"].sum() < 0.7
+    assert drawn[0].tolist() == pytest.approx(summary["share"].tolist())
+    assert drawn[1].tolist() == pytest.approx(summary["interactions_share"].tolist())
+
+
 SEEDED = {
     "explore-pca": ("explained_variance.csv", "null_mean"),
     "explore-k": ("k_scores.csv", "prediction_strength_null"),
