@@ -299,6 +299,8 @@ def test_a_confusion_matrix_is_drawn_rows_down_columns_across():
     left, _ = plots.confusion_matrix({"in_sample": Agreement(np.array([[5, 2], [0, 1]]))}).axes
     numbers = {tuple(map(int, t.get_position())): t.get_text() for t in left.texts}
     assert numbers == {(0, 0): "5", (1, 0): "2", (1, 1): "1"}
+    assert np.allclose(left.images[0].get_array(), [[5 / 7, 2 / 7], [0, 1]])
+    assert [text.get_color() == "white" for text in left.texts] == [True, False, True]
     assert left.yaxis_inverted()
 
 
