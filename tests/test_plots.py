@@ -254,6 +254,11 @@ def test_measures_that_end_at_1_are_drawn_on_all_of_it():
     assert [limit == (0, 1) for limit in limits] == [True, True, False, True, True, True]
 
 
+def test_a_gain_of_more_than_a_bit_is_seen():
+    table = k_table() | {"held_out_gain": np.array([0.8, 1.2, 1.4])}
+    assert k_figure(table).axes[2].get_ylim()[1] > 1.4
+
+
 def test_evidence_that_is_undefined_or_supports_nothing_is_a_picture_too():
     table = k_table()
     for measure in ("transfer_ari", "transfer_ari_null", "transfer_ari_se", "silhouette"):
