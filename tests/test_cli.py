@@ -251,6 +251,18 @@ def test_a_bar_for_long_work_with_the_time_left(monkeypatch, clock):
     assert lines[3] == ""
 
 
+def test_a_bar_guesses_nothing_from_the_first_steps_and_ends_at_all(monkeypatch, clock):
+    stream = FakeTerminal(True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(click, "echo", lambda text, nl, err: stream.write(text))
+    bar = terminal.ProgressBar()
+    for done in (0, 2, 3, 103):
+        bar("k-means", done, 100)
+        clock[0] += 2
+    lines = [line.partition("]")[2] for line in stream.getvalue().split("\r\x1b[2K")]
+    assert lines == ["", "   2%", "   3%  129 s left", " 100%  0 s left"]
+
+
 def test_a_bar_without_a_total_counts_steps(monkeypatch, clock):
     stream = FakeTerminal(True)
     monkeypatch.setattr(sys, "stderr", stream)
