@@ -237,7 +237,7 @@ def test_the_evidence_for_k_stands_beside_the_nulls():
             (pytest.approx(k - 0.5), pytest.approx(k + 0.5)) for k in (2, 3)
         ]
         assert whole_numbers(ax.get_xticks())
-    strength, transfer, _, stability, silhouette, _ = figure.axes
+    strength, transfer, _, stability, silhouette, activity = figure.axes
     assert not strength.collections
     (error,) = transfer.collections
     assert error.get_datalim(transfer.transData).ymax == pytest.approx(0.78 + 0.05)
@@ -245,6 +245,7 @@ def test_the_evidence_for_k_stands_beside_the_nulls():
     assert stability.lines[2].get_ydata().tolist() == table["jaccard_min"].tolist()
     assert "1,234 customers" in silhouette.texts[0].get_text()
     assert strength.get_ylim() == (0, 1)
+    assert activity.get_ylim()[1] < 0.5  # what is small is seen
 
 
 def test_measures_that_end_at_1_are_drawn_on_all_of_it():
@@ -381,8 +382,9 @@ def test_pictures_need_no_pyplot():
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_running_shares_are_noted_at_the_component_that_reaches_them():
-    rising = variance_table(12).assign(cumulative=np.arange(1, 13) / 12)
+@pytest.mark.parametrize("n", [10, 12])
+def test_running_shares_are_noted_at_the_component_that_reaches_them(n):
+    rising = variance_table(n).assign(cumulative=np.arange(1, n + 1) / 12)
     (note,) = plots.explained_variance(rising, "raw").axes[1].texts
     assert (note.get_text(), note.xy) == ("10: 83%", (10, pytest.approx(10 / 12)))
 
@@ -397,7 +399,9 @@ def test_the_line_of_the_nulls_shares_is_their_mean():
 def test_the_least_stable_segment_of_the_nulls_is_dotted_too_and_errors_go_both_ways():
     data = k_table() | {"jaccard_min_null": np.array([0.11, 0.12, 0.13])}
     strength, transfer, _, stability, *_ = k_figure(data).axes
-    assert stability.lines[3].get_ydata().tolist() == [0.11, 0.12, 0.13]
+    null, real, least, least_null = stability.lines
+    assert least_null.get_ydata().tolist() == [0.11, 0.12, 0.13]
+    assert least_null.get_color() == null.get_color() != real.get_color() == least.get_color()
     (error,) = transfer.collections
     assert error.get_datalim(transfer.transData).ymin == pytest.approx(0.76 - 0.05)
     assert legend(strength) == ["null: no segments", "these data"]
