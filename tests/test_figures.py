@@ -133,7 +133,17 @@ def test_the_unassigned_are_counted_by_segment(place):
     for row in document(place, "clustering.json")["segments"]:
         assert row["customers"] == kept.get(row["segment"], 0)
         assert row["customers"] + row["n_unassigned"] == (before["segment"] == row["segment"]).sum()
+        line = [str(row["segment"]), str(row["customers"]), f"{row['customers'] / 60:.1%}"]
+        assert [*line, str(row["n_unassigned"])] in [one.split()[:4] for one in printed.splitlines()]
     assert f"{60 - kept.sum()} customers are unassigned: their membership is below" in printed
+
+
+def test_without_evidence_sizes_are_printed_all_the_same(place):
+    printed = ok(*STAGES["cluster"], "--evidence", "none").stdout
+    lines = [line.split() for line in printed.splitlines()]
+    sizes = table(place, "segments.csv")["segment"].value_counts().to_dict()
+    for segment, size in sizes.items():
+        assert [str(segment), str(size), f"{size / 60:.1%}"] in lines
 
 
 def test_rows_of_a_confusion_matrix_are_segments_and_columns_guesses():
