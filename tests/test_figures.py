@@ -134,7 +134,9 @@ def test_the_unassigned_are_counted_by_segment(place):
         assert row["customers"] == kept.get(row["segment"], 0)
         assert row["customers"] + row["n_unassigned"] == (before["segment"] == row["segment"]).sum()
         line = [str(row["segment"]), str(row["customers"]), f"{row['customers'] / 60:.1%}"]
-        assert [*line, str(row["n_unassigned"])] in [one.split()[:4] for one in printed.splitlines()]
+        assert [*line, str(row["n_unassigned"])] in [
+            one.split()[:4] for one in printed.splitlines()
+        ]
     assert f"{60 - kept.sum()} customers are unassigned: their membership is below" in printed
 
 

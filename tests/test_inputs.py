@@ -29,7 +29,7 @@ from segcli.inputs.keys import NONE, Keys, words_of
 from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.streams import PIECE
+from segcli.inputs.streams import PIECE, blocks
 from segcli.inputs.triplets import read_triplets
 from segcli.inputs.values import (
     LARGEST,
@@ -557,6 +557,19 @@ def test_a_row_of_nothing_but_delimiters_is_rejected_and_a_blank_line_is_not(
     assert rejects.table()["row"].tolist() == expected
     assert set(rejects.by_reason()) <= {"no customer"}
     assert triplets.n_rows == 2 + len(expected)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        ([b"ab\n", b"cd\n"], [b"ab\n", b"cd\n"]),
+        ([b"a\nb\rc", b"d"], [b"a\n", b"b\rcd"]),
+        ([b"a\rb", b"c\rd"], [b"a\r", b"bc\r", b"d"]),
+        ([b"ab\r", b"\ncd"], [b"ab\r\n", b"cd"]),
+    ],
+)
+def test_a_block_ends_where_a_line_does(pieces, lines):
+    assert [bytes(block) for block in blocks(pieces, 3)] == lines
 
 
 def test_rows_are_numbered_across_blocks(tmp_path):
