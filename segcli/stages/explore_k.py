@@ -167,7 +167,7 @@ def run(
         # Not the first columns of all scores: products of another width may round otherwise, and
         # cluster shall meet the very same customers.
         scores = score(weighted, pca.first(n_components))
-        most = n_distinct(scores, max(k_min, k_max or DEFAULT_K_MAX + 1))
+        most = n_distinct(scores, max(k_min, k_max or DEFAULT_K_MAX))
         ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0], n_distinct=most)
         curve = cache(
             partial(
@@ -303,7 +303,7 @@ def choose_ks(
     ChoiceError
         If the largest asked for exceeds the number of customers, or of those who differ.
     """
-    most = n_customers if n_distinct is None else min(n_distinct, n_customers)
+    most = n_customers if n_distinct is None else n_distinct
     largest = min(DEFAULT_K_MAX, n_customers - 1, most) if k_max is None else k_max
     if max(k_min, largest) > most:
         option = "--k-max" if largest > most else "--k-min"
