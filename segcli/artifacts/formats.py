@@ -158,8 +158,8 @@ def _mapped(path: Path, members: zipfile.ZipFile, name: str) -> np.ndarray:
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
-        shape, is_fortran, kind = read_header(file)
-        if kind.hasobject or is_fortran or len(shape) != 1:
+        shape, _, kind = read_header(file)
+        if kind.hasobject or len(shape) != 1:
             msg = f"{name} is not a plain array"
             raise ValueError(msg)
         if shape[0] == 0:
