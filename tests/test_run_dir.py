@@ -29,6 +29,7 @@ from run_dirs import (
 
 from segcli.artifacts import catalogue, hold, manifest, open_stage, stage
 from segcli.artifacts.formats import Text
+from segcli.engine import scratch
 from segcli.errors import RunDirectoryError
 
 FRESH = dict.fromkeys(STAGES, "fresh")
@@ -318,6 +319,7 @@ def test_whatever_is_raised_nothing_is_left_over(tmp_path, error):
     run = tmp_path / "a" / "b"
     with pytest.raises(error), open_stage(run, "ingest", {}) as opened:  # noqa: PT012
         opened.save(catalogue.REJECTS, catalogue_table())
+        (run / scratch.FOLDER).mkdir()
         raise error
     assert list(tmp_path.iterdir()) == []
 
@@ -437,6 +439,7 @@ def test_recover_is_idempotent_and_drops_what_was_left(place):
     before = digests(place.run)
     (place.run / PENDING).mkdir()
     (place.run / PENDING / "segments.csv").write_text("half")
+    (place.run / scratch.FOLDER / "blocks").mkdir(parents=True)
     for _ in range(2):
         stage.recover(place.run)
         assert digests(place.run) == before
