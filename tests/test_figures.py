@@ -22,6 +22,7 @@ from run_dirs import (
 from segcli import plots
 from segcli.artifacts import records
 from segcli.engine import ONE_THREAD
+from segcli.numerics.activity import MOSTLY
 from segcli.numerics.agreement import Agreement
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KJudgement, KVerdict
 from segcli.page.words import verdict as page_verdict
@@ -99,6 +100,22 @@ def test_a_first_component_against_activity_is_mostly_activity_too():
     for correlation in (0.71, -0.71):
         said = _warning(SimpleNamespace(activity_correlation=correlation), "raw")
         assert f"(correlation {correlation:.2f} with" in said
+
+
+@pytest.mark.parametrize(
+    ("weighting", "remedy"),
+    [
+        *((name, "weigh activity down") for name in ("raw", "log1p", "bm25")),
+        *((name, "more components") for name in ("l2", "tfidf", "pearson")),
+    ],
+)
+def test_what_helps_against_mostly_activity_depends_on_the_weighting(weighting, remedy):
+    found = SimpleNamespace(activity_share=0.61, activity_share_null=0.22, weighting=weighting)
+    (line,) = cluster.Clustering._activity_lines(found)
+    assert line.startswith("61% of the variance of log activity lies between the segments (22% on")
+    assert remedy in line
+    found.activity_share = MOSTLY
+    assert cluster.Clustering._activity_lines(found)[0].endswith("on data without segments).")
 
 
 def test_what_explore_k_said_of_other_components_is_not_on_the_table(place):
