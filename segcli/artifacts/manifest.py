@@ -65,14 +65,14 @@ class Manifest:
         reads = {
             name: (digest, writer)
             for name, digest in self.stages[stage].reads.items()
-            if (writer := self.writer(name)) not in (None, stage)
+            if (writer := self.writer(name)) is not None
         }
         for writer in dict.fromkeys(writer for _, writer in reads.values()):
-            upstream = self.outdated(str(writer))
+            upstream = self.outdated(writer)
             if upstream is not None:
                 return upstream
         for name, (digest, writer) in reads.items():
-            if self.stages[str(writer)].writes[name] != digest:
+            if self.stages[writer].writes[name] != digest:
                 return stage, name
         return None
 
