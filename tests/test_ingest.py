@@ -420,3 +420,13 @@ def test_columns_that_may_be_the_value_are_named_where_none_is_known(tmp_path, h
     found = run(path, tmp_path / "run", value=value)
     assert found.lines()[1].endswith(f", {said}")
     assert ("unused" in found.dialect) == ("unused" in said)
+
+
+def test_of_many_columns_that_may_be_the_value_ten_are_named(tmp_path):
+    path = tmp_path / "f.csv"
+    for n, more in ((10, ""), (11, ", …")):
+        unused = [f"c{i}" for i in range(n)]
+        cells = ",1" * n
+        path.write_text(f"date,user,item,{','.join(unused)}\n1,a,x{cells}\n2,b,y{cells}\n")
+        said = run(path, tmp_path / f"run{n}").lines()[1]
+        assert f"(unused: {', '.join(unused[:10])}{more}; --value names the value)" in said
