@@ -24,6 +24,8 @@ from segcli.artifacts import records
 from segcli.engine import ONE_THREAD
 from segcli.numerics.activity import MOSTLY
 from segcli.numerics.agreement import Agreement
+from segcli.numerics.evidence import KEvidence
+from segcli.numerics.recipe import Recipe
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KJudgement, KVerdict
 from segcli.page.words import verdict as page_verdict
 from segcli.stages import cluster, explore_k, validate
@@ -368,6 +370,32 @@ def test_a_verdict_of_no_says_what_to_do(said, words):
     assert _verdict(KJudgement(3, True, "Yes."), clustering, None)["next_step"] is None
     advice = page_verdict({"verdict": found}, None, 3)
     assert advice.next_step == words
+
+
+def test_two_stabilities_are_explained_only_where_there_are_two(place):
+    assert "are of segments made anew" in ok(*STAGES["validate"]).stdout
+    assert "made anew" not in ok(*STAGES["validate"], "--evidence", "none").stdout
+
+
+def test_a_band_that_is_one_figure_as_printed_is_printed_once():
+    assert validate._band({"null_low": 0.121, "null_high": 0.124}) == "0.12"
+    assert validate._band({"null_low": 0.121, "null_high": 0.126}) == "0.12 to 0.13"
+
+
+def test_of_many_k_the_small_ones_and_those_to_keep_are_printed():
+    rows = [{"k": k} for k in range(2, 51)]
+    shown = [row["k"] for row in explore_k._spread(rows, keep={33})]
+    assert shown[:7] == [2, 3, 4, 5, 6, 7, 8]
+    assert {33, 50} < set(shown)
+    assert len(shown) < 20
+    assert explore_k._spread(rows[:14]) == rows[:14]
+
+
+def test_the_silhouette_compares_a_sample_of_many_customers():
+    for n_customers, n_compared in ((500, 500), (5000, 2000)):
+        gathered = KEvidence(Recipe("raw", 2), {}, n_customers, False, 3, 1)
+        said = explore_k.verdict_document(gathered, KVerdict((), None, None, "None."))
+        assert (said["n_customers"], said["n_silhouette"]) == (n_customers, n_compared)
 
 
 def test_what_to_do_is_printed_after_the_verdict_and_stands_on_the_page(place, monkeypatch):
