@@ -46,6 +46,13 @@ def test_memberships_that_were_not_found_cannot_be_asked_for(place):
     assert_one_line(invoke(*asked), "--min-membership 0.5 needs evidence", "negative values")
 
 
+def test_memberships_need_halves_that_bear_as_many_segments(place):
+    """60 customers: halves have 30."""
+    asked = ("cluster", "run", "--n-components", "2", "--n-clusters", "40")
+    refused = invoke(*asked, "--min-membership", "0.5")
+    assert_one_line(refused, "needs memberships, and no half of the customers could be segmented")
+
+
 def test_the_reason_is_kept_with_the_evidence_on_the_table(place):
     ok(*STAGES["cluster"], "--because", "three <aisles>")
     document = json.loads((place.run / "clustering.json").read_text())
