@@ -84,6 +84,16 @@ def test_figures_that_nulls_lack_are_not_made_up():
     assert all("nan" not in verdict_for(lacking, k).reason for k in (2, 3, 4))
 
 
+def test_no_figure_in_words_is_a_zero_below_zero():
+    changes = {"held_out_gain": [0.1, 0.2, -0.0001], "held_out_gain_null_max": [0, 0, -0.0002]}
+    nothing = evidence(
+        **changes, transfer_ari=[0.9, 0.9, -0.001], transfer_ari_null_max=[0, 0, -0.002]
+    )
+    reason = verdict_for(nothing, 4).reason
+    assert "(0.000 bits, at most 0.000 without any segments)" in reason
+    assert "transfer ARI 0.00, 0.65 is needed; at most 0.00 without" in reason
+
+
 def test_groups_that_come_again_and_predict_nothing_more_are_told_from_none():
     found = judge(held_out_step=[0.0] * 3)
     assert "other customers would lead to the same groups (k = 2, 3, 4), but" in found.reason

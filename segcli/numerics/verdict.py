@@ -47,6 +47,7 @@ import numpy as np
 
 from segcli.numerics.activity import SOME
 from segcli.numerics.evidence import KEvidence
+from segcli.words import decimal
 
 LEAST_STABILITY = 0.75
 LEAST_TRANSFER = 0.65
@@ -157,7 +158,7 @@ def _failures(row: Mapping[str, float]) -> list[str]:
         beside = _beside(null, "; at most {} without any segments")
         failures.append(
             f"what tells the segments of some customers does not tell those of others (transfer ARI "
-            f"{transfer:.2f}, {LEAST_TRANSFER} is needed{beside})"
+            f"{decimal(transfer)}, {LEAST_TRANSFER} is needed{beside})"
         )
     elif transfer < null + LEAST_TRANSFER_ABOVE_NULL:
         failures.append(
@@ -171,7 +172,8 @@ def _failures(row: Mapping[str, float]) -> list[str]:
             row["held_out_gain_null_max"], ", at most {} without any segments", digits=3
         )
         failures.append(
-            f"knowing the segment does not help to predict hidden interactions ({gain:.3f} bits{beside})"
+            f"knowing the segment does not help to predict hidden interactions ({decimal(gain, 3)} bits"
+            f"{beside})"
         )
     elif not row["held_out_step"] > LEAST_STEP_ERRORS * row["held_out_step_se"]:
         failures.append("fewer segments predict hidden interactions as well")
@@ -209,7 +211,7 @@ def _strengths(row: Mapping[str, float]) -> str:
 
 def _beside(null: float, words: str, digits: int = 2) -> str:
     """Return the words with the figure of the nulls; nothing if they have none."""
-    return "" if np.isnan(null) else words.format(f"{null:.{digits}f}")
+    return "" if np.isnan(null) else words.format(decimal(null, digits))
 
 
 def _comes_again(row: Mapping[str, float]) -> bool:
