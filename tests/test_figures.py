@@ -96,6 +96,12 @@ def test_each_correlation_stands_in_its_own_column(place):
     assert first.abs().sum() > 0
 
 
+def test_a_correlation_that_rounds_to_nothing_is_no_zero_below_zero():
+    from segcli.stages.explore_pca import _correlation
+
+    assert [_correlation(value) for value in (-0.001, -0.3, None)] == ["0.00", "-0.30", ""]
+
+
 def test_a_first_component_against_activity_is_mostly_activity_too():
     from segcli.stages.explore_pca import _warning
 

@@ -215,6 +215,12 @@ def test_among_equal_gains_the_clearest_transfer_is_recommended():
     assert recommend(lines(**just_as_good))[0] == "pearson"
 
 
+def test_a_transfer_that_rounds_to_nothing_is_no_zero_below_zero():
+    rows = lines(tfidf=(0.40, 0, 0.5), pearson=(0.395, 0.01, 0.9))
+    rows[1]["transfer_ari_null"] = -0.001
+    assert "(transfer ARI 0.90, 0.00 without any segments)" in recommend(rows)[1]
+
+
 def test_gains_no_better_than_the_nulls_recommend_nothing():
     assert recommend(lines(raw=(0.02, 0, 0.9), l2=(0.01, 0.01, 0.9)))[0] is None
     lost = [{**line, "gain_null": -0.5} for line in lines(raw=(0.01, 0, 0.9))]

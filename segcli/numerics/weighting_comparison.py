@@ -47,6 +47,7 @@ from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_row
 from segcli.numerics.stability import nan_mean, resample
 from segcli.numerics.verdict import LEAST_GAIN_ABOVE_NULL, NOTHING_TO_HIDE
 from segcli.numerics.weighting import NAMES, TAKE_NEGATIVES
+from segcli.words import decimal
 
 KS = (2, 3, 4, 6, 8, 10, 15, 20, 25, 30)
 """Numbers of segments to try: dense where a step counts, up to where gains have levelled off."""
@@ -251,7 +252,8 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
     if not np.isnan(excess).all():
         reason += (
             f", and of these they come back with other customers most clearly (transfer ARI "
-            f"{chosen['transfer_ari']:.2f}, {chosen['transfer_ari_null']:.2f} without any segments)"
+            f"{decimal(chosen['transfer_ari'])}, {decimal(chosen['transfer_ari_null'])} without any "
+            "segments)"
         )
     return chosen["weighting"], f"{reason}."
 

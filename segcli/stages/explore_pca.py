@@ -36,7 +36,7 @@ from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
 from segcli.stages.memory import WAY_OUT, require_memory_for
-from segcli.words import counted
+from segcli.words import counted, decimal
 
 DEFAULT_MAX_COMPONENTS = 50
 
@@ -357,7 +357,7 @@ def _percent(value: float | None, decimals: int) -> str:
 
 
 def _correlation(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else decimal(value)
 
 
 def _fit(names: Sequence[str]) -> str:
