@@ -119,7 +119,7 @@ def test_a_marked_wide_encoding_stated_otherwise_is_named(tmp_path, encoding):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("before", ["", "é"])
+@pytest.mark.parametrize("before", ["", "é", "aaaaé"])  # the last is cut in two
 def test_what_is_not_in_the_stated_encoding_is_told_by_byte_and_line(
     tmp_path, monkeypatch, encoding, end, before
 ):
