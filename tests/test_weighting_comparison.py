@@ -316,3 +316,7 @@ def test_each_figure_of_a_weighting_stands_under_its_heading():
     }
     expected = "raw 0.123 | 0.001 7 0.050 ± 0.006 0.81 | 0.11 3 0.42 | 0.73 25.1%"
     assert _row(line).split() == expected.split()
+    assert "7 – 0.81" in " ".join(_row(line | {"behind": 0.0}).split())
+    assert "0.81 | –" in _row(line | {"transfer_ari_null": np.nan})
+    nothing = line | {"transfer_ari": np.nan, "transfer_ari_null": np.nan}
+    assert "0.006 – 3" in " ".join(_row(nothing).split())
