@@ -221,6 +221,7 @@ def test_evidence_for_fewer_components_than_there_are_leaves_the_rest_undefined(
         (["a\nb  c"], "a b c"),
         (["x" * 40], "x" * 35 + "…"),
         (["x" * 36, "y" * 36, "z"], "x" * 36 + "; " + "y" * 36),
+        (["x" * 24, "y" * 24, "z" * 24], "x" * 24 + "; " + "y" * 24 + "; " + "z" * 24),
         (["x" * 36, "y" * 38 + "z", "z"], "x" * 36 + "; " + "y" * 35 + "…"),
     ],
 )

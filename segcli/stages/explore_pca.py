@@ -366,7 +366,7 @@ def _fit(names: Sequence[str]) -> str:
         name if len(name) <= _NAME_WIDTH else f"{name[: _NAME_WIDTH - 1].rstrip()}…"
         for name in (" ".join(name.split()) for name in names)
     ]
-    while len(short) > 1 and len("; ".join(short)) > _ITEMS_WIDTH:
+    while len("; ".join(short)) > _ITEMS_WIDTH:
         short.pop()
     return "; ".join(short)
 
