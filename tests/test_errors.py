@@ -315,6 +315,12 @@ def test_a_reader_that_goes_away_is_no_error(place):
     assert found.stderr == ""
 
 
+def test_one_segment_is_one():
+    assert str(FewDistinctError(1)).endswith(
+        "1 distinct customer can be found. Choose 1 segment or fewer."
+    )
+
+
 @pytest.mark.parametrize("error", [ChoiceError("k"), AllAlikeError(), FewDistinctError(3)])
 def test_an_error_of_a_task_comes_whole_from_another_process(error):
     again = pickle.loads(pickle.dumps(error))
