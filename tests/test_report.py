@@ -270,6 +270,15 @@ def test_without_validation_the_page_says_so(place):
     assert page.words.count("What marks it") == 2
 
 
+def test_grades_are_known_from_the_validation_too(place):
+    before = table(place, "segment_summary.csv")
+    (place.run / "clustering.json").unlink()
+    ok(*STAGES["report"])
+    assert table(place, "segment_summary.csv")[["stability", "grade"]].equals(
+        before[["stability", "grade"]]
+    )
+
+
 def test_two_stabilities_that_differ_are_explained_on_the_page(finished):
     assert "The verdict goes by the first, the grades by the second." in page_of(finished).words
 
