@@ -5,13 +5,16 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from run_dirs import STAGES, invoke, ok, workplace_in
 
+from segcli.artifacts.formats import MatrixSize
 from segcli.engine import memory
 from segcli.engine.memory import available_memory, require_memory
 from segcli.errors import ResourceError
+from segcli.stages.memory import require_memory_for
 
 
 def files(folder):
@@ -54,6 +57,20 @@ def test_the_need_grows_with_the_matrix(monkeypatch):
     require_memory(1.9e9, work="a run", way_out="Buy more.")
     with pytest.raises(ResourceError, match=r"a run needs about 2\.1 GB .* 2\.0 GB are free\. Buy"):
         require_memory(2.1e9, work="a run", way_out="Buy more.")
+
+
+@pytest.mark.parametrize(
+    ("holds_matrix", "n_bytes"),
+    [(True, 400e6 + 30 * 1000 + 8 * (50 * (7 + 3) + 7 * 7)), (False, 400e6 + 8 * (50 * 10 + 49))],
+)
+def test_the_need_is_of_what_is_held(monkeypatch, holds_matrix, n_bytes):
+    """Of 50 customers no more components than of their 7 items, nor more columns."""
+    needs = []
+    monkeypatch.setattr("segcli.stages.memory.require_memory", lambda need, **_: needs.append(need))
+    stage = SimpleNamespace(name="explore-pca", size_of_matrix=lambda: MatrixSize(50, 7, 1000))
+    engine = SimpleNamespace(holds_matrix=holds_matrix)
+    require_memory_for(stage, engine, per_customer=3, n_components=20, per_item=100)
+    assert needs == [n_bytes]
 
 
 def test_a_container_and_its_limit_count(tmp_path, monkeypatch):
