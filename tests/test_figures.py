@@ -105,9 +105,18 @@ def test_a_correlation_that_rounds_to_nothing_is_no_zero_below_zero():
 def test_a_first_component_against_activity_is_mostly_activity_too():
     from segcli.stages.explore_pca import _warning
 
-    for correlation in (0.71, -0.71):
+    for correlation in (0.7, 0.71, -0.71):
         said = _warning(SimpleNamespace(activity_correlation=correlation), "raw")
         assert f"(correlation {correlation:.2f} with" in said
+
+
+def test_an_end_of_a_component_without_items_has_no_line():
+    from segcli.stages.explore_pca import PCAExploration
+
+    face = {"component": 1, "activity_correlation": 0.12, "popularity_correlation": None}
+    found = SimpleNamespace(components=[face | {"positive": ["Jam", "Tea"], "negative": []}])
+    _, line, _ = PCAExploration._face_lines(found)
+    assert line.split() == ["1", "0.12", "+", "Jam;", "Tea"]
 
 
 @pytest.mark.parametrize(
@@ -395,6 +404,15 @@ def test_of_many_k_the_small_ones_and_those_to_keep_are_printed():
     assert {33, 50} < set(shown)
     assert len(shown) < 20
     assert explore_k._spread(rows[:14]) == rows[:14]
+
+
+def test_shares_of_inertia_have_their_nulls_beside_them(finished):
+    columns = [name for name in table(finished, "k_scores.csv") if name.startswith("inertia")]
+    nulls = [f"inertia_reduced_share_null{which}" for which in ("", "_min", "_max")]
+    assert columns == [
+        *("inertia_reduced", "inertia_full", "inertia_reduced_share", "inertia_full_share"),
+        *nulls,
+    ]
 
 
 def test_the_silhouette_compares_a_sample_of_many_customers():
