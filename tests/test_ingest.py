@@ -90,7 +90,9 @@ def test_shuffled_rows_and_another_folder_give_the_same_bytes(good, tmp_path, mo
 
 
 @pytest.mark.parametrize("block", [2, 1 << 20])
-@pytest.mark.parametrize("values", ["1", "3", "1.5", "0.1", "32768", "70000", "1.7014118346046923e38"])
+@pytest.mark.parametrize(
+    "values", ["1", "3", "1.5", "0.1", "32768", "70000", "1.7014118346046923e38"]
+)
 def test_the_median_is_the_median(tmp_path, monkeypatch, values, block):
     monkeypatch.setattr(pairs, "_RANGE", block)
     rows = [f"c{i},i{i % 2},{v}" for i, v in enumerate(["1", "2", values, "4", values, "0.5"])]

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from segcli.engine.scratch import Scratch
 from segcli.errors import InputError, OptionError
 from segcli.inputs import distributed, pairs, parquet_table, sums
-from segcli.inputs.dialect import delimiter_from, find_dialect, separated, split_row
+from segcli.inputs.dialect import _regularity, delimiter_from, find_dialect, separated, split_row
 from segcli.inputs.form import Form
 from segcli.inputs.grouped_rows import read_groups, write_groups
 from segcli.inputs.item_names import read_item_names
@@ -130,6 +130,11 @@ def test_what_is_not_in_the_stated_encoding_is_told_by_byte_and_line(
     message = f"is not {encoding}: .* at byte {len(good) + 1}, in line {len(ROWS) + 1}"
     with pytest.raises(InputError, match=message):
         read(path, encoding=encoding)
+
+
+def test_of_numbers_of_fields_that_are_as_common_the_larger_counts():
+    rows = (("a", "1"), ("b", "2", "3"), ("c",))
+    assert _regularity(rows) == _regularity(rows[::-1]) == (1 / 3, 3, 3)
 
 
 def test_encoding_is_decided_on_the_whole_file(tmp_path):
