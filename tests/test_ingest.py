@@ -357,6 +357,9 @@ def test_rejects_of_the_table_of_names_are_none_of_the_interactions(good, tmp_pa
     assert len(table(tmp_path / "run", REJECTS)["row"]) == 3
     with pytest.raises(InputError, match="3 rows cannot be used"):
         run(good, tmp_path / "run", items=names, strict=True)
+    alone = written(tmp_path / "g.csv", [("al", "x", "1"), ("al", "y", "2")])
+    with pytest.raises(InputError, match=r"has 1 customer; .*Name it with --customer\.$"):
+        run(alone, tmp_path / "other", items=names)
 
 
 @pytest.mark.parametrize("items", [("1.0", "2.0"), ("1", "2"), ("1.0", "SKU9")])
@@ -381,7 +384,8 @@ def test_what_is_said_of_the_interactions_holds_for_names_in_the_same_file(tmp_p
     found = run(path, tmp_path / "run", items=path, **columns, **form)
     names = dict(zip(*(table(tmp_path / "run", ITEMS)[c] for c in ("item", "name")), strict=True))
     assert names == {"game": "é, a, b, c, d", "page": "ü, a, b, c, d"}
-    assert found.rejects == {"no item": 1}
+    assert (found.rejects, found.n_bad_names) == ({"no item": 1}, 0)
+    assert list(table(tmp_path / "run", REJECTS)["row"]) == [3]
 
 
 def test_items_that_the_table_of_names_lacks_are_without_a_name(tmp_path):
