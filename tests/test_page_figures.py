@@ -124,7 +124,8 @@ def test_a_share_of_nothing_is_not_less_than_one_percent():
     from segcli.page.render import _percent, _times
 
     assert [_percent(share) for share in (0, 0.004, 0.006, 1)] == ["0%", "<1%", "1%", "100%"]
-    assert [_times(math.log(ratio)) for ratio in (0.123, 1.26, 12.6)] == ["×0.12", "×1.3", "×13"]
+    ratios, shown = (0.123, 0.96, 1.26, 9.96, 12.6), ["×0.12", "×1.0", "×1.3", "×10", "×13"]
+    assert [_times(math.log(ratio)) for ratio in ratios] == shown
 
 
 def test_the_components_that_explore_k_took_are_told_where_they_are_others(place):
