@@ -392,6 +392,26 @@ def test_two_stabilities_are_explained_only_where_there_are_two(place):
     assert "made anew" not in ok(*STAGES["validate"], "--evidence", "none").stdout
 
 
+def test_that_stability_cannot_be_known_is_told_from_that_it_is_not():
+    from segcli.stages.validate import _segment_rows
+
+    rows = [{"segment": 0, "customers": 5, "stability": None, "grade": None}]
+    evaluations = {"cross_validated": Agreement(np.array([[5]]))}
+    for no_evidence, said in ((None, "is not known: run"), ("Too few.", "cannot be known.")):
+        (row,) = _segment_rows(evaluations, {"segments": rows}, None, no_evidence)
+        assert said in row["verdict"]
+
+
+def test_what_explore_k_supports_is_not_only_what_it_recommends():
+    said = {"supported": [2, 3], "recommended": 3, "k_scores": {"k": 2}, "reason": "Both."}
+    for k, supported in ((2, True), (3, True), (4, False)):
+        assert page_verdict(None, {"on_the_table": said}, k).supported is supported
+
+
+def test_a_smallest_k_beyond_the_default_range_is_tried_alone():
+    assert explore_k.choose_ks(55, None, 1, n_customers=100) == [55]
+
+
 def test_a_band_that_is_one_figure_as_printed_is_printed_once():
     assert validate._band({"null_low": 0.121, "null_high": 0.124}) == "0.12"
     assert validate._band({"null_low": 0.121, "null_high": 0.126}) == "0.12 to 0.13"
