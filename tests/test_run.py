@@ -225,3 +225,16 @@ def test_make_says_that_it_takes_no_spaces(make, path):
     ran = make("run", path)
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
     assert path.partition("=")[2] in ran.stderr
+
+
+def test_as_many_components_as_there_can_be_may_be_chosen(finished):
+    from segcli.choices import check_choices
+    from segcli.errors import ChoiceError
+
+    others = {
+        **{"max_components": None, "k_min": 2, "k_max": None, "k_step": 1, "n_clusters": 3},
+        **{"evidence": None, "min_membership": None, "require": None},
+    }
+    check_choices(finished.run, n_components=12, **others)
+    with pytest.raises(ChoiceError, match=r"--n-components 13 .* at most 12 components"):
+        check_choices(finished.run, n_components=13, **others)
