@@ -610,6 +610,11 @@ def test_repeated_pairs(tmp_path, way, value):
     assert dense(written(tmp_path / "f", rows), duplicates=way)[0][0] == value
 
 
+def test_a_fourth_column_of_which_only_some_are_times_is_none(tmp_path):
+    rows = [("al", "x", "1", "9"), ("al", "x", "2", "late"), ("bo", "y", "1", "7")]
+    assert dense(written(tmp_path / "f", rows), duplicates="last")[0][0] == 2
+
+
 def test_last_is_the_latest_in_any_order(tmp_path):
     rows = [("al", "x", "1", "2020-02-01"), ("al", "x", "9", "2020-01-01"),
             ("al", "x", "3", "2020-02-01"), ("bo", "y", "1", "2020-01-01")]  # fmt: skip
