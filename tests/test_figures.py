@@ -406,6 +406,8 @@ def test_what_explore_k_supports_is_not_only_what_it_recommends():
     said = {"supported": [2, 3], "recommended": 3, "k_scores": {"k": 2}, "reason": "Both."}
     for k, supported in ((2, True), (3, True), (4, False)):
         assert page_verdict(None, {"on_the_table": said}, k).supported is supported
+    not_looked_at = said | {"k_scores": None}
+    assert page_verdict(None, {"on_the_table": not_looked_at}, 4).supported is None
 
 
 def test_a_smallest_k_beyond_the_default_range_is_tried_alone():
