@@ -127,7 +127,8 @@ def test_an_end_of_a_component_without_items_has_no_line():
     ],
 )
 def test_what_helps_against_mostly_activity_depends_on_the_weighting(weighting, remedy):
-    found = SimpleNamespace(activity_share=0.61, activity_share_null=0.22, weighting=weighting)
+    shares = {"activity_share": 0.61, "activity_share_null": 0.22}
+    found = SimpleNamespace(k=3, weighting=weighting, **shares)
     (line,) = cluster.Clustering._activity_lines(found)
     assert line.startswith("61% of the variance of log activity lies between the segments (22% on")
     assert remedy in line
