@@ -14,6 +14,7 @@ from segcli.artifacts.formats import MatrixSize
 from segcli.engine import memory
 from segcli.engine.memory import available_memory, require_memory
 from segcli.errors import ResourceError
+from segcli.stages.explore_k import KEPT_PER_CUSTOMER
 from segcli.stages.memory import require_memory_for
 
 
@@ -61,16 +62,33 @@ def test_the_need_grows_with_the_matrix(monkeypatch):
 
 @pytest.mark.parametrize(
     ("holds_matrix", "n_bytes"),
-    [(True, 400e6 + 30 * 1000 + 8 * (50 * (7 + 3) + 7 * 7)), (False, 400e6 + 8 * (50 * 10 + 49))],
+    [(True, 400e6 + 30 * 1000 + 8 * (50 * 3 + 7 * 7)), (False, 400e6 + 8 * (50 * 3 + 7 * 7))],
 )
 def test_the_need_is_of_what_is_held(monkeypatch, holds_matrix, n_bytes):
-    """Of 50 customers no more components than of their 7 items, nor more columns."""
+    """For each of the 7 items no more columns than there are items."""
     needs = []
     monkeypatch.setattr("segcli.stages.memory.require_memory", lambda need, **_: needs.append(need))
     stage = SimpleNamespace(name="explore-pca", size_of_matrix=lambda: MatrixSize(50, 7, 1000))
     engine = SimpleNamespace(holds_matrix=holds_matrix)
-    require_memory_for(stage, engine, per_customer=3, n_components=20, per_item=100)
+    require_memory_for(stage, engine, per_customer=3, per_item=100)
     assert needs == [n_bytes]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "n_ks"), [((), 49), (("--k-max", "7"), 6), (("--k-max", "30", "--k-step", "10"), 3)]
+)
+def test_labels_for_each_k_are_reckoned_with(tmp_path, monkeypatch, sweep, n_ks):
+    monkeypatch.chdir(tmp_path)
+    workplace_in(tmp_path)
+    ok(*STAGES["ingest"])
+    ok(*STAGES["explore-pca"])
+    asked = []
+    monkeypatch.setattr(
+        "segcli.stages.explore_k.require_memory_for",
+        lambda stage, engine, per_customer: asked.append(per_customer),
+    )
+    ok(*STAGES["explore-k"][:4], *sweep, "--evidence", "none")
+    assert asked == [KEPT_PER_CUSTOMER + n_ks]
 
 
 def test_a_container_and_its_limit_count(tmp_path, monkeypatch):

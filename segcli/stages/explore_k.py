@@ -48,8 +48,8 @@ FULL_ITERATIONS = 20
 
 _MOST_LINES = 14
 
-KEPT_PER_CUSTOMER = 200
-"""Numbers: scores on all components and on those chosen, a label for each k, and room to step."""
+KEPT_PER_CUSTOMER = 100
+"""Numbers: scores on all components and on those chosen, and room to step. Labels come on top."""
 
 FULL_WORK, FULL_ROOM = 2 * 10**8, 1 << 23
 """Interactions times centers, and items times centers, up to which those steps are taken."""
@@ -156,7 +156,8 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "explore-k", parameters, seed=seed) as stage:
-        require_memory_for(stage, engine, per_customer=KEPT_PER_CUSTOMER)
+        n_ks = len(range(k_min, (k_max or DEFAULT_K_MAX) + 1, k_step))
+        require_memory_for(stage, engine, per_customer=KEPT_PER_CUSTOMER + n_ks)
         matrix = stage.load(MATRIX)
         X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL)

@@ -24,7 +24,6 @@ def require_memory_for(
     engine: Engine,
     *,
     per_customer: int = 0,
-    n_components: int = 0,
     per_item: int = 0,
     way_out: str = WAY_OUT,
 ) -> None:
@@ -35,7 +34,6 @@ def require_memory_for(
     stage : an open stage that will read the matrix
     engine : who does the work
     per_customer, per_item : numbers held for each, beside the matrix
-    n_components : scores held for each customer; no more than there are items
     way_out : what to do instead, a sentence
 
     Raises
@@ -45,9 +43,7 @@ def require_memory_for(
     size = stage.size_of_matrix()
     if size is None:
         return
-    numbers = size.n_customers * (
-        min(n_components, size.n_items) + per_customer
-    ) + size.n_items * min(per_item, size.n_items)
+    numbers = size.n_customers * per_customer + size.n_items * min(per_item, size.n_items)
     n_held = size.n_interactions if engine.holds_matrix else 0
     require_memory(
         _PROGRAM + n_held * _PER_INTERACTION + numbers * _NUMBER,
