@@ -61,6 +61,39 @@ def test_predict_takes_a_matrix_of_any_form(made, ratings, form):
     assert segmentation.predict(form(ratings)).tolist() == labels.tolist()
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.float16, np.float32, object])
+def test_predict_takes_numbers_of_any_type(made, ratings, kind):
+    segmentation, labels, _ = made
+    assert segmentation.predict(ratings.toarray().astype(kind)).tolist() == labels.tolist()
+    if kind not in (np.float16, object):  # of which there are no sparse matrices
+        assert segmentation.predict(ratings.astype(kind)).tolist() == labels.tolist()
+
+
+def test_predict_takes_who_has_what_without_values(made, ratings):
+    segmentation = made[0]
+    ones = (ratings.toarray() > 0).astype(np.float64)
+    expected = segmentation.predict(ones).tolist()
+    assert segmentation.predict(ones > 0).tolist() == expected
+    assert segmentation.predict(sp.csr_array(ones > 0)).tolist() == expected
+
+
+def test_predict_sums_what_is_stored_twice_and_leaves_it_as_it_was(made, ratings):
+    segmentation, labels, _ = made
+    halves, twice = np.repeat(ratings.data / 2, 2), np.repeat(ratings.indices, 2)
+    X = sp.csr_array((halves, twice, 2 * ratings.indptr), shape=ratings.shape)
+    assert segmentation.predict(X).tolist() == labels.tolist()
+    assert X.nnz == 2 * ratings.nnz
+    assert X.data.tolist() == halves.tolist()
+
+
+def test_predict_refuses_a_row_that_is_no_matrix(made, ratings):
+    segmentation, labels, _ = made
+    row = ratings.toarray()[7]
+    with pytest.raises(InputError, match="no matrix"):
+        segmentation.predict(row)
+    assert segmentation.predict(row[None]).tolist() == [labels[7]]
+
+
 @pytest.mark.parametrize(
     ("value", "said"), [(np.nan, "1 value not finite"), (-1, "which tfidf does not take")]
 )

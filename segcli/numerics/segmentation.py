@@ -46,8 +46,9 @@ class Segmentation:
         Parameters
         ----------
         X : csr_array of shape (n, n_items), or what it can be made of
-            Unweighted values, columns in the order of `items`. A row of zeros, which says nothing of
-            its customer, gets the segment nearest to it.
+            Unweighted values, of any type of numbers, columns in the order of `items`; what is stored
+            of a pair more than once is summed. A row of zeros, which says nothing of its customer, gets
+            the segment nearest to it.
 
         Returns
         -------
@@ -59,7 +60,13 @@ class Segmentation:
             If there are more columns or fewer, or a value is not finite or a negative one that the
             weighting does not take.
         """
-        X = sp.csr_array(X)
+        X = sp.csr_array(X, dtype=np.float64)  # type: ignore[call-overload]  # X may be dense
+        if X.ndim != 2:
+            msg = "a row of values is no matrix. Give it rows, if only one: X[None]."
+            raise InputError(msg)
+        if not X.has_canonical_format:
+            X = X.copy()  # the values are the caller's
+            X.sum_duplicates()
         if X.shape[1] != len(self.items):
             msg = f"{counted(X.shape[1], 'column')}, and the segmentation has {len(self.items):,} items."
             raise InputError(msg)
