@@ -75,20 +75,39 @@ def test_the_need_is_of_what_is_held(monkeypatch, holds_matrix, n_bytes):
 
 
 @pytest.mark.parametrize(
-    ("sweep", "n_ks"), [((), 49), (("--k-max", "7"), 6), (("--k-max", "30", "--k-step", "10"), 3)]
+    ("chosen", "n_ks"),
+    [
+        (("--n-components", "2"), 49),
+        (("--n-components", "5"), 49),
+        (("--n-components", "5", "--k-max", "7"), 6),
+        (("--n-components", "5", "--k-max", "30", "--k-step", "10"), 3),
+    ],
 )
-def test_labels_for_each_k_are_reckoned_with(tmp_path, monkeypatch, sweep, n_ks):
+def test_both_kinds_of_scores_and_labels_for_each_k_are_reckoned_with(
+    tmp_path, monkeypatch, chosen, n_ks
+):
     monkeypatch.chdir(tmp_path)
     workplace_in(tmp_path)
     ok(*STAGES["ingest"])
-    ok(*STAGES["explore-pca"])
+    ok("explore-pca", "run", "--max-components", "7", "--evidence", "none")
     asked = []
     monkeypatch.setattr(
         "segcli.stages.explore_k.require_memory_for",
         lambda stage, engine, per_customer: asked.append(per_customer),
     )
-    ok(*STAGES["explore-k"][:4], *sweep, "--evidence", "none")
-    assert asked == [KEPT_PER_CUSTOMER + n_ks]
+    ok("explore-k", "run", *chosen, "--evidence", "none")
+    assert asked == [7 + int(chosen[1]) + n_ks + KEPT_PER_CUSTOMER]
+
+
+@pytest.mark.parametrize("k", [10**9, 10**30])
+def test_a_k_that_no_data_bear_is_no_matter_of_memory(tmp_path, monkeypatch, k):
+    monkeypatch.chdir(tmp_path)
+    workplace_in(tmp_path)
+    ok(*STAGES["ingest"])
+    ok(*STAGES["explore-pca"])
+    result = invoke(*STAGES["explore-k"][:4], "--k-max", str(k))
+    assert result.exit_code == 1
+    assert f"k = {k} is too large" in result.stderr
 
 
 def test_a_container_and_its_limit_count(tmp_path, monkeypatch):

@@ -48,8 +48,8 @@ FULL_ITERATIONS = 20
 
 _MOST_LINES = 14
 
-KEPT_PER_CUSTOMER = 100
-"""Numbers: scores on all components and on those chosen, and room to step. Labels come on top."""
+KEPT_PER_CUSTOMER = 30
+"""Numbers, beside the scores, on all components and on those chosen, and a label for each k."""
 
 FULL_WORK, FULL_ROOM = 2 * 10**8, 1 << 23
 """Interactions times centers, and items times centers, up to which those steps are taken."""
@@ -156,13 +156,16 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "explore-k", parameters, seed=seed) as stage:
-        n_ks = len(range(k_min, (k_max or DEFAULT_K_MAX) + 1, k_step))
-        require_memory_for(stage, engine, per_customer=KEPT_PER_CUSTOMER + n_ks)
-        matrix = stage.load(MATRIX)
-        X = engine.blocks(matrix)
+        matrix = stage.load(MATRIX)  # its entries are still on the disk
         pca = stage.load(PCA_MODEL)
         pca.first(n_components)  # its error first, if it holds fewer
-        choose_ks(k_min, k_max, k_step, n_customers=X.shape[0])  # its error before any pass
+        possible = choose_ks(k_min, k_max, k_step, n_customers=matrix.shape[0])  # and its
+        require_memory_for(
+            stage,
+            engine,
+            per_customer=pca.n_components + n_components + len(possible) + KEPT_PER_CUSTOMER,
+        )
+        X = engine.blocks(matrix)
         ranks = rank(X)
         weighted = weigh(X, pca.weighting)
         # Not the first columns of all scores: products of another width may round otherwise, and
