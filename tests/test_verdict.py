@@ -1,5 +1,7 @@
 """Which k the evidence supports: the rule, case by case, and its words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -176,6 +178,9 @@ def test_a_k_on_which_chance_in_the_splits_may_have_decided_is_named():
     )
     assert "k = 4 (transfer ARI 0.60)" in verdict_for(evidence(**near), 4).reason
     assert "Close to" not in verdict_for(evidence(**near), 2).reason
+    assert found.reason.endswith("; another seed, or --evidence full, may say otherwise.")
+    full = verdict(replace(evidence(**near), n_splits=8)).reason
+    assert full.endswith("; another seed may say otherwise.")
     only = judge(**near, jaccard_min=[0.95, 0.9, 0.5])  # that would not do for 4
     assert "within a standard error: k = 3 (transfer ARI 0.68)" in only.reason
 

@@ -46,7 +46,7 @@ from operator import itemgetter
 import numpy as np
 
 from segcli.numerics.activity import SOME
-from segcli.numerics.evidence import KEvidence
+from segcli.numerics.evidence import LEVELS, KEvidence
 from segcli.words import decimal
 
 LEAST_STABILITY = 0.75
@@ -66,7 +66,7 @@ class KJudgement:
     ----------
     k : int
     supported : bool
-    reason : str, one sentence
+    reason : str, a sentence; another where chance may have decided
     """
 
     k: int
@@ -193,9 +193,10 @@ def _near_in_words(evidence: KEvidence, ks: Sequence[int]) -> str:
         return ""
     which = ", ".join(map(str, near))
     figures = ", ".join(f"{transfer:.2f}" for transfer in near.values())
+    more = ", or --evidence full," if evidence.n_splits < LEVELS["full"].n_splits else ""
     return (
         f" Close to the limit of {LEAST_TRANSFER}, within a standard error: k = {which} (transfer ARI "
-        f"{figures}); another seed, or --evidence full, may say otherwise."
+        f"{figures}); another seed{more} may say otherwise."
     )
 
 
