@@ -429,6 +429,27 @@ def test_of_many_k_the_small_ones_and_those_to_keep_are_printed():
     assert explore_k._spread(rows[:14]) == rows[:14]
 
 
+def test_that_some_k_are_shown_is_said_only_where_some_are_not():
+    row = dict.fromkeys(["inertia_reduced", "inertia_full"], 1.0)
+    row |= dict.fromkeys([f"{name}_share" for name in row], 0.5)
+    scores = tuple(row | {"k": k} for k in range(2, 17))
+    found = explore_k.KExploration(3, "raw", scores, (), None, None, ())
+    assert "Of 15 k, some are shown; all are in k_scores.csv." in found.lines()
+    beside = dict.fromkeys(
+        ["prediction_strength", "transfer_ari", "held_out_gain", "jaccard_min", "activity_share"]
+    )
+    scores = tuple(
+        row | beside | dict.fromkeys([f"{name}_null" for name in beside]) for row in scores
+    )
+    evidence = {
+        **{"supported": list(range(2, 17)), "gain_peak": 3, "reason": "All."},
+        **{"n_customers": 99, "is_sample": False, "n_splits": 3, "n_nulls": 2},
+    }
+    all_ = replace(found, scores=scores, evidence=evidence).lines()
+    assert sum(line.endswith("   *") for line in all_) == 15
+    assert not any("are shown" in line for line in all_)
+
+
 def test_shares_of_inertia_have_their_nulls_beside_them(finished):
     columns = [name for name in table(finished, "k_scores.csv") if name.startswith("inertia")]
     nulls = [f"inertia_reduced_share_null{which}" for which in ("", "_min", "_max")]

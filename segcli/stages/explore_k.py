@@ -87,7 +87,7 @@ class KExploration:
             "(reduced) and in full.",
             *(self._evidence_lines() if self.evidence else self._inertia_lines()),
         ]
-        if len(self.scores) > _MOST_LINES:
+        if len(self._shown()) < len(self.scores):
             lines.append(f"Of {len(self.scores)} k, some are shown; all are in {K_SCORES.name}.")
         if self.not_converged:
             ks = ", ".join(map(str, self.not_converged))
@@ -96,12 +96,17 @@ class KExploration:
             lines.append(self.no_evidence)
         return lines
 
+    def _shown(self) -> list[dict[str, Any]]:
+        evidence = self.evidence or {}
+        keep = {*evidence.get("supported", ()), evidence.get("gain_peak")}
+        return _spread(self.scores, keep=keep)
+
     def _inertia_lines(self) -> list[str]:
         rows = [
             f"{row['k']:>5}"
             f"  {six_digits(row['inertia_reduced']):>14}  {row['inertia_reduced_share']:>6.1%}"
             f"  {six_digits(row['inertia_full']):>14}  {row['inertia_full_share']:>6.1%}"
-            for row in _spread(self.scores)
+            for row in self._shown()
         ]
         return [
             "    k        reduced   share            full   share",
@@ -118,7 +123,7 @@ class KExploration:
             f"{_pair(row, 'prediction_strength'):>13}{_pair(row, 'transfer_ari'):>14}"
             f"{_pair(row, 'held_out_gain'):>14}{_pair(row, 'jaccard_min'):>14}"
             f"{_pair(row, 'activity_share'):>13}{'   *' if row['k'] in supported else ''}".rstrip()
-            for row in _spread(self.scores, keep=supported | {evidence["gain_peak"]})
+            for row in self._shown()
         ]
         n_customers = customers_in_words(
             evidence["n_customers"],
