@@ -1,5 +1,7 @@
 """k-means by hand, by relation, and against scikit-learn's."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -359,6 +361,22 @@ def test_customers_are_distinct_if_they_differ_by_more_than_rounding(scale):
     assert n_distinct(X[:99], 2) == 1
     assert n_distinct(np.zeros((5, 2)), 3) == 1
     assert n_distinct(np.arange(30.0)[:, None], 4) >= 4
+    assert n_distinct(-np.arange(30.0)[:, None], 30) == 30
+
+
+def test_of_all_scores_there_is_no_copy(monkeypatch):
+    """`cluster` has those of all customers at once."""
+    monkeypatch.setattr(assignment, "_DISTANCES_AT_ONCE", 1 << 12)
+    X = np.random.default_rng(0).standard_normal((5000, 40))
+    tracemalloc.start()
+    try:
+        labels, distances = assign(X, X[:3])
+        n_distinct(X, 9)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes / 4
+    assert np.allclose(distances, np.linalg.norm(X - X[labels], axis=1), rtol=1e-13)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1, 1e-7, 1e7])

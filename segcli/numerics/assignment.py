@@ -180,7 +180,12 @@ def _sum_by(X: Matrix, labels: np.ndarray, n_labels: int) -> np.ndarray:
 
 def _squared_distances(X: Matrix, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if isinstance(X, np.ndarray):
-        return squared_norms(X - centers[labels])
+        squares = np.empty(len(X))
+        step = max(_DISTANCES_AT_ONCE // X.shape[1], 1) if X.shape[1] else len(X)
+        for start in range(0, len(X), step):  # of all at once it would be two more of X
+            piece = slice(start, start + step)
+            squares[piece] = squared_norms(X[piece] - centers[labels[piece]])
+        return squares
     S = X.sparse if isinstance(X, SparseMinusRankOne) else X
     rows = np.repeat(np.arange(S.shape[0]), np.diff(S.indptr))
     products = np.bincount(rows, S.data * centers[labels[rows], S.indices], S.shape[0])

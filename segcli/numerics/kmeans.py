@@ -194,7 +194,7 @@ def n_distinct(X: np.ndarray, enough: int) -> int:
     ----------
     X : ndarray of shape (n, n_columns), not empty
     """
-    unit = float(np.abs(X).max()) * _SAME or 1.0
+    unit = max(float(X.max()), -float(X.min())) * _SAME or 1.0
     for n in (4 * enough, len(X)):
         found = len(np.unique(np.round(X[:n] / unit), axis=0))
         if found >= enough:
