@@ -337,6 +337,15 @@ def test_the_number_of_threads_changes_no_bit():
     assert sums[0].tobytes() == sums[1].tobytes() == sums[2].tobytes()
 
 
+def test_rows_that_the_first_block_s_type_cannot_hold_are_refused():
+    def half_from_the_second_block_on(block):
+        return (np.full(len(block.matrix), 0.5 if block.start else 1),)
+
+    blocks = LocalBlocks(np.zeros((6, 2)), (0, 2, 6), 1)
+    with pytest.raises(TypeError, match="Cannot cast"):
+        blocks.map_rows(half_from_the_second_block_on)
+
+
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
 @pytest.mark.parametrize("block_entries", [1, 500, 1 << 30])
 def test_blocks_are_cut_by_content_alone_and_cover_every_row_once(form, block_entries):

@@ -137,7 +137,10 @@ class LocalBlocks:
         return add_blocks(self._map(function, args)).total()
 
     def map_rows(self, function: Callable[..., Arrays], *args: Any) -> Arrays:
-        """Return the blocks' arrays, stacked in row order; they are never held beside the stack."""
+        """Return the blocks' arrays, stacked in row order; only a few are held beside the stack.
+
+        Their type is the first block's. A later one that it cannot hold is refused: no value is cut.
+        """
         parts = self._map(function, args)
         stacks: Arrays = ()
         for (start, stop), arrays in zip(pairwise(self.bounds), parts, strict=True):
@@ -145,7 +148,7 @@ class LocalBlocks:
                 n_rows = self.bounds[-1]
                 stacks = tuple(np.empty((n_rows, *part.shape[1:]), part.dtype) for part in arrays)
             for stack, part in zip(stacks, arrays, strict=True):
-                stack[start:stop] = part
+                np.copyto(stack[start:stop], part, casting="safe")
         return stacks
 
     def transform(self, function: Callable[..., Matrix], *args: Any) -> Blocks:
