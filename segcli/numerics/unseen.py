@@ -22,7 +22,7 @@ Chernozhukov et al. (2018), "Double/debiased machine learning for treatment and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -74,7 +74,7 @@ class UnseenProfiles:
     is_sample: bool
     n_rounds: int
 
-    @property
+    @cached_property
     def is_enough(self) -> np.ndarray:
         """Whether there is enough to tell the share of each item in each segment, (k, n_items)."""
         expected = np.outer(self.sizes, self.everyone / max(self.n_everyone, 1.0))
