@@ -8,6 +8,7 @@ from sklearn.naive_bayes import MultinomialNB
 
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
+from segcli.numerics import naive_bayes
 from segcli.numerics.kmeans import fit_kmeans
 from segcli.numerics.naive_bayes import (
     UNASSIGNED,
@@ -122,11 +123,29 @@ def test_the_sums_of_the_folds_make_the_model_without_a_fold(engine, counts):
     sums = segment_sums(engine.blocks(X), labels, 4, folds, 3)
     kept = folds != 1
     oracle = MultinomialNB().fit(X[kept], labels[kept])
-    model = sums.model(left_out=1)
+    model = (sums[0] + sums[1] + sums[2] - sums[1]).model()
     assert np.allclose(model.log_likelihoods.T, oracle.feature_log_prob_, rtol=0, atol=1e-12)
     assert np.allclose(model.log_priors, oracle.class_log_prior_, rtol=0, atol=1e-12)
-    assert sums.customers.sum() == len(labels)
-    assert sums.items.sum() == X.sum()
+    assert sum(fold.customers.sum() for fold in sums) == len(labels)
+    assert sum(fold.items.sum() for fold in sums) == X.sum()
+
+
+@pytest.mark.parametrize(("room", "n_groups"), [(1, [4] * 6), (240, [4, 8, 8, 4]), (600, [20])])
+def test_of_many_items_fewer_folds_share_a_pass(engine, counts, monkeypatch, room, n_groups):
+    X, labels = counts
+    labels = np.where(np.arange(len(labels)) % 9 == 0, UNASSIGNED, labels)
+    choices = {"customer_ranks": np.arange(len(labels)), "n_folds": 5, "seed": 0}
+    expected = cross_predict(engine.blocks(X), labels, 4, **choices)
+    passes, count = [], naive_bayes.segment_sums
+
+    def counted(X, labels, k, folds, n_folds):
+        passes.append(k * n_folds)
+        return count(X, labels, k, folds, n_folds)
+
+    monkeypatch.setattr(naive_bayes, "segment_sums", counted)
+    monkeypatch.setattr(naive_bayes, "_SUMS_ENTRIES", room)  # of 30 items in 4 segments
+    assert cross_predict(engine.blocks(X), labels, 4, **choices).tolist() == expected.tolist()
+    assert passes == n_groups
 
 
 def test_folds_spread_every_segment_and_all_customers_evenly(counts):

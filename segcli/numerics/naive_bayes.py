@@ -3,9 +3,9 @@
 It answers whether a segment can be told from the interactions.
 
 The model needs only each segment's item sums and sizes, which add up over row blocks. Under
-cross-validation the sums of every fold come from the same pass; a fold's model is the total less the
-fold. A customer whose label is `UNASSIGNED` is left out of the sums, where it lies: the matrix need
-not be copied without it.
+cross-validation the sums of every fold come from the same pass, unless there are very many items; a
+fold's model is the total less the fold. A customer whose label is `UNASSIGNED` is left out of the
+sums, where it lies: the matrix need not be copied without it.
 
 References
 ----------
@@ -15,6 +15,8 @@ Manning, Raghavan & Schütze (2008), "Introduction to Information Retrieval", se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,6 +30,9 @@ SMOOTHING = 1.0
 
 UNASSIGNED = -1
 """The label of a customer in no segment."""
+
+_SUMS_ENTRIES = 1 << 25
+"""256 MB: of so many items that the sums of all folds would take more, fewer folds share a pass."""
 
 
 @dataclass(frozen=True)
@@ -52,29 +57,33 @@ class NaiveBayes:
 
 @dataclass(frozen=True)
 class SegmentSums:
-    """What multinomial naive Bayes needs to know of each segment, fold by fold.
+    """What multinomial naive Bayes needs to know of each segment.
 
     Attributes
     ----------
-    items : ndarray of shape (n_items, n_folds, k), sums of values
-    customers : ndarray of shape (n_folds, k)
+    items : ndarray of shape (n_items, k), sums of values
+    customers : ndarray of shape (k,)
     """
 
     items: np.ndarray
     customers: np.ndarray
 
-    def model(self, left_out: int | None = None) -> NaiveBayes:
-        """Return the model of all folds, or of all but one."""
-        items, customers = self.items.sum(axis=1), self.customers.sum(axis=0)
-        if left_out is not None:
-            items -= self.items[:, left_out]
-            customers -= self.customers[left_out]
-        n_customers = max(customers.sum(), 1)  # nobody, if all are left out
+    def __add__(self, other: SegmentSums) -> SegmentSums:
+        """Return the sums of both."""
+        return SegmentSums(self.items + other.items, self.customers + other.customers)
+
+    def __sub__(self, other: SegmentSums) -> SegmentSums:
+        """Return the sums without those that are part of them."""
+        return SegmentSums(self.items - other.items, self.customers - other.customers)
+
+    def model(self) -> NaiveBayes:
+        """Return the model that is made of them."""
+        n_customers = max(self.customers.sum(), 1)  # nobody, if all are left out
         with np.errstate(divide="ignore"):
-            log_priors = np.log(customers / n_customers)
-        totals = items.sum(axis=0) + SMOOTHING * len(items)
-        items += SMOOTHING
-        log_likelihoods = np.log(items, out=items)
+            log_priors = np.log(self.customers / n_customers)
+        log_likelihoods = self.items + SMOOTHING
+        totals = log_likelihoods.sum(axis=0)
+        np.log(log_likelihoods, out=log_likelihoods)
         log_likelihoods -= np.log(totals)
         return NaiveBayes(log_priors, log_likelihoods)
 
@@ -110,7 +119,7 @@ def fit_naive_bayes(X: Blocks, labels: np.ndarray, k: int) -> NaiveBayes:
     X : sparse blocks of shape (n_customers, n_items), non-negative
     labels : ndarray of shape (n_customers,), values in 0..k-1 or `UNASSIGNED`
     """
-    return segment_sums(X, labels, k, np.zeros_like(labels), 1).model()
+    return _sums_of_all(X, labels, k).model()
 
 
 def predict(X: Blocks, model: NaiveBayes) -> np.ndarray:
@@ -141,9 +150,16 @@ def cross_predict(
     n_folds : at least 2; each segment is spread evenly over the folds
     """
     folds = stratified_folds(labels, n_folds, customer_ranks=customer_ranks, seed=seed)
-    sums = segment_sums(X, labels, k, folds, n_folds)
-    models = [sums.model(left_out=fold) for fold in range(n_folds)]
-    (predicted,) = X.map_rows(_predict_folds, models, folds)
+    at_once = min(max(_SUMS_ENTRIES // max(X.shape[1] * k, 1), 1), n_folds)
+    total = _sums_of_all(X, labels, k) if at_once < n_folds else None
+    predicted = np.full(len(labels), UNASSIGNED)
+    for first in range(0, n_folds, at_once):
+        held = np.where(folds < first + at_once, folds - first, -1)
+        parts = segment_sums(X, labels, k, held, min(at_once, n_folds - first))
+        whole = total or reduce(add, parts)
+        models = [(whole - part).model() for part in parts]
+        (found,) = X.map_rows(_predict_folds, models, held)
+        predicted[held >= 0] = found[held >= 0]
     return predicted
 
 
@@ -165,26 +181,36 @@ def stratified_folds(
 
 def segment_sums(
     X: Blocks, labels: np.ndarray, k: int, folds: np.ndarray, n_folds: int
-) -> SegmentSums:
-    """Return the item sums and sizes of each segment in each fold, from one pass.
+) -> list[SegmentSums]:
+    """Return the sums of each fold, from one pass.
+
+    Parameters
+    ----------
+    folds : ndarray of shape (n_customers,), values in 0..n_folds-1, below 0 for who is in none
 
     Raises
     ------
     ChoiceError
         If a value is negative: the model is one of counts.
     """
-    groups = np.where(labels == UNASSIGNED, -1, folds * k + labels)
-    items, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
+    groups = np.where((labels == UNASSIGNED) | (folds < 0), -1, folds * k + labels)
+    sums, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
     if n_negative:
         msg = (
             f"the matrix has {counted(int(n_negative), 'negative value')}, and multinomial naive Bayes "
             "takes counts or ratings from 0 up."
         )
         raise ChoiceError(msg)
-    customers = np.bincount(groups[groups >= 0], minlength=n_folds * k)
-    return SegmentSums(
-        items.reshape(-1, n_folds, k), customers.reshape(n_folds, k).astype(np.float64)
-    )
+    items = sums.reshape(-1, n_folds, k)
+    customers = np.bincount(groups[groups >= 0], minlength=n_folds * k).reshape(n_folds, k)
+    return [
+        SegmentSums(items[:, fold], customers[fold].astype(np.float64)) for fold in range(n_folds)
+    ]
+
+
+def _sums_of_all(X: Blocks, labels: np.ndarray, k: int) -> SegmentSums:
+    (sums,) = segment_sums(X, labels, k, np.zeros_like(labels), 1)
+    return sums
 
 
 def _group_sums(block: Block, groups: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
