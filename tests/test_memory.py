@@ -110,6 +110,24 @@ def test_a_k_that_no_data_bear_is_no_matter_of_memory(tmp_path, monkeypatch, k):
     assert f"k = {k} is too large" in result.stderr
 
 
+@pytest.mark.parametrize(("stage", "n_numbers"), [("validate", 8), ("report", 16)])
+def test_figures_of_each_item_in_each_segment_are_reckoned_with(
+    stage, n_numbers, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    workplace_in(tmp_path)
+    for name in ("ingest", "explore-pca", "cluster"):
+        ok(*STAGES[name])
+    asked = []
+    monkeypatch.setattr(
+        f"segcli.stages.{stage}.require_memory_for",
+        lambda stage, engine, per_item: asked.append(per_item),
+    )
+    ok(*STAGES[stage], "--evidence", "none")
+    n_segments = int(STAGES["cluster"][STAGES["cluster"].index("--n-clusters") + 1])
+    assert asked == [n_numbers * n_segments]
+
+
 def test_a_container_and_its_limit_count(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     free = available_memory()

@@ -55,6 +55,9 @@ from segcli.words import counted, printable
 ROUNDS = {"quick": 5, "full": 10}
 """Rounds of hiding interactions, by how much evidence is asked for."""
 
+KEPT_PER_ITEM_AND_SEGMENT = 16
+"""Numbers: what `Profiles` and `UnseenProfiles` hold, and what `LogOdds` does of both."""
+
 N_AVOIDED = 5
 N_TYPICAL = 5
 N_IN_NAME = 3
@@ -111,11 +114,11 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
     """Read all that earlier stages found; write the report as page, text and tables."""
     own = {"top": n_top, "evidence": evidence}
     with open_stage(run_dir, "report", own) as stage:
-        require_memory_for(stage, engine)
+        segmentation = stage.load(SEGMENTATION)
+        require_memory_for(stage, engine, per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k)
         matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
         segments = stage.load(SEGMENTS)
-        segmentation = stage.load(SEGMENTATION)
         validation = _load_if_there(stage, VALIDATION)
         clustering = _load_if_there(stage, CLUSTERING)
         k, labels = segmentation.k, segments["segment"]
@@ -225,7 +228,7 @@ def top_items_table(
 
     Fewer than ``n_top`` where the segment's customers have fewer.
     """
-    rows = []
+    rows, shares = [], profiles.shares
     for segment, scores in enumerate(profiles.tfidf):
         had = np.flatnonzero(profiles.customers[segment])
         for position, column in enumerate(had[top(scores[had], n_top, item_ranks[had])]):
@@ -237,7 +240,7 @@ def top_items_table(
                     "name": names[column],
                     "score": float(scores[column]),
                     "customers": int(profiles.customers[segment, column]),
-                    "share": float(profiles.shares[segment, column]),
+                    "share": float(shares[segment, column]),
                 }
             )
     return from_records(rows, _TOP_COLUMNS)

@@ -42,6 +42,9 @@ from segcli.numerics.verdict import KJudgement, verdict_for
 from segcli.stages.memory import require_memory_for
 from segcli.words import counted, decimal
 
+KEPT_PER_ITEM_AND_SEGMENT = 8
+"""Numbers: sums of a fold, of all, the model, and blocks' sums that wait to be added."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -137,9 +140,9 @@ class Validation:
 def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Validation:
     """Read the matrix and the segments; write `VALIDATION`, `CONFUSION_MATRIX` and its plot."""
     with open_stage(run_dir, "validate", {"evidence": evidence}, seed=seed) as stage:
-        require_memory_for(stage, engine)
-        matrix = stage.load(MATRIX)
         segmentation = stage.load(SEGMENTATION)
+        require_memory_for(stage, engine, per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k)
+        matrix = stage.load(MATRIX)
         clustering = stage.load(CLUSTERING)
         k = segmentation.k
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
