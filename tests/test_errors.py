@@ -253,7 +253,7 @@ def test_a_run_directory_that_does_not_exist(place, name):
     ("done", "asked", "first"),
     [
         ([], "explore-pca", "ingest"),
-        ([], "report", "ingest"),
+        *(([], stage, "ingest") for stage in ("explore-k", "cluster", "validate", "report")),
         (["ingest"], "explore-k", "explore-pca"),
         (["ingest"], "cluster", "explore-pca"),
         (["ingest", "explore-pca"], "validate", "cluster"),

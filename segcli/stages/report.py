@@ -114,9 +114,9 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
     """Read all that earlier stages found; write the report as page, text and tables."""
     own = {"top": n_top, "evidence": evidence}
     with open_stage(run_dir, "report", own) as stage:
+        matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
         require_memory_for(stage, engine, per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k)
-        matrix = stage.load(MATRIX)
         items = stage.load(ITEMS)
         segments = stage.load(SEGMENTS)
         validation = _load_if_there(stage, VALIDATION)

@@ -140,9 +140,9 @@ class Validation:
 def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Validation:
     """Read the matrix and the segments; write `VALIDATION`, `CONFUSION_MATRIX` and its plot."""
     with open_stage(run_dir, "validate", {"evidence": evidence}, seed=seed) as stage:
+        matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
         require_memory_for(stage, engine, per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k)
-        matrix = stage.load(MATRIX)
         clustering = stage.load(CLUSTERING)
         k = segmentation.k
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
