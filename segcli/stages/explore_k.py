@@ -46,13 +46,14 @@ DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
 """Lloyd steps on the full matrix, from the partition of all the components held."""
 
-_MOST_LINES = 14
-
 KEPT_PER_CUSTOMER = 30
-"""Numbers, beside the scores, on all components and on those chosen, and a label for each k."""
+"""Numbers: ranks, and room to step, beside scores on all components and on those chosen, and labels."""
 
 FULL_WORK, FULL_ROOM = 2 * 10**8, 1 << 23
 """Interactions times centers, and items times centers, up to which those steps are taken."""
+
+_MOST_LINES = 14
+"""Of more k than this, some are printed."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def run(
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         pca = stage.load(PCA_MODEL)
         pca.first(n_components)  # its error first, if it holds fewer
-        possible = choose_ks(k_min, k_max, k_step, n_customers=matrix.shape[0])  # and its
+        possible = choose_ks(k_min, k_max, k_step, n_customers=matrix.shape[0])  # likewise
         require_memory_for(
             stage,
             engine,
