@@ -28,11 +28,12 @@ from segcli.numerics.weighting import fit_weighting, weigh
 
 @pytest.fixture(
     params=[
-        {},
+        {"_MOST_SPARSE": 1},
+        {"_MOST_SPARSE": 0, "_DENSE_ROWS": 7},
         {"MOST_DIRECT": 0, "_MANY_MORE_ITEMS": np.inf},
         {"MOST_DIRECT": 0, "_MANY_MORE_ITEMS": 0},
     ],
-    ids=["as chosen", "iterated among items", "iterated among customers"],
+    ids=["of sparse columns", "of dense columns", "iterated among items", "among customers"],
 )
 def _every_way(request, monkeypatch):
     """Small matrices are solved outright: everything must hold for the iterations as well."""
@@ -233,6 +234,16 @@ def test_the_unit_of_the_values_does_not_matter(ratings, scale):
     one, two = of(ratings, 5)[0], of(ratings * scale, 5)[0]
     assert np.allclose(two.explained_variance_ratio, one.explained_variance_ratio, atol=1e-9)
     assert np.allclose(two.loadings, one.loadings, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(300, 12), (12, 300)])
+def test_variance_that_is_small_beside_the_mean_is_right(shape):
+    """All have all items, and nearly alike: what is computed must be centred first, not last."""
+    dense = 1e5 + np.random.default_rng(0).normal(size=shape) * np.arange(1, shape[1] + 1)
+    pca, _ = of(dense, 5)
+    full = decomposition.PCA(5, svd_solver="full").fit(dense)
+    assert np.allclose(pca.explained_variance, full.explained_variance_, rtol=1e-9)
+    assert np.allclose(np.abs(pca.loadings @ full.components_.T), np.eye(5), atol=1e-6)
 
 
 def test_the_limit_is_one_less_than_the_customers():

@@ -156,12 +156,15 @@ def fitted(counts, n_components=5):
     )
 
 
-@pytest.mark.parametrize("direct", [True, False])
-@pytest.mark.parametrize("n_customers", [90, 20])
-def test_pca_and_scores_are_those_of_the_dense_matrix(monkeypatch, counts, direct, n_customers):
-    """By the items' products, the customers', or the iteration: the same components."""
-    if not direct:
-        monkeypatch.setattr(pca, "MOST_DIRECT", 0)
+@pytest.mark.parametrize(
+    ("name", "value"), [("_MOST_SPARSE", 1), ("_MOST_SPARSE", 0), ("MOST_DIRECT", 0)]
+)
+@pytest.mark.parametrize("n_customers", [90, 20, 10])
+def test_pca_and_scores_are_those_of_the_dense_matrix(
+    monkeypatch, counts, name, value, n_customers
+):
+    """By products of sparse or dense columns, or rows, or the iteration: the same components."""
+    monkeypatch.setattr(pca, name, value)
     counts = counts[np.arange(90) % (90 // n_customers) == 0][:n_customers]
     weighted, model = fitted(counts)
     dense = weighted.take(np.arange(len(counts.indptr) - 1)).toarray()

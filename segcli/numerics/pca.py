@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -21,7 +22,7 @@ import scipy.sparse as sp
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.rows import Matrix, transposed
-from segcli.engine.sparse_views import with_values
+from segcli.engine.sparse_views import row_view, transpose_view, with_values
 from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics.eigenpairs import (
     OVERSAMPLING,
@@ -37,9 +38,16 @@ from segcli.words import counted
 MOST_DIRECT = 1000
 """With more customers than this, and more items, no Gram matrix is solved directly."""
 
-_DIRECT_AT_LEAST, _DIRECT_PER_COMPONENT = 450, 10
-"""Where it is: up to so many customers or items, and so many more for each component, for the more are
-sought the longer the iteration takes, and hardly the direct way."""
+_DIRECT_ITEMS, _DIRECT_CUSTOMERS = (450, 10), (300, 6)
+"""Where it is: up to so many items or customers, and so many more for each component, for the more are
+sought the longer the iteration takes, and hardly the direct way. Where it is the customers that are few,
+there is little to go over again and again."""
+
+_MOST_SPARSE = 0.1
+"""Where a larger share of the entries is stored, inner products of dense columns are faster."""
+
+_DENSE_ROWS = 1024
+"""Rows made dense at a time."""
 
 _MANY_MORE_ITEMS = 4
 """So many times more items than customers: shorter vectors then pay for a pass that goes over the rows
@@ -185,10 +193,10 @@ def fit_pca(
     if total <= 1e-12 * float(largest):
         raise AllAlikeError
 
-    direct_size = min(_DIRECT_AT_LEAST + _DIRECT_PER_COMPONENT * n_components, MOST_DIRECT)
-    if min(n_customers, n_items) <= direct_size:
-        direct = _by_items if n_items <= n_customers else _by_customers
-        eigenvalues, vectors = direct(weighted, mean, n_components)
+    if n_items <= min(n_customers, _most_direct(_DIRECT_ITEMS, n_components)):
+        eigenvalues, vectors = _by_items(weighted, mean, n_components)
+    elif n_customers <= min(n_items, _most_direct(_DIRECT_CUSTOMERS, n_components)):
+        eigenvalues, vectors = _by_customers(weighted, mean, n_components)
     else:
         rng = np.random.default_rng([seed, 1])
         start = rng.standard_normal((n_items, min(WIDTH, n_items)), np.float32)[item_ranks]
@@ -217,6 +225,12 @@ def fit_pca(
         total_variance=total / (n_customers - 1),
         n_customers=n_customers,
     )
+
+
+def _most_direct(law: tuple[int, int], n_components: int) -> int:
+    """Return up to how many items or customers their Gram matrix is solved directly."""
+    at_least, per_component = law
+    return min(at_least + per_component * n_components, MOST_DIRECT)
 
 
 def score(weighted: Blocks, pca: PCA) -> np.ndarray:
@@ -284,8 +298,8 @@ def _single_precision_vectors(
 
 def _by_items(weighted: Blocks, mean: np.ndarray, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the leading eigenpairs of the items' scatter matrix, formed in one pass."""
-    scatter = _product_among_items(weighted, mean, np.eye(len(mean)))
-    values, vectors = dense_eigenpairs((scatter + scatter.T) / 2, n_pairs)
+    (scatter,) = weighted.map_sum(_scatter, mean)
+    values, vectors = dense_eigenpairs(scatter, n_pairs)
     return np.maximum(values, 0.0), vectors
 
 
@@ -297,12 +311,8 @@ def _by_customers(
     With ``C`` the centred rows, ``C C'`` and ``C' C`` share their eigenvalues, and ``C'`` carries
     the one's vectors into the other's.
     """
-    n = weighted.shape[0]
-    rows = weighted.take(np.arange(n))
-    products = _row_products(rows)
-    products -= products.mean(axis=0)
-    products -= products.mean(axis=1, keepdims=True)
-    values, vectors = dense_eigenpairs((products + products.T) / 2, n_pairs)
+    S, F, V = _centred_parts(weighted.take(np.arange(weighted.shape[0])), mean)
+    values, vectors = dense_eigenpairs(_inner_products(sp.csr_array(S.T), V, F), n_pairs)
     return np.maximum(values, 0.0), _carried(weighted, mean, vectors)
 
 
@@ -314,13 +324,37 @@ def _carried(weighted: Blocks, mean: np.ndarray, vectors: np.ndarray) -> np.ndar
     return np.asarray(Q)
 
 
-def _row_products(rows: Matrix) -> np.ndarray:
-    """Return the rows' inner products with one another, an ndarray of shape (n, n)."""
-    if isinstance(rows, SparseMinusRankOne):
-        S, u, v = rows.sparse, rows.row_factors, rows.column_factors
-        cross = np.outer(S @ v, u)
-        return np.asarray((S @ S.T).toarray() - cross - cross.T + (v @ v) * np.outer(u, u))
-    return np.asarray(sp.csr_array(rows @ rows.T).toarray())
+def _scatter(block: Block, mean: np.ndarray) -> tuple[np.ndarray]:
+    """Return the block's part of the items' scatter matrix, of shape (n_items, n_items)."""
+    return (_inner_products(*_centred_parts(block.matrix, mean)),)
+
+
+def _centred_parts(X: Any, mean: np.ndarray) -> tuple[sp.csr_array, np.ndarray, np.ndarray]:
+    """Return S, F and V, of which ``S - F V'`` is the centred matrix; F and V have a column or two.
+
+    X is sparse, or sparse minus rank one.
+    """
+    ones = np.ones(X.shape[0])
+    if isinstance(X, SparseMinusRankOne):
+        factors = np.column_stack([X.row_factors, ones])
+        return X.sparse, factors, np.column_stack([X.column_factors, mean])
+    return X, ones[:, None], mean[:, None]
+
+
+def _inner_products(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """Return the inner products of the columns of ``S - F V'``, an ndarray of shape (m, m)."""
+    n, m = S.shape
+    if S.nnz <= _MOST_SPARSE * n * m:
+        observed = (sp.csr_array(S.T) @ S).toarray()
+        cross = (transpose_view(S) @ F) @ V.T
+        return np.asarray(observed - cross - cross.T + V @ (F.T @ F) @ V.T)
+    products = np.zeros((m, m))
+    for start in range(0, n, _DENSE_ROWS):
+        rows = slice(start, start + _DENSE_ROWS)
+        dense = row_view(S, start, min(start + _DENSE_ROWS, n)).toarray()
+        dense -= F[rows] @ V.T
+        products += dense.T @ dense
+    return products
 
 
 def _product_among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
