@@ -1,5 +1,6 @@
 """Pictures drawn by another process are the pictures drawn here, whatever becomes of it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -45,6 +46,25 @@ def test_a_matplotlibrc_of_the_users_changes_no_picture(tmp_path, monkeypatch):
         assert drawing._helper.get()._process.poll() is None
     with mpl.rc_context({"text.usetex": True, "font.size": 30}):
         assert plots.draw(plots.segment_sizes, *SIZES).png() == expected
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_home_that_cannot_be_written_to_is_not_spoken_of(tmp_path, cores):
+    (tmp_path / "home").write_text("not a folder")
+    script = (
+        "from segcli import plots\nfrom segcli.plots import drawing\n"
+        f"drawing.n_cores = lambda: {cores}\n"
+        "with plots.drawing_beside():\n"
+        "    drawn = plots.draw(plots.segment_sizes, [0.5, 0.5], [0.4, 0.6]).png()\n"
+        "print(drawn[1:4].decode())\n"
+    )
+    unset = ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    env = {name: value for name, value in os.environ.items() if name not in unset}
+    env["HOME"] = str(tmp_path / "home")
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("PNG\n", "")
 
 
 def test_a_process_that_is_killed_leaves_the_drawing_to_this_one(helper):

@@ -6,6 +6,7 @@ second process does both on another core. What it draws is the same, bit for bit
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import subprocess
@@ -118,6 +119,8 @@ def draw(picture: Callable[P, Figure], *args: P.args, **kwargs: P.kwargs) -> Dra
 
 def _draw(picture: Callable[..., Figure], *args: Any, **kwargs: Any) -> bytes:
     """Return a picture as it looks for everybody: a matplotlibrc is for the user's own."""
+    # That it finds no folder to keep its fonts in changes no picture.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib as mpl  # noqa: PLC0415 (a stage loads none of it)
 
     with mpl.rc_context(mpl.rcParamsDefault):
