@@ -10,7 +10,8 @@ import gc
 import io
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -51,23 +52,35 @@ class Group(click.Group):
         """Return the commands in the order in which they were added."""
         return list(self.commands)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the command line; ``--help`` and ``--version`` answer here."""
+        with _in_one_line():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a mistake of the user's ends in one line and exit status 1."""
+        """Run the command."""
         _print_anything()
-        try:
+        with _in_one_line():
             return super().invoke(ctx)
-        except SegcliError as error:
-            raise click.ClickException(_one_line(str(error))) from error
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(_one_line(f"{where}{error.strerror or error}")) from error
-        except MemoryError as error:
-            msg = "the memory of this machine does not suffice. Nothing was changed."
-            raise click.ClickException(msg) from error
-        except click.UsageError as error:  # click shows some of what was typed as it is
-            raise click.UsageError(_one_line(error.format_message()), error.ctx) from error
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Let a mistake of the user's, or what the machine lacks, end in one line and exit status 1."""
+    try:
+        yield
+    except SegcliError as error:
+        raise click.ClickException(_one_line(str(error))) from error
+    except (BrokenPipeError, click.exceptions.NoArgsIsHelpError):
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(_one_line(f"{where}{error.strerror or error}")) from error
+    except MemoryError as error:
+        msg = "the memory of this machine does not suffice. Nothing was changed."
+        raise click.ClickException(msg) from error
+    except click.UsageError as error:  # click shows some of what was typed as it is
+        raise click.UsageError(_one_line(error.format_message()), error.ctx) from error
 
 
 def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:

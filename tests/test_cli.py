@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pandas as pd
@@ -183,6 +184,20 @@ def test_module_version_and_bare_call(tmp_path):
     assert (found.returncode, found.stdout) == (0, f"segcli, version {__version__}\n")
     assert process(cwd=tmp_path).stderr.startswith("Usage: segcli ")
     assert invoke("--version").stdout == found.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["ingest", "--help"]])
+def test_a_full_disk_under_the_output_is_one_line(args):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "segcli", *args],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
