@@ -52,6 +52,26 @@ def test_who_is_drawn_depends_on_the_seed_and_not_on_the_order_of_rows(size):
     assert not np.array_equal(drawn(X, ranks, 0), drawn(X, ranks, 1))
 
 
+def test_a_sample_has_who_lie_far_out_and_those_who_do_beside_all_but_them():
+    X, ranks = heavy_tailed(), np.arange(4_000)
+    X[:15] = np.random.default_rng(0).standard_normal((15, 3))
+    X[:15] *= np.repeat([1e6, 1e4], [5, 10])[:, None]
+    for seed in range(10):
+        sample = draw(LocalEngine(1).blocks(X), ranks, 300, np.random.default_rng(seed))
+        weights = {
+            row.tobytes(): weight for row, weight in zip(sample.rows, sample.weights, strict=True)
+        }
+        assert all(weights[row.tobytes()] == 1 for row in X[:15])
+
+
+@pytest.mark.parametrize("size", [1, 2, 6, 99])
+def test_a_sample_may_be_of_one_or_of_all_but_one(size):
+    X, ranks = np.random.default_rng(0).standard_normal((100, 3)), np.arange(100)
+    sample = draw(LocalEngine(1).blocks(X), ranks, size, np.random.default_rng(0))
+    assert len(np.unique(sample.rows, axis=0)) == size
+    assert np.isfinite(sample.weights).all()
+
+
 def test_of_equal_customers_each_is_as_likely():
     X, ranks = np.ones((1_000, 2)), np.arange(1_000)
     sample = draw(LocalEngine(1).blocks(X), ranks, 100, np.random.default_rng(0))

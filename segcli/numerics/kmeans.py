@@ -1,8 +1,8 @@
 """k-means by Lloyd's algorithm over row blocks, for many k in one pass.
 
 The partitions are sought by `segcli.numerics.kmeans_search` on a sample of customers: of many, each is
-drawn the sooner the farther it lies from the mean, and counts for as many as it stands for. What is
-found goes on to all customers, where every k takes its Lloyd step in the same pass over the rows.
+drawn the sooner the farther out it lies, and counts for as many as it stands for. What is found goes on
+to all customers, where every k takes its Lloyd step in the same pass over the rows.
 
 References
 ----------

@@ -13,7 +13,8 @@ Kivijärvi (2000), "Randomised local search algorithm for the clustering problem
 3, 358-369. Likas, Vlassis & Verbeek (2003), "The global k-means clustering algorithm", Pattern
 Recognit. 36, 451-461. Lattanzi & Sohler (2019), "A better k-means++ algorithm via local search", ICML,
 3662-3671. Bachem, Lucic & Krause (2018), "Scalable k-means clustering via lightweight coresets", KDD,
-1119-1127. Cohen & Kaplan (2007), "Summarizing data using bottom-k sketches", PODC, 225-234.
+1119-1127. Bahmani et al. (2012), "Scalable k-means++", PVLDB 5, 622-633. Cohen & Kaplan (2007),
+"Summarizing data using bottom-k sketches", PODC, 225-234.
 """
 
 from __future__ import annotations
@@ -27,11 +28,23 @@ import numpy as np
 
 from segcli import progress
 from segcli.engine import Block, Blocks
+from segcli.numerics.assignment import labels_and_squares
 from segcli.numerics.partition import Partition, Rows
 from segcli.numerics.ranks import shuffled
 from segcli.numerics.weighting import squared_norms
 
 MAX_ITERATIONS = 300
+
+_EVEN_SHARE = 0.2
+"""Of a sample, drawn without regard to where customers lie. On data without heavy tails the rest is spread
+almost as evenly; on those with, a half cost up to a hundredth of the inertia."""
+
+_FARTHER = (4, 16, 64)
+"""How many more customers far out are looked from, time after time."""
+
+_LEAST_ROOM = 6
+"""A sixth of the sample may be of those who are taken at a time."""
+
 _N_CANDIDATES = 5
 _LARGEST_STARTED = 16  # beyond, a partition grown from the k before beat nearly every fresh start
 _LAST_OF_EVERY_K = 64  # beyond, to go through every k would take ever longer for hardly better ones
@@ -72,8 +85,10 @@ class Sample:
 def draw(X: Blocks, customer_ranks: np.ndarray, size: int, rng: np.random.Generator) -> Sample:
     """Return all customers, in random order, or a sample of this size.
 
-    A sample is half spread evenly, half where the inertia about the mean comes from: of a few very
-    heavy customers an even sample has none, and k-means would put centers on them.
+    A fifth of a sample is spread evenly, the rest where the inertia comes from: about the mean at first,
+    then about ever more customers who lie far out, too, who are in it themselves. Of a few very heavy
+    customers an even sample has none, and k-means would put centers on them; and one drawn for the inertia
+    about the mean has none of the next heaviest, who count for nothing until the heaviest have centers.
 
     Parameters
     ----------
@@ -85,14 +100,25 @@ def draw(X: Blocks, customer_ranks: np.ndarray, size: int, rng: np.random.Genera
         rows = shuffled(customer_ranks, rng)
         return Sample(np.asarray(X.take(rows)), np.ones(n))
     (sums,) = X.map_sum(_column_sums)
-    (squares,) = X.map_rows(_squares_from, sums / n)
-    rates = 0.5 + 0.5 * squares / (squares.mean() or 1.0)
-    # Who comes first of clocks that ring at these rates; the next to come says by when, and so how
-    # likely each was to be among them.
-    times = rng.exponential(size=n)[customer_ranks] / rates
-    first = np.argsort(times, kind="stable")[: size + 1]
-    rows, limit = first[:size], times[first[size]]
-    return Sample(np.asarray(X.take(rows)), -1 / np.expm1(-rates[rows] * limit))
+    mean = sums[None, :] / n
+    squares, rates = np.zeros(n), np.full(n, _EVEN_SHARE)
+    far = np.zeros(0, dtype=np.intp)
+    for n_farther in (0, *_FARTHER):
+        times = _first_rings(squares, customer_ranks, rng)
+        next_ = _earliest(times, min(n_farther, size // _LEAST_ROOM))
+        far = np.concatenate([far, next_[np.isfinite(times[next_])]])
+        centers = np.vstack([mean, np.asarray(X.take(far))])
+        (squares,) = X.map_rows(_squares_from_nearest, centers)
+        rates += (1 - _EVEN_SHARE) / (1 + len(_FARTHER)) * squares / (squares.mean() or 1.0)
+    rates[far] = 0
+    times = _first_rings(rates, customer_ranks, rng)
+    *others, following = _earliest(times, size - len(far) + 1)
+    # Who comes next says by when the others came, and so how likely each was to.
+    likely = -np.expm1(-rates[others] * times[following])
+    return Sample(
+        np.asarray(X.take(np.concatenate([far, others]))),
+        np.concatenate([np.ones(len(far)), 1 / likely]),
+    )
 
 
 def search(
@@ -335,6 +361,21 @@ def _column_sums(block: Block) -> tuple[np.ndarray]:
     return (np.asarray(block.matrix.sum(axis=0)),)
 
 
-def _squares_from(block: Block, center: np.ndarray) -> tuple[np.ndarray]:
-    """Return each row's squared distance to a center."""
-    return (squared_norms(block.matrix - center),)
+def _first_rings(
+    rates: np.ndarray, customer_ranks: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return when clocks that ring at these rates ring first; never is infinite."""
+    times: np.ndarray = rng.exponential(size=len(rates))[customer_ranks]
+    with np.errstate(divide="ignore"):
+        return np.asarray(times / rates)
+
+
+def _earliest(times: np.ndarray, n: int) -> np.ndarray:
+    """Return where the n smallest times are, the smallest first."""
+    found = np.argpartition(times, max(n - 1, 0))[:n]
+    return found[np.argsort(times[found], kind="stable")]
+
+
+def _squares_from_nearest(block: Block, centers: np.ndarray) -> tuple[np.ndarray]:
+    """Return each row's squared distance to the nearest of the centers."""
+    return (labels_and_squares(block, centers)[1],)
