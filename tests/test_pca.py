@@ -36,7 +36,7 @@ from segcli.numerics.weighting import fit_weighting, weigh
     ids=["of sparse columns", "of dense columns", "iterated among items", "among customers"],
 )
 def _every_way(request, monkeypatch):
-    """Small matrices are solved outright: everything must hold for the iterations as well."""
+    """Small matrices are solved outright, of sparse or dense columns: all must hold for iterations too."""
     for name, value in request.param.items():
         monkeypatch.setattr(pca_module, name, value)
 

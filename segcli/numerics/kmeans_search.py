@@ -42,8 +42,8 @@ almost as evenly; on those with, a half cost up to a hundredth of the inertia.""
 _FARTHER = (4, 16, 64)
 """How many more customers far out are looked from, time after time."""
 
-_LEAST_ROOM = 6
-"""A sixth of the sample may be of those who are taken at a time."""
+_TIMES_AS_LARGE = 6
+"""A sample is at least so many times as large as what is taken of those far out at a time."""
 
 _N_CANDIDATES = 5
 _LARGEST_STARTED = 16  # beyond, a partition grown from the k before beat nearly every fresh start
@@ -105,7 +105,7 @@ def draw(X: Blocks, customer_ranks: np.ndarray, size: int, rng: np.random.Genera
     far = np.zeros(0, dtype=np.intp)
     for n_farther in (0, *_FARTHER):
         times = _first_rings(squares, customer_ranks, rng)
-        next_ = _earliest(times, min(n_farther, size // _LEAST_ROOM))
+        next_ = _earliest(times, min(n_farther, size // _TIMES_AS_LARGE))
         far = np.concatenate([far, next_[np.isfinite(times[next_])]])
         centers = np.vstack([mean, np.asarray(X.take(far))])
         (squares,) = X.map_rows(_squares_from_nearest, centers)

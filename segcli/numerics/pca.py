@@ -312,7 +312,7 @@ def _by_customers(
     the one's vectors into the other's.
     """
     S, F, V = _centred_parts(weighted.take(np.arange(weighted.shape[0])), mean)
-    values, vectors = dense_eigenpairs(_inner_products(sp.csr_array(S.T), V, F), n_pairs)
+    values, vectors = dense_eigenpairs(_gram(sp.csr_array(S.T), V, F), n_pairs)
     return np.maximum(values, 0.0), _carried(weighted, mean, vectors)
 
 
@@ -326,7 +326,7 @@ def _carried(weighted: Blocks, mean: np.ndarray, vectors: np.ndarray) -> np.ndar
 
 def _scatter(block: Block, mean: np.ndarray) -> tuple[np.ndarray]:
     """Return the block's part of the items' scatter matrix, of shape (n_items, n_items)."""
-    return (_inner_products(*_centred_parts(block.matrix, mean)),)
+    return (_gram(*_centred_parts(block.matrix, mean)),)
 
 
 def _centred_parts(X: Any, mean: np.ndarray) -> tuple[sp.csr_array, np.ndarray, np.ndarray]:
@@ -341,8 +341,8 @@ def _centred_parts(X: Any, mean: np.ndarray) -> tuple[sp.csr_array, np.ndarray, 
     return X, ones[:, None], mean[:, None]
 
 
-def _inner_products(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """Return the inner products of the columns of ``S - F V'``, an ndarray of shape (m, m)."""
+def _gram(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """Return the Gram matrix of the columns of ``S - F V'``, an ndarray of shape (m, m)."""
     n, m = S.shape
     if S.nnz <= _MOST_SPARSE * n * m:
         observed = (sp.csr_array(S.T) @ S).toarray()
