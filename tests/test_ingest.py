@@ -202,9 +202,9 @@ REFUSED = {
     "delimiters at the end": (b"user;item;n\n1;2;3;\n3;4;5;\n", {}, "They end in ';': add one to the "
                               "first line."),
     "cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,y,-2\n", {"negative": "net"}, "add up to nothing"),
-    "huge": (b"a,x,1e308\na,x,1e308\nb,y,1e200\n", {}, "value is beyond 1e100 or nearer to 0 than "
-             "1e-100: 3"),
-    "tiny": (b"a,x,1e-310\nb,y,-1e-200\n", {"negative": "keep"}, "nearer to 0 than 1e-100: 2"),
+    "huge": (b"a,x,1e308\na,x,1e308\nb,y,1e200\n", {}, "value is beyond 1e50 or nearer to 0 than "
+             "1e-50: 3"),
+    "tiny": (b"a,x,1e-310\nb,y,-1e-200\n", {"negative": "keep"}, "nearer to 0 than 1e-50: 2"),
 }  # fmt: skip
 
 

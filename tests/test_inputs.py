@@ -486,7 +486,7 @@ def test_two_columns_of_times_matter_only_where_times_do(tmp_path):
     ("text", "reason"),
     [("", 3), ("  ", 3), ("x", 4), ("1,5", 4), ("0x1", 4), ("1_0", 4), ("nan", 5), ("NaN", 5),
      ("-inf", 6), ("Infinity", 6), ("1e999", 6), ("-2", 7), ("-1e200", 7), ("0", 8), ("-0.0", 8),
-     ("1e200", 9), ("1.01e100", 9), ("0.99e-100", 9), ("1e-310", 9)],
+     ("1e200", 9), ("1.01e50", 9), ("0.99e-50", 9), ("1e-310", 9)],
 )  # fmt: skip
 def test_a_value_that_cannot_be_used_says_why(text, reason):
     _, reasons = read_values(pa.array([text]), negatives=False)
@@ -494,9 +494,9 @@ def test_a_value_that_cannot_be_used_says_why(text, reason):
 
 
 def test_values_that_can_be_used():
-    texts = ["1e3", " 5 ", "+3", ".5", "5.", "-2", "1e100", "-1e-100"]
+    texts = ["1e3", " 5 ", "+3", ".5", "5.", "-2", "1e50", "-1e-50"]
     values, reasons = read_values(pa.array(texts), negatives=True)
-    assert values.tolist() == [1000, 5, 3, 0.5, 5, -2, 1e100, -1e-100]
+    assert values.tolist() == [1000, 5, 3, 0.5, 5, -2, 1e50, -1e-50]
     assert not reasons.any()
 
 

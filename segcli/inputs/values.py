@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 
-#: The sizes that a value may have: what is made of values later, such as sums of their squares,
-#: then stays far within what a float64 can hold.
-SMALLEST, LARGEST = 1e-100, 1e100
-OUT_OF_RANGE = "value is beyond 1e100 or nearer to 0 than 1e-100"
+#: The sizes that a value may have: what is made of values later, such as the squared lengths of
+#: products with their squares, then stays far within what a float64 can hold.
+SMALLEST, LARGEST = 1e-50, 1e50
+OUT_OF_RANGE = "value is beyond 1e50 or nearer to 0 than 1e-50"
 
 #: Why a row cannot be used, in the order in which reasons are looked for. 0 means that it can.
 REASONS = (
