@@ -26,8 +26,8 @@ def decimal(value: float | None, digits: int = 2) -> str:
 
 
 def six_digits(value: float) -> str:
-    """Return a number from 0 up to six digits, and all before the point: ``12,587.1``, ``1,431,079``."""
-    return f"{value:,.0f}" if value >= 999_999.5 else f"{value:,.6g}"
+    """Return a number from 0 up to six digits, or all before the point: ``12,587.1``, ``1,431,079``."""
+    return f"{value:,.0f}" if 999_999.5 <= value < 1e15 else f"{value:,.6g}"
 
 
 def printable(text: str) -> str:

@@ -94,6 +94,8 @@ def test_usage_errors_are_printable(place):
         (six_digits(999999.4), "999,999"),
         (six_digits(999999.5), "1,000,000"),
         (six_digits(0.00012), "0.00012"),
+        (six_digits(999999999999999), "999,999,999,999,999"),
+        (six_digits(3.3528e103), "3.3528e+103"),
     ],
 )
 def test_numbers_are_as_a_person_reads_them(said, shown):
