@@ -295,6 +295,16 @@ def test_an_id_is_as_written_whatever_stands_before_it(tmp_path, monkeypatch, la
     assert triplets.items.to_pylist() == ["0", "00", *"1234"]
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("block", [20, 10_000])
+def test_a_byte_order_mark_within_a_file_is_part_of_its_id(tmp_path, monkeypatch, block, quote):
+    rows = [(f"\ufeff{i % 9}", f"{quote}i{quote}", "1") for i in range(50)]
+    small_steps(monkeypatch, block, 50)
+    triplets, _ = read(written(tmp_path / "f.csv", [("customer", "item", "value"), *rows]))
+    assert triplets.customers.to_pylist() == [f"\ufeff{i}" for i in range(9)]
+    assert len(triplets.items) == 1
+
+
 key_texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=40)
 
 

@@ -6,6 +6,7 @@ it is parsed as it is read.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -173,6 +174,8 @@ class TextTable:
 
     def _table(self, text: bytes, types: Kinds, passed: list[tuple[int, str]]) -> pa.Table:
         """Return the columns, parsed a little at a time, or all at once where there is a longer row."""
+        if text.startswith(codecs.BOM_UTF8):  # of an id: the file's own is gone
+            text = codecs.BOM_UTF8 + text  # pyarrow drops one
         parse = self._parse_options(passed)
         convert = pacsv.ConvertOptions(
             column_types={str(i): kind for i, kind in types.items()},
