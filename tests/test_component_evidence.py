@@ -206,7 +206,7 @@ def test_fewer_are_refused(shape):
         ((1, 1, 1), 1, "The one component there is holds"),
         ((9, 1, 50), 2, "1 predicts held-out"),
         ((3, 1, 50), 2, "Little supports more than one component: the first 3 components hold"),
-        ((0, 1, 1), 1, "1 is the least to work with"),
+        ((0, 1, 1), 1, "1 is for a look only"),
     ],
 )
 def test_the_recommendation_and_its_reason(found, recommended, words):

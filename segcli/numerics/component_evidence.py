@@ -243,7 +243,7 @@ def recommend(
     """Return a number of components and the reason for it in words.
 
     The smaller of the two suggestions, for a component that fails either question is not one to
-    segment by; but at least 2, with a warning, because fewer leave nothing to look at.
+    segment by; but at least 2, with a warning, because fewer leave little to look at.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def recommend(
         how_many = "more than one component" if smaller else "any components"
         return recommended, (
             f"Little supports {how_many}: {found}. Another --weighting may show more; "
-            f"{recommended} is the least to work with."
+            f"{recommended} {'is' if recommended == 1 else 'are'} for a look only."
         )
     advice = "both say the same" if n_parallel == n_predictive else "the smaller is the safer"
     return recommended, f"{found[0].upper()}{found[1:]}; {advice}."
