@@ -111,6 +111,7 @@ def test_explained_variance_shows_shares_and_running_shares():
     assert curve(left) == (components, table["explained_variance_ratio"].tolist())
     assert curve(right) == (components, table["cumulative"].tolist())
     assert "tfidf" in figure.get_suptitle()
+    assert "log" not in left.get_title()
     assert [note.get_text() for note in right.texts] == ["10: 100%"]
     for ax in (left, right):
         assert ax.get_xlabel() == "component"
@@ -139,6 +140,7 @@ def test_evidence_for_components_stands_beside_the_null():
     assert band.get_label() == "null: no segments"
     assert band.get_datalim(left.transData).ymax == pytest.approx(0.05)
     assert left.get_yscale() == "log"
+    assert left.get_title() == "Share of variance, by component, log scale"
     assert all(label.endswith("%") for label in tick_labels(left.yaxis))
     assert curve(left, "parallel analysis: 4")[0] == [4, 4]
     assert legend(left) == ["null: no segments", "these data", "parallel analysis: 4"]

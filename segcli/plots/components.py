@@ -52,7 +52,8 @@ def explained_variance(
         _curve(left, table["component"], table["explained_variance_ratio"])
         percent_axis(left)
     _running_shares(middle, table)
-    left.set_title("Share of variance, by component", fontsize=11, color=INK)
+    scale = ", log scale" if suggestions else ""
+    left.set_title(f"Share of variance, by component{scale}", fontsize=11, color=INK)
     left.set_xlabel("component")
     middle.set_xlabel("component")
     for ax in figure.axes:
