@@ -226,6 +226,8 @@ def test_no_interactions_no_customers(made):
         ({"value": [-2.0, -3]}, "2 values negative, which tfidf does not take, first -2"),
         ({"value": ["four", "5"]}, "values are not all numbers"),
         ({"value": [{}, 5]}, "values are not all numbers"),
+        ({"value": pd.to_datetime(["2026-01-01", "2026-01-02"])}, "numbers: they are datetime64"),
+        ({"value": pd.to_timedelta([1, 2], "D")}, "numbers: they are timedelta64"),
         ({"value": pd.Series([10**400, 5], dtype=object)}, "values are not all numbers"),
         ({"item": ["item 1", None]}, "1 row without item"),
         ({"customer": [" ", "b"]}, "1 row without customer"),

@@ -131,6 +131,9 @@ class Segmentation:
 
     def _usable(self, column: pd.Series) -> np.ndarray:
         """Return values as float64, or say which of them cannot be used."""
+        if column.dtype.kind in "mM":  # which NumPy would take for numbers of nanoseconds
+            msg = f"values are not all numbers: they are {column.dtype}"
+            raise InputError(msg)
         try:
             values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError, OverflowError) as error:
