@@ -18,7 +18,7 @@ K ?= 6
 K_MAX ?= 20
 INGEST_OPTIONS ?=
 
-.PHONY: demo run test check bench lock clean
+.PHONY: demo run changed test check bench lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # a run directory is one stage's at a time, and cluster notes what explore-k said
 
@@ -44,7 +44,10 @@ $(RUN)/.chosen/%:
 	@rm -f $(@D)/$(firstword $(subst -, ,$*))-*
 	@touch '$@'
 
-$(RUN)/matrix.npz: $(INTERACTIONS) $(ITEMS) $(INGESTED) | $(SEGCLI)
+# A folder is as old as its list of files, whatever is written into one of them.
+CHANGED = $(if $(shell find -L $(INTERACTIONS) -newer $(RUN)/matrix.npz 2>/dev/null),changed)
+
+$(RUN)/matrix.npz: $(INTERACTIONS) $(ITEMS) $(INGESTED) $(CHANGED) | $(SEGCLI)
 	$(SEGCLI) ingest $(INTERACTIONS) $(RUN) $(if $(ITEMS),--items $(ITEMS)) $(INGEST_OPTIONS)
 
 $(RUN)/pca.joblib: $(RUN)/matrix.npz $(WEIGHTED)

@@ -25,7 +25,7 @@ RUN = (
 )
 """What `STAGES` do, in another run directory."""
 ONE_AT_A_TIME = """#!/bin/sh
-for run in "$@"; do test -d "$run" && break; done
+case $1 in ingest) run=$3 ;; *) run=$2 ;; esac
 mkdir "$run/busy" || exit 1
 sleep 0.1
 case $1 in
@@ -216,6 +216,17 @@ def test_make_runs_one_stage_after_the_other(make):
     assert make("-j4", "run", "RUN=shop", "INTERACTIONS=ratings.csv").stdout == ""
     again = make("-j4", "run", "RUN=shop", "INTERACTIONS=ratings.csv", "K=3")
     assert again.stdout.split() == ["cluster", "validate", "report"]
+
+
+def test_make_sees_what_is_written_into_a_file_of_a_folder(make, tmp_path):
+    (tmp_path / "orders").mkdir()
+    monday = tmp_path / "orders" / "on monday.csv"
+    monday.touch()
+    words = ("run", "RUN=shop", "INTERACTIONS=orders")
+    assert make(*words).stdout.split() == [*STAGES]
+    assert make(*words).stdout == ""
+    monday.write_text("a,x,1\n")
+    assert make(*words).stdout.split() == [*STAGES]
 
 
 @pytest.mark.parametrize(
