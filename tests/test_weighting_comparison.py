@@ -107,7 +107,7 @@ def test_without_tastes_none_is_recommended():
     assert found.recommended is None
     assert found.reason.endswith(
         "with none do the segments help to predict hidden interactions. These customers differ in "
-        "activity, not in taste."
+        "activity, not in taste, as far as segments on so many components show."
     )
     lines = [{**line, "activity_share": 0.09} for line in found.weightings]
     assert recommend(lines)[1].endswith("help to predict hidden interactions.")

@@ -60,6 +60,11 @@ N_COMPONENTS = 10
 N_SPLITS = 2
 N_NULLS = 1
 
+_ACTIVITY_ALONE = (
+    "These customers differ in activity, not in taste, as far as segments on so many components "
+    "show."
+)
+
 Line = dict[str, Any]
 """What there is to say of one weighting."""
 
@@ -230,8 +235,7 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
         sort_by_activity = any(line["activity_share"] >= SOME for line in lines)
         return None, (
             "No weighting is better than another: with none do the segments help to predict hidden "
-            "interactions."
-            + (" These customers differ in activity, not in taste." if sort_by_activity else "")
+            "interactions." + (f" {_ACTIVITY_ALONE}" if sort_by_activity else "")
         )
     best = found[0]
     close = [line for line in found if line["behind"] <= line["behind_se"]]
