@@ -79,6 +79,10 @@ def _in_one_line() -> Iterator[None]:
     except MemoryError as error:
         msg = "the memory of this machine does not suffice. Nothing was changed."
         raise click.ClickException(msg) from error
+    except ImportError as error:  # not whole, of another version, or more than the memory allowed
+        why = _last_line(str(error))
+        msg = f"a library cannot be loaded: {why}. Install segcli anew, or allow it more memory."
+        raise click.ClickException(_one_line(msg)) from error
     except click.UsageError as error:  # click shows some of what was typed as it is
         raise click.UsageError(_one_line(error.format_message()), error.ctx) from error
 
@@ -153,6 +157,11 @@ def _print_anything() -> None:
 
 def _as_dataclass(summary: Summary) -> DataclassInstance:
     return summary  # type: ignore[return-value]
+
+
+def _last_line(message: str) -> str:
+    """Return the last line that says something: NumPy explains itself at length before the reason."""
+    return message.rstrip().rpartition("\n")[2].rstrip(".")
 
 
 def _one_line(message: str) -> str:

@@ -14,7 +14,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from run_dirs import STAGES, assert_whole, digests, environment, invoke, ok, process
+from run_dirs import (
+    STAGES,
+    assert_one_line,
+    assert_whole,
+    digests,
+    environment,
+    invoke,
+    ok,
+    process,
+)
 
 from segcli import __version__, terminal
 from segcli.cli import main
@@ -198,6 +207,20 @@ def test_a_full_disk_under_the_output_is_one_line(args):
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
+def test_a_library_that_cannot_be_loaded_is_one_line(place, monkeypatch):
+    def run(*_args, **_options):
+        msg = "\nAt length.\n\nlibblas.so: failed to map segment.\n"
+        raise ImportError(msg)
+
+    before = digests(place.run)
+    monkeypatch.setattr("segcli.stages.report.run", run)
+    assert_one_line(
+        invoke("report", "run"),
+        "a library cannot be loaded: libblas.so: failed to map segment. Install segcli anew",
+    )
+    assert digests(place.run) == before
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
