@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from segcli.engine.scratch import Scratch
 from segcli.errors import InputError, OptionError
-from segcli.inputs import distributed, pairs, parquet_table, sums
+from segcli.inputs import distributed, distributed_sources, pairs, parquet_table, sums
 from segcli.inputs.dialect import _regularity, delimiter_from, find_dialect, separated, split_row
-from segcli.inputs.form import Form
-from segcli.inputs.grouped_rows import read_groups, write_groups
+from segcli.inputs.form import Form, columns_of, open_file
+from segcli.inputs.grouped_rows import read_groups, unpacked, write_groups
 from segcli.inputs.item_names import read_item_names
 from segcli.inputs.keys import NONE, Keys, words_of
 from segcli.inputs.pairs import Pairs, group_rows
@@ -813,6 +813,27 @@ def test_a_range_of_customers_keeps_values_that_need_all_their_digits(tmp_path, 
     source = distributed._Customers((), (codes,), 4, "sum", False, scratch)
     matrix = source.make(table, scratch).matrix.take(codes)
     assert matrix.toarray().tolist() == np.diag(values).tolist()
+
+
+def test_rows_of_a_long_file_come_before_those_of_the_next(tmp_path, monkeypatch):
+    """However many parts a worker reads it in."""
+    monkeypatch.setattr(parquet_table, "_PARQUET_ROWS", 1)
+    n_rows, paths = (1_500, 3), (tmp_path / "0.parquet", tmp_path / "1.parquet")
+    for n, path in zip(n_rows, paths, strict=True):
+        columns = {"customer": ["al"] * n, "item": ["x"] * n, "value": [1.0] * n}
+        pq.write_table(pa.table(columns), path)
+    form = Form(duplicates="last")
+    table = open_file(paths[0], form)
+    reading = distributed_sources._Reading(form, columns_of(table, form), Scratch(tmp_path / "s"))
+    manner = distributed_sources._Manner.of(table)
+    files = distributed_sources._LocalFiles(reading, manner, ("0", "1"), tuple(map(str, paths)))
+    times = []
+    for task, n in enumerate(n_rows):
+        groups = read_groups(files.run(task, Scratch(tmp_path)).groups)
+        rows, _ = unpacked(pa.chunked_array([content for _, content in groups]), is_timed=True)
+        assert len(rows) == n
+        times += rows["time"].tolist()
+    assert (np.diff(times) > 0).all()
 
 
 def test_negative_values_can_be_kept_or_netted(tmp_path):

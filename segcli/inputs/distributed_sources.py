@@ -8,7 +8,7 @@ or rejected, as it is anywhere.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,8 +44,8 @@ from segcli.inputs.text_table import TextTable
 from segcli.inputs.vocabulary import are_floats
 from segcli.progress import report
 
-_PARTS_PER_FILE = 1 << 10
-_ROWS_PER_PART = 2.0**24
+_ROWS_PER_TASK = 2.0**36
+"""More than any file holds; floats, which hold 53 bits, then tell the rows of 2^17 tasks apart."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,29 @@ class _Reading:
     kept: Scratch
     several: bool = False
 
-    def grouped(self, file: str, parts: Iterable[Part]) -> Grouped:
-        """Read parts of a file, and write their rows to another, grouped by customer."""
+    def grouped(
+        self, task: int, file: str, contents: Iterable[Any], table: tables.Table
+    ) -> Grouped:
+        """Read parts of a file, and write their rows to another, grouped by customer.
+
+        Parameters
+        ----------
+        task : its number; tasks are in the order of the rows
+        file : the name by which messages and rejects know it
+        contents : of the parts, as the table's `parts` yields them
+        table : the file
+        """
         reader = Reader(self.columns, self.form)
         by_position = self.form.duplicates == "last" and self.columns["timestamp"] is None
         reads, blocks = [], []
-        for part in parts:
-            read = reader.read(part)
+        before = task * _ROWS_PER_TASK
+        for content in contents:
+            read = reader.read(Part(table, file, 0, content))
             block = read.block
-            if by_position:
-                # As floats hold 53 bits, leave more of them to the number of the part.
-                at = block.columns["time"] - part.number * 2.0**32
-                time = part.number * _ROWS_PER_PART + at
+            if by_position:  # the reader knows of no part before
+                time = before + block.columns["time"]
                 block = replace(block, columns={**block.columns, "time": time})
+            before += read.n_rows
             blocks.append(block)
             nothing = group_rows(*(np.zeros(0, np.int32),) * 2, np.zeros(0), None)
             reads.append(replace(read, block=nothing))
@@ -153,8 +163,7 @@ class _Lines(_Parts):
     def run(self, number: int, scratch: Scratch) -> Grouped:
         del scratch
         content = pickle.loads(Path(self.paths[number]).read_bytes())
-        file = self.manner.path.name
-        return self.reading.grouped(file, [Part(self.manner.table, file, number, content)])
+        return self.reading.grouped(number, self.manner.path.name, [content], self.manner.table)
 
     def collecting(self, engine: SparkEngine) -> Collected:
         return self._collecting(engine, len(self.paths))
@@ -180,11 +189,12 @@ class _Files(_Parts):
         """Return what is in a file, refusing one that has other columns than the first."""
         name = self.names[number]
         form = self.reading.form
-        parts: Iterator[Part] = iter([])
+        table = self.manner.table
+        contents: Iterable[Any] = ()
         with suppress(BlankError):
-            table = open_like(self.manner.table, path, name, form.header, form.encoding)
-            parts = _numbered(table, name, table.parts(columns_read(self.columns)), number)
-        found = self.reading.grouped(name, parts)
+            table = open_like(table, path, name, form.header, form.encoding)
+            contents = table.parts(columns_read(self.columns))
+        found = self.reading.grouped(number, name, contents, table)
         return replace(found, sha256=sha256_of(path))
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
@@ -222,9 +232,8 @@ class _RowGroups(_Parts):
     def run(self, number: int, scratch: Scratch) -> Grouped:
         del scratch
         table = ParquetTable(self.manner.path, self.manner.names or ())
-        file = table.path.name
         groups = table.parts(columns_read(self.columns), row_groups=self.groups[number])
-        return self.reading.grouped(file, _numbered(table, file, groups, number))
+        return self.reading.grouped(number, table.path.name, groups, table)
 
     def collecting(self, engine: SparkEngine) -> Collected:
         return self._collecting(engine, len(self.groups))
@@ -297,12 +306,6 @@ def _inside(path: str, folder: str) -> str:
     """Return a path from a folder on; of a file that is no folder's, its name."""
     _, _, name = path.partition(folder.rpartition("://")[2].rstrip("/") + "/")
     return name or path.rpartition("/")[2]
-
-
-def _numbered(table: tables.Table, file: str, contents: Iterable[Any], task: int) -> Iterator[Part]:
-    """Yield a task's parts of a file, with numbers that only this task uses."""
-    for number, content in enumerate(contents, start=task * _PARTS_PER_FILE):
-        yield Part(table, file, number, content)
 
 
 def _texts_by_code(vocabulary: Any, used: Sequence[np.ndarray]) -> pa.Array:
