@@ -225,7 +225,10 @@ def test_a_disliked_item_tells_segments_from_a_liked_one(place):
             SimpleNamespace(supported=False),
             "It holds by itself, though the segmentation as a whole",
         ),
-        (None, "It holds by itself, though the segmentation as a whole"),
+        (
+            None,
+            "It holds by itself; whether the segmentation as a whole is supported is not known.",
+        ),
     ],
 )
 def test_a_segment_is_judged_with_the_segmentation_as_a_whole(judged, said):

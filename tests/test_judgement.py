@@ -92,6 +92,7 @@ def test_without_evidence_nothing_is_made_up():
         ("pattern", 1.0, True, "doubtful"),
         ("stable", 0.7, True, "does not tell well"),
         ("highly stable", 0.9, False, "as a whole is not supported"),
+        ("highly stable", 0.9, None, "as a whole is supported is not known"),
         ("stable", 0.9, True, "can be trusted"),
     ],
 )
@@ -121,7 +122,7 @@ def test_what_is_as_high_without_segments_is_said_to_be_no_evidence(nulls, words
     assert said is None if words is None else said.startswith(words)
 
 
-@pytest.mark.parametrize("supported", [True, False])
+@pytest.mark.parametrize("supported", [True, False, None])
 def test_of_nobody_it_is_not_said_whether_they_can_be_told(supported):
     for precision in (np.nan, 0.0):
         said = judge_segment("stable", precision, np.nan, supported=supported)

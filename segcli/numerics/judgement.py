@@ -214,7 +214,7 @@ def judge_segment(
     precision: float,
     recall: float,
     *,
-    supported: bool,
+    supported: bool | None,
     can_be_graded: bool = True,
 ) -> str:
     """Return what to think of one segment, in a sentence.
@@ -223,7 +223,7 @@ def judge_segment(
     ----------
     grade : Hennig's word for its stability, or None if unknown
     precision, recall : of naive Bayes under cross-validation; NaN, of nobody
-    supported : whether the evidence supports the segmentation as a whole
+    supported : whether the evidence supports the segmentation as a whole; None if there is none
     can_be_graded : whether these data and this k can bear evidence
     """
     told = min(precision, recall) >= TOLD_APART
@@ -241,6 +241,8 @@ def judge_segment(
         return "It is found again, but nobody lands in it surely enough to be in it."
     if not told:
         return "It is found again, but what customers have does not tell well who belongs to it."
+    if supported is None:
+        return "It holds by itself; whether the segmentation as a whole is supported is not known."
     if not supported:
         return "It holds by itself, though the segmentation as a whole is not supported."
     return "It can be trusted: it is found again, and what customers have tells who belongs to it."

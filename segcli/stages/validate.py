@@ -281,7 +281,7 @@ def _segment_rows(
             row["grade"],
             row["cross_validated_precision"],
             row["cross_validated_recall"],
-            supported=judged is not None and judged.supported,
+            supported=judged.supported if judged is not None else None,
             can_be_graded=no_evidence is None,
         )
     return rows
