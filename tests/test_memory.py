@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from run_dirs import STAGES, invoke, ok, workplace_in
 
@@ -137,6 +138,31 @@ def test_a_container_and_its_limit_count(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("3000000\n")
     (tmp_path / "memory.current").write_text("1000000\n")
     assert available_memory() == 2_000_000
+
+
+LIMITED = """
+import mmap
+import resource
+from segcli.engine.memory import available_memory
+
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, resource.RLIM_INFINITY))
+taken = [mmap.mmap(-1, 1 << 29)]  # addresses, of which nothing is in memory yet
+free = available_memory()
+taken.append(mmap.mmap(-1, free - (1 << 24)))
+try:
+    mmap.mmap(-1, 1 << 26)
+except OSError:
+    print(free)
+"""
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_AS"), reason="there is no such limit here")
+def test_no_more_is_free_than_a_limit_leaves():
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    found = subprocess.run(
+        [sys.executable, "-c", LIMITED], capture_output=True, check=True, env=environment
+    )
+    assert 0 < int(found.stdout) < 3 << 29
 
 
 def test_files_that_a_container_keeps_in_memory_are_no_need(tmp_path, monkeypatch):

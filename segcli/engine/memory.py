@@ -84,11 +84,10 @@ def available_memory() -> int:
     limit.
     """
     limits = [int(psutil.virtual_memory().available)]
-    used = int(psutil.Process().memory_info().rss)
     if hasattr(psutil, "RLIMIT_AS"):
         soft, _ = psutil.Process().rlimit(psutil.RLIMIT_AS)
-        if soft >= 0:
-            limits.append(int(soft) - used)
+        if soft >= 0:  # of addresses, in use or not
+            limits.append(int(soft) - int(psutil.Process().memory_info().vms))
     container = _number_in(_CGROUP / "memory.max")
     if container is not None:
         current = _number_in(_CGROUP / "memory.current") or 0
