@@ -513,6 +513,19 @@ def test_refine_stops_when_a_step_hardly_pays():
     assert found.converged
 
 
+@pytest.mark.parametrize("apart", [10, 1e3, 1e5])
+def test_for_a_curve_dense_groups_may_lie_far_from_one_another(apart):
+    """Single precision cannot tell the customers of one from each other where they are 1e5 apart."""
+    X = np.random.default_rng(0).standard_normal((4_000, 3))
+    X[::2, 0] += apart
+    blocks, ranks = LocalEngine(1).blocks(X - X.mean(axis=0)), np.arange(4_000)
+    (exact,), (curve,) = (
+        fit_all(blocks, [20], customer_ranks=ranks, seed=0, sample_size=400, for_curve=which)
+        for which in (False, True)
+    )
+    assert curve.inertia == pytest.approx(exact.inertia, rel=0.02)
+
+
 @pytest.mark.parametrize("unit", [1, 1e25])
 def test_for_a_curve_steps_that_hardly_pay_are_not_taken(unit):
     X, ranks = unit * np.random.default_rng(0).standard_normal((4_000, 5)), np.arange(4_000)

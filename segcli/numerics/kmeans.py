@@ -35,7 +35,7 @@ from segcli.numerics.kmeans_search import (
     search,
     search_fixed_path,
 )
-from segcli.numerics.partition import TOLERANCE
+from segcli.numerics.partition import TOLERANCE, Partition, Rows
 from segcli.numerics.weighting import squared_norms
 from segcli.words import counted
 
@@ -45,6 +45,9 @@ SAMPLE_SIZE = 5_000
 
 CURVE_PROGRESS = 1e-4
 """A share of the inertia that a curve does not show."""
+
+_SINGLE = 1e-5
+"""Of the inertia about the mean: of less, a curve would show the rounding of single precision."""
 
 _SAME = 1e-9
 """Of the largest number: a difference that counts for none."""
@@ -159,8 +162,9 @@ def fit_all(
         not depend on which others are asked for, unless it were worse than one of fewer segments that
         is: then it is made of that. False is faster where a few large k are.
     for_curve : bool
-        With more customers than the sample, take the steps on all in single precision, and stop when
-        one lowers the inertia by no more than a ten-thousandth: a curve does not show what is left.
+        With more customers than the sample, take the steps on all in single precision, if that tells
+        distances apart, and stop when one lowers the inertia by no more than a ten-thousandth: a curve
+        does not show what is left.
         The inertias returned are exact for the partitions returned. Labels take half the room: of
         many customers, those of all partitions would be most of what is held.
 
@@ -177,7 +181,7 @@ def fit_all(
     else:
         found = search(sample, ks, ks, n_starts, seed)
     runs = [Run(centers) for centers in found]
-    _settle(X, runs, "k-means", for_curve=for_curve and n_customers > sample_size)
+    _settle(X, runs, "k-means", sample, for_curve=for_curve and n_customers > sample_size)
     fits = [_finish(X, run, customer_ranks, for_curve=for_curve) for run in runs]
     for i in range(1, len(fits)):
         smaller, fit = fits[i - 1], fits[i]
@@ -261,7 +265,7 @@ def refit(
         ks = [run.k for run in runs]
         found = search(sample, ks, ks, N_STARTS, seed, known=[run.centers for run in runs])
         runs = [Run(centers) for centers in found]
-    _settle(X, runs, "k-means in full", for_curve=for_curve and X.shape[0] > sample_size)
+    _settle(X, runs, "k-means in full", sample, for_curve=for_curve and X.shape[0] > sample_size)
     return [_finish(X, run, customer_ranks, for_curve=for_curve) for run in runs]
 
 
@@ -329,14 +333,25 @@ def _carried(X: Blocks, fits: Sequence[KMeansFit]) -> list[Run]:
     return [Run(sum_ / fit.sizes[:, None]) for fit, sum_ in zip(fits, sums, strict=True)]
 
 
-def _settle(X: Blocks, runs: Sequence[Run], what: str, *, for_curve: bool) -> None:
+def _settle(X: Blocks, runs: Sequence[Run], what: str, sample: Sample, *, for_curve: bool) -> None:
     """Take Lloyd steps on all customers; for a curve as `fit_all` says."""
     if not for_curve:
         _lloyd(X, runs, what)
         return
     ordinary = 1e-12 < _mean_variance(X) < 1e12  # single precision holds no squares beyond 1e38
-    precision = np.float32 if ordinary else np.float64
+    precision = np.float32 if ordinary and _is_coarse(sample, runs) else np.float64
     _lloyd(X, runs, what, least_progress=CURVE_PROGRESS, precision=precision)
+
+
+def _is_coarse(sample: Sample, runs: Sequence[Run]) -> bool:
+    """Return whether customers lie as far from their centers as single precision can tell.
+
+    The rounding of a distance goes by how far a customer lies from the mean of all. It matters of dense
+    groups far from one another.
+    """
+    rows = Rows(sample.rows, sample.weights)
+    finest = Partition.about(rows, runs[-1].centers - rows.mean)
+    return finest.inertia > _SINGLE * rows.inertia
 
 
 def _lloyd(
