@@ -358,6 +358,15 @@ def test_blocks_are_cut_by_content_alone_and_cover_every_row_once(form, block_en
     assert (len(one.bounds) == 2) == (block_entries == 1 << 30)
 
 
+@pytest.mark.parametrize("n_rows", [1, 100, 101, 102, 199, 203, 999])
+def test_blocks_hold_so_many_entries_at_most_and_half_at_least(n_rows):
+    """Give or take a row."""
+    bounds = LocalEngine(1, block_entries=500).blocks(np.zeros((n_rows, 5))).bounds
+    entries = 5 * np.diff(bounds)
+    assert entries.max() <= 505
+    assert (entries.min() >= 245) if n_rows > 100 else (len(entries) == 1)
+
+
 def test_blocks_hold_about_equal_numbers_of_entries_whatever_the_rows():
     """One very active customer makes a block of its own; the others still share evenly."""
     dense_rows = np.zeros((1000, 50))
@@ -365,5 +374,5 @@ def test_blocks_hold_about_equal_numbers_of_entries_whatever_the_rows():
     dense_rows[500] = 1
     blocks = LocalEngine(1, block_entries=100).blocks(sp.csr_array(dense_rows))
     entries = np.diff(blocks.matrix.indptr[list(blocks.bounds)])
-    assert len(entries) == 2  # 16 entries per column are the least: 1049 entries make two blocks
+    assert len(entries) == 2  # 16 entries per column are the most: 1049 entries make two blocks
     assert entries.max() <= 1049 / 2 + 50

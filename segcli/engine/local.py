@@ -30,7 +30,7 @@ from segcli.engine.rows import Matrix, revalued, row_range
 from segcli.engine.sums import add_blocks
 
 BLOCK_ENTRIES = 1 << 18
-"""Stored entries per block, at least: small enough to stay in the cache, large enough to hide the call."""
+"""Stored entries per block, at most: small enough to stay in the cache, large enough to hide the call."""
 
 ENTRIES_PER_COLUMN = 16
 """A block function may return an array per column: this many entries per column keep that cheap."""
@@ -62,7 +62,7 @@ class LocalEngine:
         return True
 
     def blocks(self, matrix: Matrix) -> Blocks:
-        """Return ``matrix`` as blocks of ``block_entries`` stored entries or somewhat more."""
+        """Return ``matrix`` as blocks, cut by `cut`."""
         return LocalBlocks(matrix, cut(matrix, self.block_entries), self.n_threads or n_cores())
 
     def run_tasks(
@@ -235,8 +235,9 @@ def _end_with(parent: int) -> None:
 def cut(matrix: Matrix, block_entries: int) -> tuple[int, ...]:
     """Return row positions that cut a matrix into blocks of about equal numbers of entries.
 
-    They depend on the content alone: blocks have ``block_entries`` or somewhat more, and enough of
-    them for the columns.
+    They depend on the content alone. Blocks have ``block_entries`` at most, or, if that is more,
+    `ENTRIES_PER_COLUMN` for each column; and no fewer than half of it, but for a matrix that has fewer.
+    A row is not cut, so both hold within one row.
     """
     block_entries = max(block_entries, ENTRIES_PER_COLUMN * matrix.shape[1])
     n_rows = matrix.shape[0]
