@@ -129,15 +129,47 @@ def test_figures_of_each_item_in_each_segment_are_reckoned_with(
     assert asked == [n_numbers * n_segments]
 
 
-def test_a_container_and_its_limit_count(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+@pytest.fixture
+def control_groups(tmp_path, monkeypatch):
+    """Return what puts this process in control groups and writes their files, by path."""
+
+    def put(group, files):
+        (tmp_path / "of_process").write_text(f"1:cpu:/else\n{group}\n")
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(f"{text}\n")
+
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_CGROUPS_OF_PROCESS", tmp_path / "of_process")
+    return put
+
+
+@pytest.mark.parametrize(
+    ("group", "place", "limit", "usage"),
+    [
+        ("0::/", "", "memory.max", "memory.current"),
+        ("0::/user/job", "user/job/", "memory.max", "memory.current"),
+        ("0::/user/job", "user/", "memory.max", "memory.current"),
+        ("0::/seen/from/outside", "", "memory.max", "memory.current"),
+        ("4:memory:/job", "memory/job/", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ("4:hugetlb,memory:/a:b", "memory/", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ],
+)
+def test_the_limit_of_a_control_group_counts(control_groups, group, place, limit, usage):
+    control_groups(group, {})
     free = available_memory()
     assert free > 0
-    (tmp_path / "memory.max").write_text("max\n")
+    control_groups(group, {place + limit: "max"})
     assert available_memory() == pytest.approx(free, rel=0.5)
-    (tmp_path / "memory.max").write_text("3000000\n")
-    (tmp_path / "memory.current").write_text("1000000\n")
+    control_groups(group, {place + limit: 3_000_000, place + usage: 1_000_000})
     assert available_memory() == 2_000_000
+    control_groups(group, {place + usage: 4_000_000})
+    assert available_memory() == 0
+
+
+def test_without_control_groups_there_is_what_the_machine_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CGROUPS_OF_PROCESS", tmp_path / "none")
+    assert available_memory() > 0
 
 
 LIMITED = """
@@ -165,14 +197,21 @@ def test_no_more_is_free_than_a_limit_leaves():
     assert 0 < int(found.stdout) < 3 << 29
 
 
-def test_files_that_a_container_keeps_in_memory_are_no_need(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("group", "limit", "usage", "total"),
+    [
+        ("0::/", "memory.max", "memory.current", ""),
+        ("4:memory:/", "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_"),
+    ],
+)
+def test_files_that_a_container_keeps_in_memory_are_no_need(
+    control_groups, group, limit, usage, total
+):
     """Whoever has just read a large file could do nothing else otherwise."""
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    (tmp_path / "memory.max").write_text("3000000\n")
-    (tmp_path / "memory.current").write_text("2500000\n")
-    (tmp_path / "memory.stat").write_text(
-        "anon 500000\nactive_file 600000\ninactive_file 1400000\n"
-    )
+    stat = f"anon 500000\n{total}active_file 600000\n{total}inactive_file 1400000"
+    place = limit.rpartition("/")[0]
+    name = f"{place}/memory.stat".lstrip("/")
+    control_groups(group, {limit: 3_000_000, usage: 2_500_000, name: stat})
     assert available_memory() == 2_500_000
 
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 import psutil
 
 from segcli.errors import ResourceError
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUPS, _CGROUPS_OF_PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+# What a control group calls its limit, what is used of it, and files kept in memory: version 2, and 1.
+_V2 = ("memory.max", "memory.current", ("active_file", "inactive_file"))
+_V1 = (
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    ("total_active_file", "total_inactive_file"),
+)
 
 # From glibc's malloc.h, with what they are set to: until 2.35, it takes no more for the second.
 _TRIM_THRESHOLD, _TRIMMED = -1, 256 << 20
@@ -80,29 +88,59 @@ def require_memory(n_bytes: float, *, work: str, way_out: str) -> None:
 def available_memory() -> int:
     """Return the bytes that this process may still take without swapping.
 
-    What the machine has free, or less where the process or its container (cgroup v2) is held to a
-    limit.
+    What the machine has free, or less where the process, or a control group that it is in, such as
+    its container, is held to a limit.
     """
-    limits = [int(psutil.virtual_memory().available)]
+    limits = [int(psutil.virtual_memory().available), *_left_in_control_groups()]
     if hasattr(psutil, "RLIMIT_AS"):
         soft, _ = psutil.Process().rlimit(psutil.RLIMIT_AS)
         if soft >= 0:  # of addresses, in use or not
             limits.append(int(soft) - int(psutil.Process().memory_info().vms))
-    container = _number_in(_CGROUP / "memory.max")
-    if container is not None:
-        current = _number_in(_CGROUP / "memory.current") or 0
-        limits.append(container - max(current - _cached_files(), 0))
     return max(min(limits), 0)
 
 
-def _cached_files() -> int:
-    """Return the bytes of files that the container's kernel keeps in memory until it is needed."""
+def _left_in_control_groups() -> Iterator[int]:
+    """Yield the bytes that each control group with a limit may still take.
+
+    The files that the kernel keeps in memory until it is needed count as free.
+    """
+    for group, (limit, usage, files) in _control_groups():
+        most = _number_in(group / limit)
+        if most is not None:
+            used = (_number_in(group / usage) or 0) - _sum_in(group / "memory.stat", files)
+            yield most - max(used, 0)
+
+
+def _control_groups() -> Iterator[tuple[Path, tuple[str, str, tuple[str, str]]]]:
+    """Yield the control groups of this process, from its own up, with the names of their files.
+
+    Within a container those above it are not there, and its own may stand at the top.
+    """
     try:
-        lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+        lines = _CGROUPS_OF_PROCESS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        group = PurePosixPath(path)
+        if not controllers:
+            mounted, names = _CGROUPS, _V2
+        elif "memory" in controllers.split(","):
+            mounted, names = _CGROUPS / "memory", _V1
+        else:
+            continue
+        for each in (group, *group.parents):
+            yield mounted / each.relative_to("/"), names
+
+
+def _sum_in(path: Path, names: Sequence[str]) -> int:
+    """Return the sum of some of the numbers that a file names; 0 if it is absent."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
     except OSError:
         return 0
     counts = dict(line.split() for line in lines)
-    return sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))
+    return sum(int(counts.get(name, 0)) for name in names)
 
 
 def _number_in(path: Path) -> int | None:
