@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import io
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,7 @@ class Group(click.Group):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the command line; ``--help`` and ``--version`` answer here."""
+        _open_what_is_closed()
         with _in_one_line():
             return super().make_context(*args, **kwargs)
 
@@ -146,6 +148,19 @@ class ProgressBar:
         elapsed = now - self._what_begun
         left = f"  {elapsed * (1 - share) / share:.0f} s left" if share > 0.02 else ""
         return f"{what} [{bar}] {share:4.0%}{left}"
+
+
+def _open_what_is_closed() -> None:
+    """Let what is written to a closed standard stream (``2>&-``) be lost, and no more.
+
+    The next file that is opened would take its number, and what a library writes there would end up in it.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _print_anything() -> None:

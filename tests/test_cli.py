@@ -209,6 +209,20 @@ def test_a_full_disk_under_the_output_is_one_line(args):
     assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
 
 
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_stops_no_command(place, monkeypatch, closed):
+    """Nor does what is written to it end up in a file that is opened later."""
+    before = digests(place.run)
+    program = shlex.join([sys.executable, "-m", "segcli", *STAGES["report"]])
+    (place.run / "report.html").unlink()
+    done = subprocess.run(
+        ["sh", "-c", f"{program} {closed}"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("Wrote to run" in done.stdout) == (closed == "2>&-")
+    assert digests(place.run) == before
+
+
 def test_a_library_that_cannot_be_loaded_is_one_line(place, monkeypatch):
     def run(*_args, **_options):
         msg = "\nAt length.\n\nlibblas.so: failed to map segment.\n"
