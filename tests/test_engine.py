@@ -260,6 +260,25 @@ LocalEngine(2).run_tasks([kill] * 3, "kill")
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
         assert done.returncode == -signal.SIGKILL
 
+    def test_a_process_that_is_killed_is_told_of_in_one_line(self):
+        program = """
+import os, signal, time
+from functools import partial
+from segcli.engine import LocalEngine, local
+from segcli.errors import ResourceError
+def die(signal_or_none):
+    os.kill(os.getpid(), signal_or_none) if signal_or_none else time.sleep(600)
+tasks = [partial(die, each) for each in (signal.SIGKILL, None)]
+try:
+    LocalEngine(2).run_tasks(tasks, "die", seconds=local.SURELY_LONG)
+except ResourceError as error:
+    print(error)
+"""
+        words = [sys.executable, "-c", program]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.startswith("a process that gathered evidence was killed")
+        assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
+
     def test_a_process_that_grows_is_replaced_without_a_word(self):
         program = """
 import sys, time

@@ -28,6 +28,7 @@ from segcli.cores import n_cores
 from segcli.engine.blocks import Arrays, Block, Blocks, Result
 from segcli.engine.rows import Matrix, revalued, row_range
 from segcli.engine.sums import add_blocks
+from segcli.errors import ResourceError
 
 BLOCK_ENTRIES = 1 << 18
 """Stored entries per block, at most: small enough to stay in the cache, large enough to hide the call."""
@@ -40,6 +41,12 @@ LONG = 4.0
 
 SURELY_LONG = 1.0
 """Seconds that a task is expected to take from where on the first is not tried alone before."""
+
+
+_KILLED = (
+    "a process that gathered evidence was killed, as systems do where memory is short. Run it again with "
+    "--threads 1, which starts none, or with less --evidence, or with more memory."
+)
 
 
 @contextmanager
@@ -73,7 +80,13 @@ class LocalEngine:
         seconds: float = 0,
         meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
-        """Return what each task returns, in order: long ones in processes, else one after another."""
+        """Return what each task returns, in order: long ones in processes, else one after another.
+
+        Raises
+        ------
+        ResourceError
+            If a process was killed.
+        """
         results: list[Result] = []
         for result in self._run(tasks, seconds, meanwhile):
             results.append(result)
@@ -100,7 +113,10 @@ class LocalEngine:
                 meanwhile()
             yield from map(alone, rest)
             return
-        import joblib  # noqa: PLC0415 (only here; most commands start no process)
+        # Only here: most commands start no process.
+        from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415
+
+        import joblib  # noqa: PLC0415
 
         _have_started.set()
         parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
@@ -116,7 +132,10 @@ class LocalEngine:
             with closing(found):
                 if meanwhile is not None:
                     meanwhile()
-                yield from found
+                try:
+                    yield from found
+                except BrokenProcessPool as error:
+                    raise ResourceError(_KILLED) from error
 
 
 @dataclass(frozen=True)
