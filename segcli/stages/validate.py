@@ -12,11 +12,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli import plots
-from segcli.artifacts import Columns, open_stage
+from segcli.artifacts import Columns, Stage, open_stage
 from segcli.artifacts.catalogue import (
     CLUSTERING,
     CONFUSION_MATRIX,
     CONFUSION_PLOT,
+    K_VERDICT,
     MATRIX,
     SEGMENTATION,
     SEGMENTS,
@@ -174,7 +175,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             largest_share=float(sizes.max() / sizes.sum()),
             measures=tuple(asdict(one) for one in measure(evaluations, gathered, k)),
             evidence=_rests_on(gathered),
-            verdict=_verdict(judged, clustering, no_evidence),
+            verdict=_verdict(judged, clustering, no_evidence, _explored(stage, recipe)),
             segments=tuple(_segment_rows(evaluations, clustering, judged, no_evidence)),
             wrote=(),
         )
@@ -225,8 +226,20 @@ def _rests_on(gathered: KEvidence | None) -> dict[str, Any] | None:
     return {name: getattr(gathered, name) for name in names}
 
 
+def _explored(stage: Stage, recipe: Recipe) -> dict[str, Any] | None:
+    """Return what explore-k says now, if it looked at the same components."""
+    said: dict[str, Any] | None = stage.peek(K_VERDICT)
+    if said is None:
+        return None
+    looked_at = (said["weighting"], said["n_components"])
+    return said if looked_at == (recipe.weighting, recipe.n_components) else None
+
+
 def _verdict(
-    judged: KJudgement | None, clustering: Mapping[str, Any], no_evidence: str | None
+    judged: KJudgement | None,
+    clustering: Mapping[str, Any],
+    no_evidence: str | None,
+    explored: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     if judged is None:
         return {
@@ -244,16 +257,15 @@ def _verdict(
             n_customers=sum(clustering["sizes"]),
         )
         reason += f" {share:.0%} of all customers are in segments that are stable by themselves."
-    next_step = None if judged.supported else _next_step(clustering)
+    next_step = None if judged.supported else _next_step(clustering, explored)
     return {"supported": judged.supported, "reason": reason, "next_step": next_step}
 
 
-def _next_step(clustering: Mapping[str, Any]) -> str | None:
-    """Return what to do for better segments, by what explore-k had said; None if it said nothing."""
-    said = clustering["on_the_table"]
-    if said is None or said["recommended"] == clustering["k"]:
+def _next_step(clustering: Mapping[str, Any], explored: Mapping[str, Any] | None) -> str | None:
+    """Return what to do for better segments, by what explore-k says; None if it says nothing."""
+    if explored is None or explored["recommended"] == clustering["k"]:
         return None
-    k = said["recommended"]
+    k = explored["recommended"]
     if k is None:
         return "Of the numbers of segments that explore-k looked at, the evidence supports none."
     return (
