@@ -227,7 +227,7 @@ def test_a_disliked_item_tells_segments_from_a_liked_one(place):
         ),
         (
             None,
-            "It holds by itself; whether the segmentation as a whole is supported is not known.",
+            "It holds by itself; of the segmentation as a whole, validate gathered no evidence.",
         ),
     ],
 )

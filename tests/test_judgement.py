@@ -92,7 +92,7 @@ def test_without_evidence_nothing_is_made_up():
         ("pattern", 1.0, True, "doubtful"),
         ("stable", 0.7, True, "does not tell well"),
         ("highly stable", 0.9, False, "as a whole is not supported"),
-        ("highly stable", 0.9, None, "as a whole is supported is not known"),
+        ("highly stable", 0.9, None, "as a whole, validate gathered no evidence"),
         ("stable", 0.9, True, "can be trusted"),
     ],
 )

@@ -409,7 +409,6 @@ def found(supported, reason="other customers would lead to others"):
         (found(False, "k = 9 is not supported."), None, False, "No", "k = 9 is not supported."),
         (found(None, "no evidence"), None, None, "Nobody", "No evidence."),
         (None, None, None, "Nobody", "Run segcli validate."),
-        ({"cross_validated": 0.9}, None, None, "Nobody", "Run segcli explore-k"),
     ],
 )
 def test_the_verdict_in_words(validation, clustering, supported, answer, reason):
@@ -421,15 +420,20 @@ def test_the_verdict_in_words(validation, clustering, supported, answer, reason)
 
 
 @pytest.mark.parametrize(("k", "supported"), [(4, True), (5, False)])
-def test_before_validation_explore_k_has_its_say(k, supported):
+@pytest.mark.parametrize("validation", [None, found(None)])
+def test_without_evidence_of_validate_explore_k_has_its_say(k, supported, validation):
     table = {"supported": [2, 4], "reason": "k = 4 is the largest.", "k_scores": {"k": k}}
-    said = words.verdict(None, {"on_the_table": table}, k)
+    said = words.verdict(validation, {"on_the_table": table}, k)
     assert (said.supported, said.reason) == (supported, "k = 4 is the largest.")
+    said = words.verdict(found(not supported), {"on_the_table": table}, k)
+    assert (said.supported, said.reason) == (not supported, "Other customers would lead to others.")
 
 
 def test_a_k_that_explore_k_did_not_try_is_not_judged_by_it():
     table = {"supported": [2, 4], "reason": "k = 4 is the largest.", "k_scores": None}
     assert words.verdict(None, {"on_the_table": table}, 9).supported is None
+    of_one = {"on_the_table": {**table, "k_scores": {"k": 1}}}
+    assert words.verdict(None, of_one, 1).supported is None  # there is no evidence of one segment
 
 
 def test_grades_in_words_go_from_the_best_down():

@@ -242,7 +242,7 @@ def judge_segment(
     if not told:
         return "It is found again, but what customers have does not tell well who belongs to it."
     if supported is None:
-        return "It holds by itself; whether the segmentation as a whole is supported is not known."
+        return "It holds by itself; of the segmentation as a whole, validate gathered no evidence."
     if not supported:
         return "It holds by itself, though the segmentation as a whole is not supported."
     return "It can be trusted: it is found again, and what customers have tells who belongs to it."

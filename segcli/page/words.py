@@ -50,18 +50,14 @@ class Verdict:
 def verdict(
     validation: Mapping[str, Any] | None, clustering: Mapping[str, Any] | None, k: int
 ) -> Verdict:
-    """Return the verdict of ``validate``; without one, what ``explore-k`` had said of this k."""
+    """Return the verdict of ``validate``; without evidence there, what ``explore-k`` had said of k."""
     supported, reason = None, "These segments have not been validated. Run segcli validate."
     said = (clustering or {}).get("on_the_table")
     found = (validation or {}).get("verdict")
-    if found:
-        supported, reason = found["supported"], found["reason"]
-    elif said and said.get("k_scores"):
+    if said and said.get("k_scores") and k > 1:  # of one segment there is no evidence
         supported, reason = k in said["supported"], said["reason"]
-    elif validation:
-        reason = (
-            "There is no evidence for this number of segments. Run segcli explore-k, then cluster."
-        )
+    if found and (found["supported"] is not None or supported is None):
+        supported, reason = found["supported"], found["reason"]
     next_step = (found or {}).get("next_step")
     return Verdict(supported, ANSWERS[supported], _sentence(reason), ADVICE[supported], next_step)
 
