@@ -27,7 +27,7 @@ _CHOICES = {
     "cluster": ("--n-components", "P", "--n-clusters", "K"),
 }
 """What a stage that has never run must be told."""
-_LIBRARIES = ("segcli", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "joblib")
+_LIBRARIES = ("segcli", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "joblib")
 
 
 @dataclass(frozen=True)
