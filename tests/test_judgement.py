@@ -101,6 +101,18 @@ def test_a_segment_is_judged_in_words(grade, precision, supported, words):
 
 
 @pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"was_looked_for": True}, "no trial had customers of it"),
+        ({}, "run segcli cluster with --evidence quick"),
+        ({"can_be_graded": False}, "cannot be known"),
+    ],
+)
+def test_of_a_segment_without_a_grade_it_is_said_why(about, words):
+    assert words in judge_segment(None, 1.0, 1.0, supported=True, **about)
+
+
+@pytest.mark.parametrize(
     ("nulls", "words"),
     [
         ({"silhouette": 0.4}, None),

@@ -93,7 +93,7 @@ def test_jaccard_of_a_segment_that_is_not_there():
         (0.6, "pattern"),
         (0.75, "stable"),
         (0.85, "highly stable"),
-        (float("nan"), "not trusted"),
+        (float("nan"), None),
     ],
 )
 def test_grades_are_hennigs(stability, word):

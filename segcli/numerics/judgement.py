@@ -216,6 +216,7 @@ def judge_segment(
     *,
     supported: bool | None,
     can_be_graded: bool = True,
+    was_looked_for: bool = False,
 ) -> str:
     """Return what to think of one segment, in a sentence.
 
@@ -225,8 +226,14 @@ def judge_segment(
     precision, recall : of naive Bayes under cross-validation; NaN, of nobody
     supported : whether the evidence supports the segmentation as a whole; None if there is none
     can_be_graded : whether these data and this k can bear evidence
+    was_looked_for : whether evidence was gathered of which segments are found again
     """
     told = min(precision, recall) >= TOLD_APART
+    if grade is None and was_looked_for:
+        return (
+            "Its stability is not known: no trial had customers of it and as many segments as this. Of a "
+            "larger sample, with segcli cluster --evidence full, one may."
+        )
     if grade is None:
         return "Its stability " + (
             "is not known: run segcli cluster with --evidence quick."

@@ -105,7 +105,7 @@ class SegmentStability:
     item_order: np.ndarray
 
     @property
-    def grades(self) -> tuple[str, ...]:
+    def grades(self) -> tuple[str | None, ...]:
         """Each segment's grade in words, see `grade`."""
         return tuple(grade(value) for value in self.jaccard)
 
@@ -260,12 +260,14 @@ def jaccard(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
     return np.where(table.sum(axis=1) > 0, best, np.nan)
 
 
-def grade(stability: float) -> str:
-    """Return Hennig's word for a segment's mean Jaccard similarity.
+def grade(stability: float) -> str | None:
+    """Return Hennig's word for a segment's mean Jaccard similarity; None for NaN: nothing is known.
 
     "not trusted" below .6, "pattern" to .75 (something is there, who belongs to it is doubtful),
     "stable" to .85, "highly stable" from there.
     """
+    if np.isnan(stability):
+        return None
     for threshold, word in GRADES:
         if stability >= threshold:
             return word

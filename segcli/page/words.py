@@ -81,10 +81,10 @@ def findings(
     return found
 
 
-def grades_in_words(grades: Sequence[str]) -> str:
+def grades_in_words(grades: Sequence[str | None]) -> str:
     """Return how many segments have which grade."""
-    counts = Counter(grades)
-    order = [word for _, word in GRADES] + [NOT_TRUSTED]
+    counts = Counter(grade or "of which that is not known" for grade in grades)
+    order = [*(word for _, word in GRADES), NOT_TRUSTED, "of which that is not known"]
     parts = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
     return f"How the {len(grades)} segments fare when other customers make them: {parts}."
 

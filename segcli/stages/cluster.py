@@ -143,7 +143,7 @@ class Clustering:
             *(
                 f"{row['segment']:>8}  {row['customers']:>9,}  {row['customers'] / total:>6.1%}"
                 + (f"  {row['n_unassigned']:>10,}" if unassigned else "")
-                + f"  {decimal(row['stability']):>9}  {row['grade']}"
+                + f"  {decimal(row['stability']):>9}  {row['grade'] or '–'}"
                 for row in self.segments
             ),
             f"Stability: how much of the segment is found again when half of "
