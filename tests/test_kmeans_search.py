@@ -39,7 +39,7 @@ def test_a_sample_stands_for_all():
     assert np.std(inertias) < 0.1 * truth
 
 
-@pytest.mark.parametrize("size", [50, 4_000])
+@pytest.mark.parametrize("size", [50, 1_500, 4_000])
 def test_who_is_drawn_depends_on_the_seed_and_not_on_the_order_of_rows(size):
     X, order = heavy_tailed(), np.random.default_rng(5).permutation(4_000)
     ranks = np.random.default_rng(6).permutation(4_000)
@@ -77,6 +77,32 @@ def test_of_equal_customers_each_is_as_likely():
     sample = draw(LocalEngine(1).blocks(X), ranks, 100, np.random.default_rng(0))
     assert sample.weights == pytest.approx(np.full(100, sample.weights[0]))
     assert sample.weights.sum() == pytest.approx(1_000, rel=0.3)
+
+
+@pytest.mark.parametrize("size", [100, 101])
+def test_who_are_no_more_than_asked_for_are_all_there_and_each_counts_once(size):
+    for X in (np.arange(100.0)[:, None], np.ones((100, 1))):
+        sample = draw(LocalEngine(1).blocks(X), np.arange(100), size, np.random.default_rng(0))
+        assert sorted(sample.rows.ravel()) == X.ravel().tolist()
+        assert sample.weights.tolist() == [1] * 100
+
+
+def test_a_fifth_of_a_sample_is_spread_evenly_and_the_rest_by_squared_distance():
+    X = np.random.default_rng(0).standard_normal((1_000, 2))
+    sample = draw(LocalEngine(1).blocks(X), np.arange(1_000), 5, np.random.default_rng(0))
+    rates = -np.log1p(-1 / sample.weights)  # up to a factor: of clocks that have rung by then
+    mean, variance = X.mean(axis=0), X.var(axis=0).sum()
+    expected = 0.2 + 0.8 * ((sample.rows - mean) ** 2).sum(axis=1) / variance
+    assert rates / rates[0] == pytest.approx(expected / expected[0])
+
+
+def test_who_is_like_most_is_likely_for_no_other_reason_than_chance():
+    """However far out others lie, and are in the sample."""
+    X = np.concatenate([np.zeros(500), np.repeat([-1.0, 1], 50), [-1e6, 1e6]])[:, None]
+    for seed in range(10):
+        sample = draw(LocalEngine(1).blocks(X), np.arange(602), 60, np.random.default_rng(seed))
+        like_most = sample.rows.ravel() == 0
+        assert sample.weights[like_most].min() >= sample.weights.max() * (1 - 1e-9)
 
 
 # k-means++
@@ -268,6 +294,24 @@ def test_centers_are_overtaken_by_what_counts_as_progress(monkeypatch, share, ov
     raced = iter([SimpleNamespace(inertia=1 - share), SimpleNamespace(inertia=1.0)])
     monkeypatch.setattr(kmeans_search, "_raced", lambda *_: next(raced))
     assert is_overtaken(Sample(np.eye(3), np.ones(3)), np.eye(3)[:2], 0) == overtaken
+
+
+def test_the_first_k_of_a_path_may_be_large():
+    X = heavy_tailed(200)
+    (found,) = search(Sample(X, np.ones(200)), [40], [40], 2, 0)
+    assert len(np.unique(found, axis=0)) == 40
+
+
+@pytest.mark.parametrize("n_swaps", [0, 1])
+def test_lloyds_steps_go_on_while_they_make_progress(monkeypatch, n_swaps):
+    monkeypatch.setattr(kmeans_search, "_MAX_SWAPS", n_swaps)
+    X = np.random.default_rng(0).random((1_000, 2))
+    for k in (5, 20):
+        (centers,) = search(Sample(X, np.ones(1_000)), [k], [k], 1, 0)
+        found = partition(X, centers)
+        before = found.inertia
+        found.descend(10)
+        assert found.inertia > before * (1 - 1e-4)
 
 
 def test_the_path_may_leave_k_out():
