@@ -398,6 +398,24 @@ def test_quoted_fields_across_pieces_are_whole(tmp_path):
     assert len(read(path, delimiter=",")[0].items) == 5
 
 
+def test_of_quoted_rows_that_are_read_a_few_at_a_time_the_first_alone_is_the_header(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("segcli.inputs.text_table._STREAMED", 100)
+    path = tmp_path / "f.csv"
+    path.write_text("user,item,n\n" + "".join(f'c{i},"i,{i % 5}",1\n' for i in range(50)))
+    triplets, _ = read(path)
+    assert (triplets.n_rows, len(triplets.customers)) == (50, 50)
+
+
+def test_a_quoted_field_may_be_long_where_empty_lines_are_looked_for(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text(f'al,"y,",2\n\nbo,"{"x" * 300_000}",1\n,,\n')
+    triplets, rejects = read(path)
+    assert triplets.customers.to_pylist() == ["al", "bo"]
+    assert rejects.table()["row"].tolist() == [4]
+
+
 def test_an_open_quote_is_refused(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('1,"a",2\n2,"b,3\n3,c,4\n')
@@ -767,6 +785,42 @@ def test_what_is_held_follows_the_pairs_not_the_rows(monkeypatch):
     assert matrix.sum() == gathered.n_rows == 100_000
 
 
+def test_the_need_for_memory_is_that_of_the_distinct_pairs_however_often_they_come(monkeypatch):
+    needs = []
+    monkeypatch.setattr(pairs, "require_memory", lambda need, **_: needs.append(need))
+    monkeypatch.setattr(pairs, "_LOOKED", 1)
+    monkeypatch.setattr(pairs, "_HELD", 2000)
+    customers, items = (part.ravel().astype(np.int32) for part in np.mgrid[:50, :20])
+    with open_threads() as threads:
+        gathered = Pairs("sum", threads)
+        for n in (1000, 1000, 100, 100):
+            gathered.add(group_rows(customers[:n], items[:n], np.ones(n), None))
+    assert len(needs) == 4
+    assert min(needs) >= 12 * 1000  # the value of a pair and where it stands
+    assert max(needs[2:]) <= 12 * 1200
+
+
+def test_pairs_that_came_again_and_wait_to_be_merged_need_no_memory(monkeypatch):
+    needs = []
+    monkeypatch.setattr(pairs, "require_memory", lambda need, **_: needs.append(need))
+    monkeypatch.setattr(pairs, "_LOOKED", 1)
+    monkeypatch.setattr(pairs, "_HELD", 3500)
+    customers, items = (part.ravel().astype(np.int32) for part in np.mgrid[:100, :20])
+    with open_threads() as threads:
+        gathered = Pairs("sum", threads)
+        for n in (2000, 1500, 300):
+            gathered.add(group_rows(customers[:n], items[:n], np.ones(n), None))
+    assert sum(len(block.items) for block in gathered._blocks) == 3800
+    assert needs[-1] <= 12 * 0.75 * 3800
+
+
+@pytest.mark.parametrize("values", [["1e50", "-1e50"], ["1e-60", "0.1"]])
+def test_values_that_half_the_digits_do_not_hold_keep_all(tmp_path, values):
+    rows = [("al", "x", values[0]), ("bo", "x", values[1])]
+    found = dense(written(tmp_path / "f", rows), negative="keep")
+    assert found == [[float(value)] for value in values]
+
+
 def test_what_is_merged_is_let_go(monkeypatch):
     monkeypatch.setattr(pairs, "_RANGE", 8)
     held = []
@@ -914,6 +968,12 @@ def test_ids_that_a_parquet_file_lacks_are_rejected_whatever_their_kind(tmp_path
         triplets, rejects = read(tmp_path / "ids.parquet")
         found[kind] = triplets.customers.to_pylist(), dict(rejects.by_reason())
     assert set(map(str, found.values())) == {"(['1', '2'], {'no customer': 1, 'no item': 1})"}
+
+
+@pytest.mark.parametrize("name", ["f.parquet", "F.PARQUET"])
+def test_what_is_named_parquet_and_is_none_is_refused_as_such(tmp_path, name):
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read(written(tmp_path / name, ROWS))
 
 
 def test_a_parquet_file_is_not_kept_in_memory(tmp_path, monkeypatch):
