@@ -93,7 +93,7 @@ def test_without_evidence_nothing_is_made_up():
         ("stable", 0.7, True, "does not tell well"),
         ("highly stable", 0.9, False, "as a whole is not supported"),
         ("highly stable", 0.9, None, "as a whole, validate gathered no evidence"),
-        ("stable", 0.9, True, "can be trusted"),
+        ("stable", 0.75, True, "can be trusted"),
     ],
 )
 def test_a_segment_is_judged_in_words(grade, precision, supported, words):
