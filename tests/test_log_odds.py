@@ -72,7 +72,7 @@ def test_two_segments_mirror_each_other():
 
 
 def test_equal_tastes_have_no_log_odds_however_active():
-    found = scored(np.array([[10.0, 20, 40], [1, 2, 4]]), np.array([50, 10]))
+    found = scored(np.array([[30.0, 70, 110], [3, 7, 11]]), np.array([500, 100]))
     assert np.allclose(found.log_odds, 0)
     for segment in range(2):
         for listed in (found.characteristic, found.avoided):
