@@ -345,3 +345,16 @@ def test_what_was_found_for_these_rows_is_not_sought_again(monkeypatch):
         (alone,) = search(those, range(1, max(ks) + 1), ks, n_starts, seed)
         assert np.array_equal(found, alone)
         assert len(sought) == n
+
+
+def test_samples_are_told_apart_by_rows_weights_and_shape():
+    rows, weights = np.arange(6.0).reshape(3, 2), np.array([7.0, 8, 9])
+    entries = np.column_stack([rows, weights]).ravel()
+    samples = [
+        Sample(rows, weights),
+        Sample(rows + 1, weights),
+        Sample(rows, weights + 1),
+        Sample(entries[None, :-1], entries[-1:]),
+    ]
+    assert len({sample.digest() for sample in samples}) == 4
+    assert Sample(rows.copy(), weights.copy()).digest() == samples[0].digest()
