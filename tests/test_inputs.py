@@ -473,6 +473,26 @@ def test_a_delimiter_inside_ids_does_not_mislead(tmp_path):
     assert find_dialect(path).delimiter == ","
 
 
+@pytest.mark.parametrize(("n_longer", "is_refused"), [(9, False), (10, True)])
+def test_a_first_row_is_one_of_many_if_one_in_ten_has_as_many_fields(
+    tmp_path, n_longer, is_refused
+):
+    path = written(tmp_path / "f", [("al", "x"), ("bo", "y"), *[("cy", "z", "1")] * n_longer])
+    if is_refused:
+        with pytest.raises(InputError, match=r"the first line has 2 fields.* 11 rows 10 have 3\."):
+            read(path, delimiter=",")
+    else:
+        triplets, rejects = read(path, delimiter=",")
+        assert (triplets.n_rows, len(rejects)) == (11, 9)
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", "::", " ", "~"])
+def test_zeros_before_a_number_belong_to_an_id(tmp_path, delimiter):
+    rows = [("1", "7", "1"), ("1", "007", "1"), ("2", "7", "1")]
+    triplets, _ = read(written(tmp_path / "f", rows, delimiter), delimiter=delimiter)
+    assert triplets.items.to_pylist() == ["007", "7"]
+
+
 def test_two_unknown_names_are_asked_for(tmp_path):
     path = written(tmp_path / "r.csv", ROWS, header=("who", "what", "many"))
     with pytest.raises(
