@@ -8,6 +8,7 @@ from test_deflated import dense, weighted
 
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
+from segcli.numerics import component_evidence
 from segcli.numerics.component_evidence import (
     LEVELS,
     component_evidence_level,
@@ -218,6 +219,19 @@ def test_the_recommendation_and_its_reason(found, recommended, words):
 
 def test_where_there_are_no_more_components_none_are_promised():
     assert "raise" not in recommend(6, 6, 6, more=False)[1]
+
+
+def test_more_components_are_promised_only_where_the_sample_can_have_them(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        component_evidence, "recommend", lambda *_, more: told.append(more) or (2, "")
+    )
+    rng = np.random.default_rng(0)
+    X = sp.csr_array(rng.integers(0, 4, (40, 5)).astype(float))
+    for n_components in (3, 5):
+        gather(X, "raw", n_components=n_components)
+    gather(X, "raw", n_components=3, more=False)
+    assert told == [True, False, False]
 
 
 # How much of it
