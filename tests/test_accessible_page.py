@@ -142,6 +142,10 @@ SIZES = [
             alternatives.segment_sizes(SIZES),
             ["Segment 0 has 60% and 50%; farthest apart are those of segment 1, 25% and 45%."],
         ),
+        (
+            alternatives.segment_sizes([SIZES[0], {**SIZES[2], "segment": 1, "share": 0.4}]),
+            ["farthest apart are those of segment 1, 40% and 5%."],
+        ),
         (alternatives.segment_sizes(SIZES[:1]), ["Segment 0 has 60% and 50%."]),
         (alternatives.explained_variance(None), ["Two curves"]),
         (
