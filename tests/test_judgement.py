@@ -150,6 +150,7 @@ def test_where_there_can_be_no_evidence_no_command_is_named():
 def test_k_is_compared_with_all_smaller_or_a_spread():
     assert smaller_ks(2) == [2]
     assert smaller_ks(6) == [2, 3, 4, 5, 6]
+    assert smaller_ks(10) == [*range(2, 11)]
     spread = smaller_ks(40)
     assert (spread[0], spread[-2:], spread == sorted(set(spread))) == (2, [39, 40], True)
     assert len(spread) <= 9
