@@ -154,6 +154,26 @@ def test_pairs_near_the_span_of_vectors_are_confirmed_and_others_are_not():
     assert confirmed(right[:, :2]) is None
 
 
+@pytest.mark.parametrize(("off", "n_passes", "is_found"), [(3, 1, 1), (5, 2, 1), (10, 2, 0)])
+def test_what_is_not_yet_right_may_be_after_another_pass(off, n_passes, is_found):
+    """The third vector is off in a direction beyond the span, of half its value, by so many thousandths.
+
+    By the residual, and the fourth value, the third is then off by the square of that, as a share.
+    """
+    values, passes = np.array([9, 5, 2, 1.5, 1]), []
+    vectors = np.eye(5)[:, :4]
+    vectors[4, 2] = off / 1000
+
+    def operator(W):
+        passes.append(1)
+        return values[:, None] * W
+
+    found = confirmed_eigenpairs(operator, vectors, 3, 1e-5)
+    assert (len(passes), found is not None) == (n_passes, is_found)
+    if found is not None:
+        assert np.allclose(found[0], values[:3], rtol=1e-5)
+
+
 @pytest.mark.parametrize("n_pairs", [1, 5, 7, 29, 30, 40])
 def test_few_and_many_pairs_of_a_small_matrix(n_pairs):
     matrix = operator_with(np.linspace(2, -1, 30))
