@@ -36,6 +36,7 @@ from segcli.inputs.values import (
     OUT_OF_RANGE,
     REASONS,
     SMALLEST,
+    is_number,
     is_number_otherwise,
     read_times,
     read_values,
@@ -561,6 +562,12 @@ def test_values_of_which_no_squares_can_be_made_are_rejected(tmp_path):
             assert read(path, negative=negative)[1].by_reason() == {**others, OUT_OF_RANGE: 3}
 
 
+@pytest.mark.parametrize("text", ["1", " -2.5e3 ", ".5", "5.", "+7", "٣", "1e", ".", "1\n2", "１"])
+def test_where_a_field_reads_as_a_number_it_is_one(text):
+    _, (reason,) = read_values(pa.array([text]), negatives=True)
+    assert is_number(text) == (reason == 0)
+
+
 def test_times_are_numbers_or_dates():
     times = read_times(pa.array(["881250949", "1970-01-02", "1970-01-01T00:00:01Z", "soon", ""]))
     np.testing.assert_array_equal(times, [881250949, 86400, 1, np.nan, np.nan])
@@ -930,6 +937,12 @@ def test_netting_goes_with_sums_alone(tmp_path):
 
 
 # names
+
+
+def test_a_name_that_is_there_wins_over_none_however_often_it_is_missing(tmp_path):
+    rows = [("x", ""), ("x", "Ex"), ("x", ""), ("x", " ")]
+    path = written(tmp_path / "names", rows, header=("id", "name"))
+    assert read_item_names(path, pa.array(["x"]), Rejects()).names == ["Ex"]
 
 
 def test_the_commonest_name_wins_then_the_first(tmp_path):
