@@ -408,6 +408,15 @@ def test_the_least_stable_segment_of_the_nulls_is_dotted_too_and_errors_go_both_
     assert legend(strength) == ["null: no segments", "these data"]
 
 
+def test_inertia_of_one_segment_is_not_cut():
+    table = inertia_table()
+    table.loc[0, ["k", "inertia_reduced_share", "inertia_full_share"]] = 1
+    for shown, least in ((table, 1.02), (inertia_table(), 1.0)):
+        (ax,) = plots.inertia(shown, 10, "raw").axes
+        assert ax.get_ylim()[0] == 0
+        assert least <= ax.get_ylim()[1] < 1.1
+
+
 def test_inertia_has_the_colours_that_the_page_says():
     (ax,) = plots.inertia(inertia_table(), 10, "raw").axes
     colours = {line.get_label(): line.get_color() for line in ax.lines}
