@@ -37,9 +37,14 @@ def test_every_customer_keeps_an_interaction():
 
 
 def test_bits_are_the_logarithm_of_the_mixed_share_over_popularity():
-    """By the definition, in plain Python."""
+    """By the definition, in plain Python; of two items no interaction is hidden."""
     rng = np.random.default_rng(4)
-    parts = hide(sp.csr_array((rng.random((40, 8)) < 0.5) * 2.0), rng=rng)
+    X = (rng.random((40, 8)) < 0.5) * 2.0
+    parts = hide(sp.csr_array(X[:, :6]), rng=rng)
+    parts = Hidden(
+        sp.csr_array(sp.hstack([parts.seen, X[:, 6:]])),
+        sp.csr_array(sp.hstack([parts.hidden, 0 * X[:, 6:]])),
+    )
     labels = rng.integers(0, 3, 40)
     seen, hidden = np.zeros((3, 8)), np.zeros((5, 3, 8))
     for customer, item in zip(*parts.seen.nonzero(), strict=True):
