@@ -182,6 +182,7 @@ REFUSED = {
     "integers": (np.arange(500).astype("<i4").tobytes(), {}, "is a binary file"),
     "feather": (b"ARROW1\0\0rest", {}, "looks like a Feather (Arrow) file"),
     "xlsx": (b"PK\x03\x04rest", {}, "looks like a zip archive or an Excel workbook"),
+    "xlsx, encoded": (b"PK\x03\x04rest", {"encoding": "latin-1"}, "looks like a zip archive"),
     "png": (b"\x89PNG\r\n\x1a\nrest", {}, "looks like a PNG picture"),
     "json": (b'[{"user": 1}]', {}, "looks like JSON"),
     "utf-16": (GOOD.encode("utf-16-le"), {}, "--encoding utf-16-le"),
