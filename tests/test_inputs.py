@@ -492,6 +492,16 @@ def test_zeros_before_a_number_belong_to_an_id(tmp_path, delimiter):
     rows = [("1", "7", "1"), ("1", "007", "1"), ("2", "7", "1")]
     triplets, _ = read(written(tmp_path / "f", rows, delimiter), delimiter=delimiter)
     assert triplets.items.to_pylist() == ["007", "7"]
+    rows = [("01", "7", "1"), ("1", "8", "1")]
+    triplets, _ = read(written(tmp_path / "f", rows, delimiter), delimiter=delimiter, header=False)
+    assert triplets.customers.to_pylist() == ["01", "1"]
+
+
+@pytest.mark.parametrize("position", ["0", "4"])
+def test_a_position_that_the_table_does_not_have_is_refused(tmp_path, position):
+    path = written(tmp_path / "f", ROWS)
+    with pytest.raises(InputError, match=f"--customer {position} is none of 1 to 3"):
+        read(path, customer=position)
 
 
 def test_two_unknown_names_are_asked_for(tmp_path):
