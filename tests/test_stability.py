@@ -91,7 +91,9 @@ def test_jaccard_of_a_segment_that_is_not_there():
     [
         (0.59, "not trusted"),
         (0.6, "pattern"),
+        (0.74, "pattern"),
         (0.75, "stable"),
+        (0.84, "stable"),
         (0.85, "highly stable"),
         (float("nan"), None),
     ],
