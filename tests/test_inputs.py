@@ -1013,6 +1013,13 @@ def test_ids_that_a_parquet_file_lacks_are_rejected_whatever_their_kind(tmp_path
     assert set(map(str, found.values())) == {"(['1', '2'], {'no customer': 1, 'no item': 1})"}
 
 
+def test_of_a_parquet_file_some_row_groups_can_be_read(tmp_path):
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table({"id": list("abcdef")}), path, row_group_size=2)
+    parts = list(parquet_table.open_parquet(path).parts([0], row_groups=[1, 2]))
+    assert [one for part in parts for one in part.columns[0].to_pylist()] == list("cdef")
+
+
 @pytest.mark.parametrize("name", ["f.parquet", "F.PARQUET"])
 def test_what_is_named_parquet_and_is_none_is_refused_as_such(tmp_path, name):
     with pytest.raises(InputError, match="cannot be read as Parquet"):
