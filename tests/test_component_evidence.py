@@ -144,6 +144,9 @@ def test_of_many_customers_a_sample_is_taken(ratings):
     assert (sample.is_sample, sample.n_customers) == (True, 100)
     assert sample.n_customers_total == ratings.shape[0]
     assert not np.allclose(whole.ratios, sample.ratios, rtol=1e-3)
+    more = "Of more customers, which --evidence full takes, more may show."
+    assert sample.reason.endswith(more)
+    assert more not in whole.reason
 
 
 def test_the_ratios_are_those_of_the_components(ratings):

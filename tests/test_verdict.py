@@ -23,6 +23,7 @@ def table(**changes):
         "held_out_step": [0.1, 0.1, 0.1],
         "held_out_step_se": [0.01, 0.01, 0.01],
         "activity_share": [0.0, 0.0, 0.0],
+        "activity_share_null": [0.01, 0.01, 0.01],
     }
     columns.update(changes)
     return {"k": np.array([2, 3, 4])} | {name: np.array(cells) for name, cells in columns.items()}
@@ -133,6 +134,35 @@ def test_no_gain_and_no_supported_k_is_said_plainly():
         "no supported k from 2 to 4: these customers differ in activity, not in taste, as far as "
         "segments on these components show. "
     ) in found.reason
+
+
+def test_supported_segments_that_tell_activity_are_said_to():
+    """Three tastes that share no item come back as five segments, two of them cut by activity."""
+    assert "activity" not in judge(activity_share=[0.0, 0.5, 0.09]).reason
+    found = judge(activity_share=[0.0, 0.0, 0.41])
+    assert found.recommended == 4
+    assert (
+        "(0.41 of its variance lies between them, 0.01 without segments): some may be the heavy and the "
+        "light customers of one taste."
+    ) in found.reason
+
+
+@pytest.mark.parametrize(
+    ("n_customers", "is_sample", "words"),
+    [
+        (
+            5_000,
+            True,
+            " a sample of 5,000 customers may show too little; --evidence full takes more.",
+        ),
+        (20_000, True, " a sample of 20,000 customers may show too little."),
+        (5_000, False, "components may do better."),
+    ],
+)
+def test_where_a_sample_shows_no_segments_there_may_be_small_ones(n_customers, is_sample, words):
+    none = evidence(jaccard_min=[0.5] * 3)
+    looked_at = replace(none, n_customers=n_customers, is_sample=is_sample)
+    assert verdict(looked_at).reason.endswith(words)
 
 
 def test_groups_that_differ_in_values_alone_are_said_to_come_again():

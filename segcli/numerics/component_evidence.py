@@ -204,6 +204,8 @@ def gather_component_evidence(
     recommended, reason = recommend(
         n_parallel, prediction.n_components, len(ratios), more=more and n_components < limit
     )
+    if recommended < len(ratios) and LEVELS["full"].n_customers > sample.shape[0] < X.shape[0]:
+        reason += " Of more customers, which --evidence full takes, more may show."
     return ComponentEvidence(
         weighting=weighting,
         n_customers=sample.shape[0],

@@ -227,6 +227,12 @@ def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None)
     last = int(evidence.table["k"][-1])
     words = f"k = {best} is the largest number of segments that the evidence supports: "
     words += f"{_strengths(row)}."
+    if row["activity_share"] >= SOME:
+        beside = _beside(row["activity_share_null"], ", {} without segments")
+        words += (
+            f" They differ in activity, too ({row['activity_share']:.2f} of its variance lies between "
+            f"them{beside}): some may be the heavy and the light customers of one taste."
+        )
     if best == last:
         words += f" More than {best} were not looked at."
     if peak is not None and peak != best:
@@ -280,4 +286,16 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
             f"Segments help to predict (k = {peak}: {gain:.2f} bits per hidden interaction); do not take "
             "their borders for real."
         )
-    return f"{none}: {why}. {worth} Another weighting or number of components may do better."
+    return (
+        f"{none}: {why}. {worth} Another weighting or number of components may do better."
+        f"{_of_a_sample(evidence)}"
+    )
+
+
+def _of_a_sample(evidence: KEvidence) -> str:
+    """Return what a sample may not have shown; nothing if all customers were looked at."""
+    if not evidence.is_sample:
+        return ""
+    n = evidence.n_customers
+    larger = "" if n >= LEVELS["full"].n_customers else "; --evidence full takes more"
+    return f" Of small segments a sample of {n:,} customers may show too little{larger}."
