@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
 
@@ -28,6 +31,16 @@ def decimal(value: float | None, digits: int = 2) -> str:
 def six_digits(value: float) -> str:
     """Return a number from 0 up to six digits, or all before the point: ``12,587.1``, ``1,431,079``."""
     return f"{value:,.0f}" if 999_999.5 <= value < 1e15 else f"{value:,.6g}"
+
+
+def percent_digits(shares: Iterable[float | None], least: int) -> int:
+    """Return how many digits after the point let the largest of some shares have two, in per cent.
+
+    But no fewer than ``least``, and four at most: 44.3% has one, 0.53% two. Missing ones do not count.
+    """
+    sizes = [abs(share) for share in shares if share is not None and share == share]
+    largest = 100 * max(sizes, default=0)
+    return max(least, min(1 - math.floor(math.log10(largest)), 4)) if largest else least
 
 
 def printable(text: str) -> str:

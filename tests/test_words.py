@@ -10,7 +10,7 @@ from run_dirs import STAGES, assert_one_line, invoke, ok
 from segcli.page.words import activity_in_words
 from segcli.stages.cluster import Clustering
 from segcli.terminal import show_table
-from segcli.words import counted, decimal, printable, six_digits
+from segcli.words import counted, decimal, percent_digits, printable, six_digits
 
 WILD = "line1\nline2 \x1b[31mred\x07"
 TAMED = r"line1 line2 \x1b[31mred\x07"
@@ -100,6 +100,24 @@ def test_usage_errors_are_printable(place):
 )
 def test_numbers_are_as_a_person_reads_them(said, shown):
     assert said == shown
+
+
+@pytest.mark.parametrize(
+    ("shares", "least", "digits"),
+    [
+        ([0.443, 0.0001], 1, 1),
+        ([0.0531, None, float("nan")], 0, 1),
+        ([0.0053], 0, 2),
+        ([-0.00017, 0.0], 1, 3),
+        ([0.443], 0, 0),
+        ([0.5], 2, 2),
+        ([1e-17], 1, 4),
+        ([0.0], 1, 1),
+        ([], 1, 1),
+    ],
+)
+def test_shares_have_the_digits_that_show_them(shares, least, digits):
+    assert percent_digits(shares, least) == digits
 
 
 def test_from_more_than_half_on_activity_is_said_to_part_the_segments():

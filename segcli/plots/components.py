@@ -18,6 +18,7 @@ from segcli.plots.figure import (
     percent_labels,
     whole_number_axis,
 )
+from segcli.words import percent_digits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,12 +77,13 @@ def _shares_beside_null(ax: Axes, table: Mapping[str, np.ndarray], suggested: in
 
 def _running_shares(ax: Axes, table: Mapping[str, np.ndarray]) -> None:
     _curve(ax, table["component"], table["cumulative"])
+    digits = percent_digits([float(table["cumulative"].max())], 0)
     ax.set_title("Cumulative share", fontsize=11, color=INK)
     for p in (10, 20, 50, 100):
         if p <= len(table["component"]):
             share = float(table["cumulative"][p - 1])
             ax.annotate(
-                f"{p}: {share:.0%}",
+                f"{p}: {share:.{digits}%}",
                 (p, share),
                 textcoords="offset points",
                 xytext=(-3, 4),

@@ -36,7 +36,7 @@ from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
 from segcli.stages.memory import WAY_OUT, require_memory_for
-from segcli.words import counted, decimal
+from segcli.words import counted, decimal, percent_digits
 
 DEFAULT_MAX_COMPONENTS = 50
 
@@ -113,20 +113,23 @@ class PCAExploration:
         return lines
 
     def _variance_lines(self) -> list[str]:
+        one, together = self._digits("explained_variance_ratio", 1), self._digits("cumulative", 1)
         rows = [
-            f"{row['component']:>10}  {row['explained_variance_ratio']:>8.1%}"
-            f"  {row['cumulative']:>10.1%}"
+            f"{row['component']:>10}  {_percent(row['explained_variance_ratio'], one):>8}"
+            f"  {_percent(row['cumulative'], together):>10}"
             for row in self._spread()
         ]
         return [" component     share  cumulative", *rows]
 
     def _evidence_lines(self, evidence: dict[str, Any]) -> list[str]:
         suggestions = evidence["suggestions"]
+        one, together = self._digits("sample_ratio", 2), self._digits("cumulative", 1)
+        error = self._digits("prediction_error", 1, beside=1.0)
         rows = [
-            f"{row['component']:>10}  {row['cumulative']:>10.1%}"
-            f"  {_percent(row['sample_ratio'], 2):>8} | {_percent(row['null_limit'], 2):<6}"
-            f"  {_percent(row['prediction_error'], 1):>15}"
-            f" | {_percent(row['null_prediction_error'], 1):<6}".rstrip()
+            f"{row['component']:>10}  {_percent(row['cumulative'], together):>10}"
+            f"  {_percent(row['sample_ratio'], one):>8} | {_percent(row['null_limit'], one):<6}"
+            f"  {_percent(row['prediction_error'], error):>15}"
+            f" | {_percent(row['null_prediction_error'], error):<6}".rstrip()
             for row in self._spread(keep=suggestions.values())
         ]
         n_customers = customers_in_words(
@@ -147,6 +150,11 @@ class PCAExploration:
             f"bi-cross-validation {suggestions['bi_cross_validation']} (the fewest within one standard "
             "error of the least held-out error).",
         ]
+
+    def _digits(self, column: str, least: int, *, beside: float = 0.0) -> int:
+        """Return with how many digits a column shows how far it lies from 0, or beside another number."""
+        found = (row[column] for row in self.variance)
+        return percent_digits((x - beside for x in found if x is not None), least)
 
     def _face_lines(self) -> list[str]:
         lines = [" component  activity  popularity  items at its two ends"]
