@@ -236,7 +236,8 @@ def test_a_segment_is_judged_with_the_segmentation_as_a_whole(judged, said):
 
     rows = [{"segment": s, "customers": 5, "stability": 0.9, "grade": "stable"} for s in range(2)]
     evaluations = {"cross_validated": Agreement(np.diag([5, 5]))}
-    found = _segment_rows(evaluations, {"segments": rows}, judged, None)
+    clustering = {"segments": rows, "evidence": {}}
+    found = _segment_rows(evaluations, clustering, judged, None)
     assert all(row["verdict"].startswith(said) for row in found)
 
 
@@ -415,8 +416,13 @@ def test_that_stability_cannot_be_known_is_told_from_that_it_is_not():
 
     rows = [{"segment": 0, "customers": 5, "stability": None, "grade": None}]
     evaluations = {"cross_validated": Agreement(np.array([[5]]))}
-    for no_evidence, said in ((None, "is not known: run"), ("Too few.", "cannot be known.")):
-        (row,) = _segment_rows(evaluations, {"segments": rows}, None, no_evidence)
+    for evidence, no_evidence, said in (
+        (None, None, "is not known: run"),
+        (None, "Too few.", "cannot be known."),
+        ({}, None, "no trial had customers of it"),
+    ):
+        clustering = {"segments": rows, "evidence": evidence}
+        (row,) = _segment_rows(evaluations, clustering, None, no_evidence)
         assert said in row["verdict"]
 
 

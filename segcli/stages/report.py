@@ -163,12 +163,14 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
         names = np.where(items["name"] != "", items["name"], items["item"])
         top_items = top_items_table(profiles, items["item"], names, n_top, ranks.items)
         characteristic = characteristic_items_table(described, items["item"], names)
-        typical = typical_customers_table(segments, k, matrix, described, ranks)
+        marks = _marks(described.characteristic, matrix.shape[1])
+        (n_marks,) = X.map_rows(_count_own_marks, marks, labels)
+        typical = typical_customers_table(segments, k, matrix, n_marks, ranks)
         summary = segment_summary_table(
             profiles,
             activity,
             segments,
-            having=_having_any(X, described.characteristic, labels),
+            having=_having_any(X, marks, labels),
             names=_names(characteristic, k),
             grades=_grades(validation, clustering, k),
         )
@@ -297,22 +299,25 @@ def typical_customers_table(
     segments: Mapping[str, np.ndarray],
     k: int,
     matrix: sp.csr_array,
-    described: Description,
+    n_marks: np.ndarray,
     ranks: Ranks,
 ) -> Columns:
-    """Return each segment's customers nearest to its center.
+    """Return each segment's most typical customers.
 
     ``interactions`` are the customer's items, ``listed`` those of them that are listed as the
-    segment's characteristic ones.
+    segment's characteristic ones, ``n_marks`` of all customers.
     """
     found = typical_customers(
-        segments["segment"], segments["distance"], k, customer_ranks=ranks.customers, n=N_TYPICAL
+        segments["segment"],
+        segments["distance"],
+        k,
+        n_marks=n_marks,
+        customer_ranks=ranks.customers,
+        n=N_TYPICAL,
     )
     rows = []
     for segment, customers in enumerate(found):
-        listed = described.characteristic[segment]
         for position, row in enumerate(customers):
-            own = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
             rows.append(
                 {
                     "segment": segment,
@@ -320,8 +325,8 @@ def typical_customers_table(
                     "customer": segments["customer"][row],
                     "distance": float(segments["distance"][row]),
                     "membership": float(segments["membership"][row]),
-                    "interactions": len(own),
-                    "listed": int(np.isin(listed, own).sum()),
+                    "interactions": int(matrix.indptr[row + 1] - matrix.indptr[row]),
+                    "listed": int(n_marks[row]),
                 }
             )
     return from_records(rows, _TYPICAL_COLUMNS)
@@ -419,25 +424,40 @@ def _grades(
     }
 
 
-def _having_any(X: Blocks, characteristic: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+def _marks(characteristic: Sequence[np.ndarray], n_items: int) -> sp.csr_array:
+    """Return 1 where an item marks a segment, of shape (n_items, k)."""
+    items = np.concatenate([np.zeros(0, dtype=np.int64), *characteristic])
+    ends = np.cumsum([0, *map(len, characteristic)])
+    shape = (n_items, len(characteristic))
+    return sp.csr_array(sp.csc_array((np.ones(len(items)), items, ends), shape))
+
+
+def _having_any(X: Blocks, marks: sp.csr_array, labels: np.ndarray) -> np.ndarray:
     """Return how many customers have any of the items that mark a segment.
 
     Of shape (k, 2): of the segment's customers, and of all customers.
     """
-    items = np.concatenate([np.zeros(0, dtype=np.int64), *characteristic])
-    ends = np.cumsum([0, *map(len, characteristic)])
-    shape = (X.shape[1], len(characteristic))
-    marks = sp.csr_array(sp.csc_array((np.ones(len(items)), items, ends), shape))
     (counts,) = X.map_sum(_count_having_any, marks, labels)
     return counts
 
 
 def _count_having_any(block: Block, marks: sp.csr_array, labels: np.ndarray) -> tuple[np.ndarray]:
-    own, matrix = labels[block.rows], block.matrix
-    present = with_values(matrix, np.ones(matrix.nnz))
-    has_any = (present @ marks).toarray() > 0
-    inside = own[:, None] == np.arange(marks.shape[1])
+    has_any = _count_marks(block, marks) > 0
+    inside = labels[block.rows][:, None] == np.arange(marks.shape[1])
     return (np.stack([(has_any & inside).sum(axis=0), has_any.sum(axis=0)], axis=1),)
+
+
+def _count_own_marks(block: Block, marks: sp.csr_array, labels: np.ndarray) -> tuple[np.ndarray]:
+    """Return how many of the items that mark the own segment each customer has; 0 of the unassigned."""
+    own, counts = labels[block.rows], _count_marks(block, marks)
+    return (np.where(own >= 0, counts[np.arange(len(own)), own], 0),)
+
+
+def _count_marks(block: Block, marks: sp.csr_array) -> np.ndarray:
+    """Return how many of the items that mark each segment a customer has, of shape (n, k)."""
+    matrix = block.matrix
+    counts = with_values(matrix, np.ones(matrix.nnz)) @ marks
+    return np.asarray(counts.toarray().astype(np.int32))
 
 
 def _names(characteristic: Columns, k: int) -> list[str]:
