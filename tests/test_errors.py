@@ -231,6 +231,14 @@ def test_a_run_directory_that_is_a_file(place, name):
     assert digests(place.folder) == before
 
 
+@pytest.mark.parametrize("stage", ["ingest", "cluster"])
+@pytest.mark.parametrize("target", ["nowhere", "link"])
+def test_a_link_that_leads_nowhere_is_no_run_directory(place, stage, target):
+    (place.folder / "link").symlink_to(target)
+    args = ["link" if word == "run" else word for word in STAGES[stage]]
+    assert_one_line(invoke(*args), f"link is a link to {target}, which does not exist.", "another")
+
+
 @pytest.mark.parametrize("name", [*STAGES, "status"])
 def test_a_run_directory_whose_name_is_too_long(place, name):
     long = "x" * 300

@@ -286,6 +286,12 @@ def _enter(run_dir: Path, *, create: bool) -> list[Path]:
     if run_dir.exists():
         msg = f"{run_dir} is a file, not a run directory. Name a folder, new or made by segcli ingest."
         raise RunDirectoryError(msg)
+    if run_dir.is_symlink():
+        msg = (
+            f"{run_dir} is a link to {run_dir.readlink()}, which does not exist. Is a disk not mounted? "
+            "Make that folder, or name another."
+        )
+        raise RunDirectoryError(msg)
     if not create:
         msg = f"{run_dir} does not exist. Run: segcli ingest INTERACTIONS {run_dir}"
         raise RunDirectoryError(msg)
