@@ -177,7 +177,8 @@ REFUSED = {
                    "is 'a'. State what separates them: --delimiter."),
     "one column, stated": (b"a\nb\nc\n", {"delimiter": ",", "item": "2"}, "has one column; it needs "
                            "customer and item. State what separates them: --delimiter."),
-    "nul": (b"a,b\0,c\n", {}, "is a binary file"),
+    "nul": (b"a,b\0,c\n", {}, "is a binary file, or damaged: it holds NUL bytes, the first in line 1."),
+    "late nul": (b"a,b,1\n" * 300_000 + b"a,b,\0\n", {}, "the first in line 300,001."),
     "zeros": (bytes(5000), {}, "is a binary file"),
     "integers": (np.arange(500).astype("<i4").tobytes(), {}, "is a binary file"),
     "feather": (b"ARROW1\0\0rest", {}, "looks like a Feather (Arrow) file"),

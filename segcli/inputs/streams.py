@@ -113,15 +113,17 @@ def survey(path: Path, stated: str | None) -> tuple[str, bool]:
     quotes = False
     utf8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
     encoding, latin = "utf-8", "latin-1"
-    for number, piece in enumerate(raw_pieces(path)):
-        if number == 0:
+    done = 0
+    for piece in raw_pieces(path):
+        if done == 0:
             _refuse_binary(path, piece)
             marked = _marked_encoding(piece)
             if marked is not None:
                 return marked, True
             encoding = "utf-8-sig" if piece.startswith(_UTF8_BOM) else "utf-8"
         if b"\0" in piece:
-            _refuse_nul(path, piece)
+            _refuse_nul(path, piece, done)
+        done += len(piece)
         quotes = quotes or b'"' in piece
         plain = piece.isascii()
         if not plain or (utf8 is not None and utf8.getstate()[0]):
@@ -231,7 +233,7 @@ def pieces(
         for piece in raw:
             text = decoder.decode(piece)
             if "\0" in text:
-                _refuse_nul(path, piece)
+                _refuse_nul(path, piece, done)
             yield text.encode("utf-8")
             done += len(piece)
             piece = b""
@@ -370,12 +372,17 @@ def _refuse_binary(path: Path, head: bytes) -> None:
         raise InputError(msg)
 
 
-def _refuse_nul(path: Path, piece: bytes) -> None:
+def _refuse_nul(path: Path, piece: bytes, before: int) -> None:
+    """Refuse a file for a piece of it, which so many bytes stand before."""
     wide = _wide_encoding(piece[:2000])
     if wide is not None:
         msg = f"{path} looks like {wide.upper()}. Say so: --encoding {wide}. Or save it as UTF-8."
     else:
-        msg = f"{path} is a binary file (it holds NUL bytes). Export the rows as CSV or Parquet."
+        line = _line_after(path, before + piece.find(b"\0"))
+        msg = (
+            f"{path} is a binary file, or damaged: it holds NUL bytes, the first in line {line:,}. Export "
+            "the rows as CSV or Parquet."
+        )
     raise InputError(msg)
 
 
