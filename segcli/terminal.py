@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from segcli.errors import SegcliError
+from segcli.errors import ResourceError, SegcliError
 from segcli.jsontext import to_json
 from segcli.words import printable
 
@@ -79,7 +79,10 @@ def _in_one_line() -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(_one_line(f"{where}{error.strerror or error}")) from error
     except MemoryError as error:
-        msg = "the memory of this machine does not suffice. Nothing was changed."
+        msg = (
+            "the memory of this machine, or what a limit such as ulimit -v leaves of it, does not "
+            "suffice. Nothing was changed. Ingest a sample of the customers, or allow more memory."
+        )
         raise click.ClickException(msg) from error
     except ImportError as error:  # not whole, of another version, or more than the memory allowed
         why = _last_line(str(error))
@@ -90,14 +93,28 @@ def _in_one_line() -> Iterator[None]:
 
 
 def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
-    """Print a stage's summary: text for a person, or one JSON object."""
-    if as_json:
-        click.echo(to_json(asdict(_as_dataclass(summary))))
-        return
-    for line in summary.lines():
-        click.echo(printable(line))
+    """Print a stage's summary: text for a person, or one JSON object.
+
+    Raises
+    ------
+    ResourceError
+        If standard output cannot be written to.
+    """
+    lines = summary.lines()
     if summary.wrote:
-        click.echo(printable(f"Wrote to {run_dir}: {', '.join(summary.wrote)}"))
+        lines.append(f"Wrote to {run_dir}: {', '.join(summary.wrote)}")
+    try:
+        if as_json:
+            click.echo(to_json(asdict(_as_dataclass(summary))))
+            return
+        for line in lines:
+            click.echo(printable(line))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        done = " What the command does is done." if summary.wrote else ""
+        msg = f"standard output cannot be written to: {error.strerror}.{done}"
+        raise ResourceError(msg) from error
 
 
 def show_table(rows: Sequence[Sequence[str]]) -> None:

@@ -209,6 +209,23 @@ def test_a_full_disk_under_the_output_is_one_line(args):
     assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
 
 
+def test_a_full_disk_under_the_summary_leaves_done_what_is_done(place):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "segcli", *STAGES["report"][:-1], "4"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: standard output cannot be written to: No space left on device. What the command does is "
+        "done.\n",
+    )
+    assert "top 4" in ok("status", "run").stdout
+
+
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_stops_no_command(place, monkeypatch, closed):
     """Nor does what is written to it end up in a file that is opened later."""
