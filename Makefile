@@ -103,7 +103,7 @@ check: $(VENV)/.spark
 	.ci/check-package
 	$(VENV)/bin/pytest -n auto --dist loadgroup
 
-# What segcli costs beside scripts that do the same; on a machine with nothing else to do, half an hour.
+# What segcli costs beside scripts that do the same; on a machine with nothing else to do, a quarter of an hour.
 bench: $(VENV)/.bench
 	$(VENV)/bin/python benchmarks/pipeline.py --size movielens-1m --seeds 0 1 2 --repeats 1
 	$(VENV)/bin/python benchmarks/sweep.py --size movielens-1m

@@ -6,6 +6,8 @@
     ├── InputError              a file the user handed in cannot be read as asked
     ├── RunDirectoryError       an artifact is missing, altered or stale; the directory cannot be used
     ├── ChoiceError             a choice (k, components, weighting) that these data cannot take
+    │   ├── AllAlikeError       no customer differs from another
+    │   └── FewDistinctError    fewer of them differ than segments are asked for
     ├── OptionError             options that say nothing, or do not go together: exit status 2
     └── ResourceError           the disk is full, the memory too small, a needed program is absent
 
