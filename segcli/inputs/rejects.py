@@ -77,10 +77,9 @@ class Rejects:
         table = self.table()
         return list(table["text"][table["reason"] == reason][:most])
 
-    def first(self, file: str | None = None) -> str:
+    def first(self) -> str:
         """Return the first reject in one line: where it stands, why, and its text."""
         table = self.table()
-        i = 0 if file is None else int(np.flatnonzero(table["file"] == file)[0])
-        text = table["text"][i]
+        text = table["text"][0]
         text = text if len(text) <= 80 else text[:79] + "…"
-        return f"row {table['row'][i]} of {table['file'][i]}, {table['reason'][i]}: {text!r}"
+        return f"row {table['row'][0]} of {table['file'][0]}, {table['reason'][0]}: {text!r}"
