@@ -139,6 +139,13 @@ def test_no_gain_and_no_supported_k_is_said_plainly():
 def test_supported_segments_that_tell_activity_are_said_to():
     """Three tastes that share no item come back as five segments, two of them cut by activity."""
     assert "activity" not in judge(activity_share=[0.0, 0.5, 0.09]).reason
+    assert (
+        "activity" not in judge(activity_share=[0.5] * 3, activity_share_null=[0.45] * 3).reason
+    )  # as any partition of them would
+    assert (
+        "between them): some"
+        in judge(activity_share=[0.5] * 3, activity_share_null=[np.nan] * 3).reason
+    )
     found = judge(activity_share=[0.0, 0.0, 0.41])
     assert found.recommended == 4
     assert (

@@ -227,11 +227,12 @@ def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None)
     last = int(evidence.table["k"][-1])
     words = f"k = {best} is the largest number of segments that the evidence supports: "
     words += f"{_strengths(row)}."
-    if row["activity_share"] >= SOME:
-        beside = _beside(row["activity_share_null"], ", {} without segments")
+    share, null = row["activity_share"], row["activity_share_null"]
+    if share - np.nan_to_num(null) >= SOME:
+        beside = _beside(null, ", {} without segments")
         words += (
-            f" They differ in activity, too ({row['activity_share']:.2f} of its variance lies between "
-            f"them{beside}): some may be the heavy and the light customers of one taste."
+            f" They differ in activity, too ({share:.2f} of its variance lies between them{beside}): some "
+            "may be the heavy and the light customers of one taste."
         )
     if best == last:
         words += f" More than {best} were not looked at."
