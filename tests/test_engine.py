@@ -201,6 +201,13 @@ class TestProcesses:
         assert os.getpid() not in LocalEngine(2).run_tasks([os.getpid] * 3, "processes")
         assert LocalEngine(1).run_tasks([os.getpid] * 3, "processes") == [os.getpid()] * 3
 
+    def test_no_more_processes_are_started_than_there_is_memory_for(self, monkeypatch):
+        run = partial(LocalEngine(4).run_tasks, [os.getpid] * 3, "pids", seconds=local.SURELY_LONG)
+        monkeypatch.setattr(local, "available_memory", lambda: 2 * local.PROCESS - 1)
+        assert run() == [os.getpid()] * 3
+        monkeypatch.setattr(local, "available_memory", lambda: 2 * local.PROCESS)
+        assert os.getpid() not in run()
+
     def test_meanwhile_is_while_processes_are_at_work(self, tmp_path):
         """Each task waits for the other side: neither comes first."""
         begun, go_on = [tmp_path / "begun", tmp_path / "begun too"], tmp_path / "go on"

@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from segcli import progress
 from segcli.cores import n_cores
 from segcli.engine.blocks import Arrays, Block, Blocks, Result
+from segcli.engine.memory import available_memory
 from segcli.engine.rows import Matrix, revalued, row_range
 from segcli.engine.sums import add_blocks
 from segcli.errors import ResourceError
@@ -41,6 +42,9 @@ LONG = 4.0
 
 SURELY_LONG = 1.0
 """Seconds that a task is expected to take from where on the first is not tried alone before."""
+
+PROCESS = 400_000_000
+"""Bytes that have to be free for each process: evidence takes 250 MB, and more with very many items."""
 
 
 _KILLED = (
@@ -107,7 +111,7 @@ class LocalEngine:
             rest = tasks[1:]
             if (time.monotonic() - begun) * len(rest) < LONG:
                 n_threads = 1
-        n_processes = min(n_threads, len(rest))
+        n_processes = min(n_threads, len(rest), available_memory() // PROCESS)
         if n_processes <= 1:
             if meanwhile is not None:
                 meanwhile()

@@ -1,7 +1,8 @@
 """What a stage will need of memory, told from the matrix's size before it is read.
 
 The figures are fitted to peaks measured at 1 to 100 million interactions (`benchmarks/README.md`), and
-err towards too much; the processes that gather evidence, some 250 MB each, are not in them.
+err towards too much; the processes that gather evidence are not in them, as no more are started than
+what is free then has room for.
 """
 
 from __future__ import annotations
