@@ -172,6 +172,21 @@ def test_without_control_groups_there_is_what_the_machine_has(tmp_path, monkeypa
     assert available_memory() > 0
 
 
+@pytest.mark.parametrize("line", [b"", b"memory", b"0:", b"0::job", b"4:memory:", b"0::/caf\xe9"])
+def test_lines_that_name_no_control_group_are_passed_over(control_groups, tmp_path, line):
+    control_groups("0::/", {"memory.max": 3_000_000})
+    known = (tmp_path / "of_process").read_bytes()
+    (tmp_path / "of_process").write_bytes(line + b"\n" + known)
+    assert available_memory() == 3_000_000
+
+
+@pytest.mark.parametrize("stat", ["anon", "a b c", "active_file many", "\xe9 1", ""])
+def test_figures_that_cannot_be_read_count_as_none(control_groups, stat):
+    files = {"memory.max": 3_000_000, "memory.current": 1_000_000, "memory.stat": stat}
+    control_groups("0::/", files)
+    assert available_memory() == 2_000_000
+
+
 LIMITED = """
 import mmap
 import resource

@@ -117,12 +117,15 @@ def _control_groups() -> Iterator[tuple[Path, tuple[str, str, tuple[str, str]]]]
     Within a container those above it are not there, and its own may stand at the top.
     """
     try:
-        lines = _CGROUPS_OF_PROCESS.read_text(encoding="utf-8").splitlines()
+        lines = os.fsdecode(_CGROUPS_OF_PROCESS.read_bytes()).splitlines()
     except OSError:
         return
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
         group = PurePosixPath(path)
+        if not group.is_absolute():  # no kernel writes that
+            continue
         if not controllers:
             mounted, names = _CGROUPS, _V2
         elif "memory" in controllers.split(","):
@@ -134,13 +137,13 @@ def _control_groups() -> Iterator[tuple[Path, tuple[str, str, tuple[str, str]]]]
 
 
 def _sum_in(path: Path, names: Sequence[str]) -> int:
-    """Return the sum of some of the numbers that a file names; 0 if it is absent."""
+    """Return the sum of some of the numbers that a file names; 0 if it is absent or holds no such."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
-    except OSError:
+        counts = dict(line.split() for line in lines)
+        return sum(int(counts.get(name, 0)) for name in names)
+    except (OSError, ValueError):
         return 0
-    counts = dict(line.split() for line in lines)
-    return sum(int(counts.get(name, 0)) for name in names)
 
 
 def _number_in(path: Path) -> int | None:
