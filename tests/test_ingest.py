@@ -179,6 +179,10 @@ REFUSED = {
                            "customer and item. State what separates them: --delimiter."),
     "nul": (b"a,b\0,c\n", {}, "is a binary file, or damaged: it holds NUL bytes, the first in line 1."),
     "late nul": (b"a,b,1\n" * 300_000 + b"a,b,\0\n", {}, "the first in line 300,001."),
+    "nul in utf-16": ("a,b,1\nc,\0d,1\n".encode("utf-16"), {}, "is a binary file, or damaged: it holds "
+                      "NUL characters, the first in line 2."),
+    "nul in stated utf-16": ("a,b,1\n\u0a0a,\0,1\n".encode("utf-16-be"), {"encoding": "utf-16-be"},
+                             "the first in line 2."),
     "zeros": (bytes(5000), {}, "is a binary file"),
     "integers": (np.arange(500).astype("<i4").tobytes(), {}, "is a binary file"),
     "feather": (b"ARROW1\0\0rest", {}, "looks like a Feather (Arrow) file"),

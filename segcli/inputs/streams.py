@@ -113,17 +113,15 @@ def survey(path: Path, stated: str | None) -> tuple[str, bool]:
     quotes = False
     utf8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
     encoding, latin = "utf-8", "latin-1"
-    done = 0
-    for piece in raw_pieces(path):
-        if done == 0:
+    for number, piece in enumerate(raw_pieces(path)):
+        if number == 0:
             _refuse_binary(path, piece)
             marked = _marked_encoding(piece)
             if marked is not None:
                 return marked, True
             encoding = "utf-8-sig" if piece.startswith(_UTF8_BOM) else "utf-8"
         if b"\0" in piece:
-            _refuse_nul(path, piece, done)
-        done += len(piece)
+            _refuse_nul(path, piece, "latin-1")
         quotes = quotes or b'"' in piece
         plain = piece.isascii()
         if not plain or (utf8 is not None and utf8.getstate()[0]):
@@ -233,7 +231,7 @@ def pieces(
         for piece in raw:
             text = decoder.decode(piece)
             if "\0" in text:
-                _refuse_nul(path, piece, done)
+                _refuse_nul(path, piece, encoding)
             yield text.encode("utf-8")
             done += len(piece)
             piece = b""
@@ -372,18 +370,29 @@ def _refuse_binary(path: Path, head: bytes) -> None:
         raise InputError(msg)
 
 
-def _refuse_nul(path: Path, piece: bytes, before: int) -> None:
-    """Refuse a file for a piece of it, which so many bytes stand before."""
-    wide = _wide_encoding(piece[:2000])
+def _refuse_nul(path: Path, piece: bytes, encoding: str) -> None:
+    """Refuse a file for a piece of it that holds NUL, read as ``encoding``."""
+    in_bytes = len("a".encode(encoding)) == 1  # else it is read as wide as it can be
+    wide = _wide_encoding(piece[:2000]) if in_bytes else None
     if wide is not None:
         msg = f"{path} looks like {wide.upper()}. Say so: --encoding {wide}. Or save it as UTF-8."
     else:
-        line = _line_after(path, before + piece.find(b"\0"))
         msg = (
-            f"{path} is a binary file, or damaged: it holds NUL bytes, the first in line {line:,}. Export "
-            "the rows as CSV or Parquet."
+            f"{path} is a binary file, or damaged: it holds NUL {'bytes' if in_bytes else 'characters'}, "
+            f"the first in line {_line_of_nul(path, encoding):,}. Export the rows as CSV or Parquet."
         )
     raise InputError(msg)
+
+
+def _line_of_nul(path: Path, encoding: str) -> int:
+    """Return the number of the first line that holds NUL."""
+    ends = Counter[str]()
+    for text in codecs.iterdecode(raw_pieces(path), encoding):
+        before, nul, _ = text.partition("\0")
+        ends.update({end: before.count(end) for end in "\n\r"})
+        if nul:
+            break
+    return 1 + max(ends.values())
 
 
 def _wide_encoding(head: bytes) -> str | None:
