@@ -27,7 +27,7 @@ from segcli.options import (
     n_components,
     seed,
 )
-from segcli.terminal import Group, ProgressBar, Summary, show, show_table
+from segcli.terminal import Group, ProgressBar, Summary, say, show, show_table
 from segcli.words import printable
 
 if TYPE_CHECKING:
@@ -378,7 +378,8 @@ def _run_each(ctx: click.Context, *, as_json: bool, options: dict[str, Any]) -> 
     status = 0
     for stage in STAGES:
         if not as_json:
-            click.secho(f"\n{stage.name}" if stage is not ingest else stage.name, bold=True)
+            name = f"\n{stage.name}" if stage is not ingest else stage.name
+            say(click.style(name, bold=True))
         own = {param.name: options[param.name] for param in stage.params if param.name in options}
         try:
             ctx.invoke(stage, as_json=as_json, **own)
@@ -417,7 +418,7 @@ def status(run_dir: Path, *, as_json: bool) -> None:
 
     states = describe(run_dir)
     if as_json:
-        click.echo(json.dumps({"stages": [asdict(state) for state in states]}))
+        say(json.dumps({"stages": [asdict(state) for state in states]}))
         return
     rows = [("stage", "state", "choices")]
     for state in states:
@@ -428,7 +429,7 @@ def status(run_dir: Path, *, as_json: bool) -> None:
     show_table(rows)
     todo = next((state for state in states if state.state not in {"fresh", "not run"}), None)
     if todo is not None:
-        click.echo(printable(f"{todo.stage} is {todo.state}: {todo.reason}. Run: {todo.command}"))
+        say(printable(f"{todo.stage} is {todo.state}: {todo.reason}. Run: {todo.command}"))
 
 
 def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -> None:

@@ -103,16 +103,25 @@ def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
     lines = summary.lines()
     if summary.wrote:
         lines.append(f"Wrote to {run_dir}: {', '.join(summary.wrote)}")
+    shown = [to_json(asdict(_as_dataclass(summary)))] if as_json else map(printable, lines)
+    for line in shown:
+        say(line, done_in=run_dir if summary.wrote else None)
+
+
+def say(line: str, *, done_in: Path | None = None) -> None:
+    """Print a line; ``done_in`` is the run directory that holds what was done before.
+
+    Raises
+    ------
+    ResourceError
+        If standard output cannot be written to: a full disk there is not one of the run directory.
+    """
     try:
-        if as_json:
-            click.echo(to_json(asdict(_as_dataclass(summary))))
-            return
-        for line in lines:
-            click.echo(printable(line))
+        click.echo(line)
     except BrokenPipeError:
         raise
     except OSError as error:
-        done = " What the command does is done." if summary.wrote else ""
+        done = f" What was done until then is in {done_in}." if done_in is not None else ""
         msg = f"standard output cannot be written to: {error.strerror}.{done}"
         raise ResourceError(msg) from error
 
@@ -123,7 +132,7 @@ def show_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 class ProgressBar:

@@ -195,7 +195,11 @@ def test_module_version_and_bare_call(tmp_path):
     assert invoke("--version").stdout == found.stdout
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+CHOSEN = ("--n-components", "2", "--n-clusters", "3")
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+
+
+@needs_full
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["ingest", "--help"]])
 def test_a_full_disk_under_the_output_is_one_line(args):
     with Path("/dev/full").open("w") as full:
@@ -209,6 +213,7 @@ def test_a_full_disk_under_the_output_is_one_line(args):
     assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
 
 
+@needs_full
 def test_a_full_disk_under_the_summary_leaves_done_what_is_done(place):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -220,10 +225,29 @@ def test_a_full_disk_under_the_summary_leaves_done_what_is_done(place):
         )
     assert (done.returncode, done.stderr) == (
         1,
-        "Error: standard output cannot be written to: No space left on device. What the command does is "
-        "done.\n",
+        "Error: standard output cannot be written to: No space left on device. What was done until "
+        "then is in run.\n",
     )
     assert "top 4" in ok("status", "run").stdout
+
+
+@needs_full
+@pytest.mark.parametrize(
+    ("words", "done"),
+    [
+        (["status", "run"], ""),
+        (["status", "run", "--json"], ""),
+        (["run", "ratings.csv", "new", *CHOSEN], ""),
+        (["run", "ratings.csv", "new", *CHOSEN, "--json"], " What was done until then is in new."),
+    ],
+)
+def test_a_full_disk_under_the_output_is_not_one_of_the_run_directory(place, words, done):
+    with Path("/dev/full").open("w") as full:
+        program = [sys.executable, "-m", "segcli", *words]
+        found = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    message = f"standard output cannot be written to: No space left on device.{done}"
+    assert (found.returncode, found.stderr) == (1, f"Error: {message}\n")
+    assert Path("new/matrix.npz").exists() == bool(done)
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
