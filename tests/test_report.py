@@ -386,6 +386,9 @@ def test_one_segment_has_nothing_to_be_told_apart_by(place):
     assert "All figures are from the same interactions" in page.words
     assert "None were held back: one segment has nothing to be told apart by." in page.words
     assert "Its stability cannot be known." in page.words
+    ok("validate", "run", "--evidence", "none")
+    ok("report", "run")
+    assert "Its stability cannot be known." in page_of(place).words
     assert "on data without any segments were not looked at" in page.words
     assert "The verdict goes by" not in page.words
     assert pd.read_csv(place.run / "characteristic_items.csv").empty
