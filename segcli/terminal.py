@@ -81,7 +81,7 @@ def _in_one_line() -> Iterator[None]:
     except MemoryError as error:
         msg = (
             "the memory of this machine, or what a limit such as ulimit -v leaves of it, does not "
-            "suffice. Nothing was changed. Ingest a sample of the customers, or allow more memory."
+            "suffice. This stage changed nothing. Ingest a sample of the customers, or allow more memory."
         )
         raise click.ClickException(msg) from error
     except ImportError as error:  # not whole, of another version, or more than the memory allowed

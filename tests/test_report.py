@@ -444,9 +444,7 @@ def test_a_k_that_explore_k_did_not_try_is_not_judged_by_it():
 def test_grades_in_words_go_from_the_best_down():
     said = words.grades_in_words(["not trusted", "stable", "highly stable", "not trusted"])
     assert said.endswith(": 1 highly stable, 1 stable, 2 not trusted.")
-    assert words.grades_in_words(["stable", ""]).endswith(
-        ": 1 stable, 1 of which that is not known."
-    )
+    assert words.grades_in_words(["stable", ""]).endswith(": 1 stable, 1 without a grade.")
 
 
 def test_activity_in_words():

@@ -310,7 +310,7 @@ class Crash(BaseException):
 def test_a_stage_that_raises_leaves_everything_as_it_was(place, monkeypatch):
     before = digests(place.run)
     monkeypatch.setattr(Text, "write", lambda *_: (_ for _ in ()).throw(MemoryError))
-    assert_one_line(invoke(*STAGES["report"][:-1], "5"), "memory", "Nothing was changed")
+    assert_one_line(invoke(*STAGES["report"][:-1], "5"), "memory", "This stage changed nothing")
     assert digests(place.run) == before
 
 

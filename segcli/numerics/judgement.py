@@ -231,8 +231,8 @@ def judge_segment(
     told = min(precision, recall) >= TOLD_APART
     if grade is None and was_looked_for:
         return (
-            "Its stability is not known: no trial had customers of it and as many segments as this. Of a "
-            "larger sample, with segcli cluster --evidence full, one may."
+            "Its stability is not known: no trial had customers of it and as many segments as this. More "
+            "customers may tell; segcli cluster --evidence full looks at more where quick took a sample."
         )
     if grade is None:
         return "Its stability " + (

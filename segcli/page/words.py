@@ -83,8 +83,8 @@ def findings(
 
 def grades_in_words(grades: Sequence[str | None]) -> str:
     """Return how many segments have which grade."""
-    counts = Counter(grade or "of which that is not known" for grade in grades)
-    order = [*(word for _, word in GRADES), NOT_TRUSTED, "of which that is not known"]
+    counts = Counter(grade or "without a grade" for grade in grades)
+    order = [*(word for _, word in GRADES), NOT_TRUSTED, "without a grade"]
     parts = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
     return f"How the {len(grades)} segments fare when other customers make them: {parts}."
 
