@@ -822,10 +822,18 @@ def test_what_is_held_follows_the_pairs_not_the_rows(monkeypatch):
     assert matrix.sum() == gathered.n_rows == 100_000
 
 
-def test_the_need_for_memory_is_that_of_the_distinct_pairs_however_often_they_come(monkeypatch):
-    needs = []
-    monkeypatch.setattr(pairs, "require_memory", lambda need, **_: needs.append(need))
+@pytest.fixture
+def needs(monkeypatch):
+    """Return the needs for memory that are asked for, after every block of pairs."""
+    asked = []
+    monkeypatch.setattr(pairs, "require_memory", lambda need, **_: asked.append(need))
     monkeypatch.setattr(pairs, "_LOOKED", 1)
+    return asked
+
+
+def test_the_need_for_memory_is_that_of_the_distinct_pairs_however_often_they_come(
+    needs, monkeypatch
+):
     monkeypatch.setattr(pairs, "_HELD", 2000)
     customers, items = (part.ravel().astype(np.int32) for part in np.mgrid[:50, :20])
     with open_threads() as threads:
@@ -837,10 +845,7 @@ def test_the_need_for_memory_is_that_of_the_distinct_pairs_however_often_they_co
     assert max(needs[2:]) <= 12 * 1200
 
 
-def test_pairs_that_came_again_and_wait_to_be_merged_need_no_memory(monkeypatch):
-    needs = []
-    monkeypatch.setattr(pairs, "require_memory", lambda need, **_: needs.append(need))
-    monkeypatch.setattr(pairs, "_LOOKED", 1)
+def test_pairs_that_came_again_and_wait_to_be_merged_need_no_memory(needs, monkeypatch):
     monkeypatch.setattr(pairs, "_HELD", 3500)
     customers, items = (part.ravel().astype(np.int32) for part in np.mgrid[:100, :20])
     with open_threads() as threads:
