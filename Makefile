@@ -16,13 +16,14 @@ WEIGHTING ?= pearson
 COMPONENTS ?= 6
 K ?= 6
 K_MAX ?= 20
+SEGMENT_NAMES ?=
 INGEST_OPTIONS ?=
 
 .PHONY: demo run changed test check bench lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # a run directory is one stage's at a time, and cluster notes what explore-k said
 
-$(foreach name,RUN INTERACTIONS ITEMS,$(if $(word 2,x$($(name))x),\
+$(foreach name,RUN INTERACTIONS ITEMS SEGMENT_NAMES,$(if $(word 2,x$($(name))x),\
   $(error $(name) is '$($(name))': make takes no spaces in it. Rename it, or use segcli run)))
 
 demo: run
@@ -38,6 +39,7 @@ INGESTED = $(call chosen,ingest-$(subst /,_,$(subst $() ,_,$(INTERACTIONS)-$(ITE
 WEIGHTED = $(call chosen,weighting-$(WEIGHTING))
 SWEPT = $(call chosen,sweep-$(COMPONENTS)-$(K_MAX))
 CLUSTERED = $(call chosen,cluster-$(COMPONENTS)-$(K))
+NAMED = $(call chosen,names-$(subst /,_,$(SEGMENT_NAMES)))
 
 $(RUN)/.chosen/%:
 	@mkdir -p $(@D)
@@ -62,8 +64,8 @@ $(RUN)/segmentation.joblib: $(RUN)/pca.joblib $(CLUSTERED)
 $(RUN)/validation.json: $(RUN)/segmentation.joblib
 	$(SEGCLI) validate $(RUN)
 
-$(RUN)/report.html: $(RUN)/k_scores.csv $(RUN)/validation.json
-	$(SEGCLI) report $(RUN)
+$(RUN)/report.html: $(RUN)/k_scores.csv $(RUN)/validation.json $(SEGMENT_NAMES) $(NAMED)
+	$(SEGCLI) report $(RUN) $(if $(SEGMENT_NAMES),--segment-names $(SEGMENT_NAMES))
 
 # --- installing -----------------------------------------------------------------------------------
 

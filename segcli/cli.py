@@ -307,6 +307,12 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
     help="How many items to list for each segment.",
 )
 @click.option(
+    "--segment-names",
+    type=FILE_PATH,
+    metavar="FILE",
+    help="A table with names of yours for the segments: segment_summary.csv, edited.",
+)
+@click.option(
     "--evidence",
     type=click.Choice(["quick", "full", "none"]),
     default=None,
@@ -321,6 +327,7 @@ def report(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     \b
     Example:
       segcli report run/ --top 20
+      segcli report run/ --segment-names names.csv
     """
     with _drawing_beside(options["threads"]):
         from segcli.stages import report as stage

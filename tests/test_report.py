@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from run_dirs import STAGES, invoke, ok, ratings, workplace_in
+from run_dirs import STAGES, digests, invoke, ok, ratings, workplace_in
 
+from segcli.errors import InputError
+from segcli.inputs.segment_names import read_segment_names
 from segcli.numerics.description import Echo
 from segcli.page import echo_in_words, words
 
@@ -152,6 +154,88 @@ def test_the_summary_names_a_segment_by_what_marks_it(finished):
     assert summary["listed_share"].between(0.9, 1).all()
 
 
+def test_a_person_s_names_stand_wherever_segments_are_named(place):
+    made = table(place, "segment_summary.csv")
+    edited = made.assign(name=["Readers, mostly", NASTY, " "])
+    edited.to_csv(place.folder / "names.csv", index=False)
+    printed = ok("report", "run", "--top", "3", "--segment-names", "names.csv").stdout
+    named = table(place, "segment_summary.csv")
+    assert named["name"].tolist() == ["Readers, mostly", NASTY, made["name"][2]]
+    assert named["marked_by"].tolist() == made["name"].tolist() == made["marked_by"].tolist()
+    unlike = ["name", "marked_by"]
+    pd.testing.assert_frame_equal(named.drop(columns=unlike), made.drop(columns=unlike))
+    assert printed.splitlines()[0].split() == ["segment", "customers", "share", "grade", "name"]
+    assert all(any(name in line for line in printed.splitlines()) for name in named["name"])
+    page = page_of(place)
+    assert "script" not in page.tags
+    assert "Names were given by a person" in page.words
+    assert "Segment 0: Readers, mostly" in page.words
+    assert f"Segment 1: {NASTY}" in page.words
+    assert f"Readers, mostly {made['name'][0]}" in page.words
+    assert page.words.count(made["name"][2]) == 2  # in the table and over the segment, once each
+    assert "report segment_names names.csv" in page.words
+    again = next(row for row in described(place) if row["stage"] == "report")
+    assert again["command"] == "segcli report run --top 3 --segment-names names.csv"
+    ok("report", "run", "--top", "3")
+    assert table(place, "segment_summary.csv")["name"].tolist() == made["name"].tolist()
+    assert "give them better ones" in page_of(place).words
+
+
+def described(place):
+    return json.loads(ok("status", "run", "--json").stdout)["stages"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name;segment\nB;1\nA;0\n",
+        "Segment,NAME,note\n1.0,B,x\n\n0.0,A,\n",
+        "segment\tname\n0\tA\n1\tB",
+    ],
+)
+def test_names_of_segments_in_any_kind_of_table(tmp_path, text):
+    (tmp_path / "names.csv").write_text(text, encoding="utf-16")
+    assert read_segment_names(tmp_path / "names.csv", [5, 4, 3]) == ["A", "B", ""]
+
+
+def test_names_of_segments_in_parquet(tmp_path):
+    frame = pd.DataFrame({"segment": [2, 0], "name": ["C", None], "customers": [3.0, 5.0]})
+    frame.to_parquet(tmp_path / "names.parquet")
+    assert read_segment_names(tmp_path / "names.parquet", [5, 4, 3]) == ["", "", "C"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0,A\n1,B\n", "has no column 'segment'. It has: 0, A. Write it like segment_summary.csv"),
+        ("segment,title\n1,B\n", "has no column 'name'. It has: segment, title."),
+        ("segment,name\n", "has a header and no rows."),
+        ("segment,name\n0,A\n3,B\n", "row 3: there is no segment '3'; they are 0 to 2."),
+        ("segment,name\n-1,A\n", "row 2: there is no segment '-1'; they are 0 to 2."),
+        ("segment,name\n,A\n", "row 2: there is no segment ''; they are 0 to 2."),
+        ("segment,name\n0,A\n1,B\n0,A\n", "row 4: segment 0 is in row 2 already. Name it once."),
+        ("segment,name\n0,A,B\n", "row 2 has other columns than the header: '0,A,B'."),
+        (
+            "segment,customers,name\n0,5,A\n1,7,B\n",
+            "row 3: segment 1 has 4 customers, not '7': were these names given to other segments?",
+        ),
+    ],
+)
+def test_names_that_are_not_those_of_the_segments_are_refused(tmp_path, text, said):
+    (tmp_path / "names.csv").write_text(text)
+    with pytest.raises(InputError, match=re.escape(said)):
+        read_segment_names(tmp_path / "names.csv", [5, 4, 3])
+
+
+def test_refused_names_change_nothing(place):
+    before = digests(place.folder / "run")
+    (place.folder / "names.csv").write_text("segment,name\n9,A\n")
+    refused = invoke("report", "run", "--segment-names", "names.csv")
+    assert refused.exit_code == 1
+    assert "names.csv, row 2: there is no segment '9'; they are 0 to 2." in refused.stderr
+    assert digests(place.folder / "run") == before
+
+
 def test_top_items_and_text_keep_the_form_of_2015(finished):
     columns = ["segment", "rank", "item", "name", "score", "customers", "share"]
     top = table(finished, "top_items.csv")
@@ -217,7 +301,7 @@ def test_shuffled_rows_and_renamed_ids_give_the_same_report(tmp_path, monkeypatc
             if column in expected and name != "segment_summary.csv":
                 expected[column] = expected[column].map(new)
         if name == "segment_summary.csv":
-            expected["name"] = [
+            expected["name"] = expected["marked_by"] = [
                 "; ".join(items[i] for i in n.split("; ")) for n in expected["name"]
             ]
         pd.testing.assert_frame_equal(found, expected, rtol=1e-9)

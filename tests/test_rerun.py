@@ -34,7 +34,9 @@ EVERY_CHOICE = {
         *("--because", "it's so", "--evidence", "none", "--seed", "4"),
     ),
     "validate": ("validate", "run", "--evidence", "none", "--seed", "4"),
-    "report": ("report", "run", "--top", "3", "--evidence", "none"),
+    "report": (
+        *("report", "run", "--top", "3", "--segment-names", "segments.txt", "--evidence", "none"),
+    ),
 }
 
 
@@ -77,6 +79,7 @@ def test_a_stage_is_run_again_with_every_choice_it_was_run_with(place):
     lines = [";".join([*row, "2024-01-01", f"N {row[1]}"]) for row in rows]
     text = "\n".join(["who;what;n;day;title", *lines]) + "\n"
     (place.folder / "r.txt").write_text(text)
+    (place.folder / "segments.txt").write_text("segment;name\n1;Ones\n")
     for args in EVERY_CHOICE.values():
         ok(*args)
     for name in reversed(EVERY_CHOICE):

@@ -1,6 +1,7 @@
 """All six stages by one command: the same files, and the same answers to what is wrong."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -216,6 +217,19 @@ def test_make_runs_one_stage_after_the_other(make):
     assert make("-j4", "run", "RUN=shop", "INTERACTIONS=ratings.csv").stdout == ""
     again = make("-j4", "run", "RUN=shop", "INTERACTIONS=ratings.csv", "K=3")
     assert again.stdout.split() == ["cluster", "validate", "report"]
+
+
+def test_make_makes_the_report_again_for_other_names_of_segments(make, tmp_path):
+    words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv")
+    make(*words)
+    names = tmp_path / "names.csv"
+    names.touch()
+    os.utime(names, (1, 1))  # older than the page, and still to be read
+    assert make(*words, "SEGMENT_NAMES=names.csv").stdout.split() == ["report"]
+    assert make(*words, "SEGMENT_NAMES=names.csv").stdout == ""
+    os.utime(names)
+    assert make(*words, "SEGMENT_NAMES=names.csv").stdout.split() == ["report"]
+    assert make(*words).stdout.split() == ["report"]
 
 
 def test_make_sees_what_is_written_into_a_file_of_a_folder(make, tmp_path):

@@ -77,7 +77,9 @@ CHARACTERISTIC_ITEMS = Artifact(
     "characteristic_items.csv", "report", Table(text=("kind", "item", "name"))
 )
 TYPICAL_CUSTOMERS = Artifact("typical_customers.csv", "report", Table(text=("customer",)))
-SEGMENT_SUMMARY = Artifact("segment_summary.csv", "report", Table(text=("grade", "name")))
+SEGMENT_SUMMARY = Artifact(
+    "segment_summary.csv", "report", Table(text=("grade", "name", "marked_by"))
+)
 SEGMENT_SIZES_PLOT: Artifact[bytes, bytes] = Artifact("segment_sizes.png", "report", Picture())
 
 STAGES = ("ingest", "explore-pca", "explore-k", "cluster", "validate", "report")

@@ -27,6 +27,8 @@ _CHOICES = {
     "cluster": ("--n-components", "P", "--n-clusters", "K"),
 }
 """What a stage that has never run must be told."""
+_FILES = {"items", "segment_names"}
+"""Parameters that are the name of a file of the user's."""
 _LIBRARIES = ("segcli", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "joblib")
 
 
@@ -162,7 +164,7 @@ def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
         if value is True:
             yield option
         elif value is not None and value is not False:
-            yield from (option, _file(value) if name == "items" else str(value))
+            yield from (option, _file(value) if name in _FILES else str(value))
     if record.seed:
         yield from ("--seed", str(record.seed))
 

@@ -127,6 +127,7 @@ def render(
         together=[] if unseen is None else unseen.together.tolist(),
         least_together=LEAST_TOGETHER,
         another_in_words=words.another_in_words,
+        is_named=words.is_named(tables.summary),
         nameless_in_words=words.nameless_in_words,
         least_customers=LEAST_CUSTOMERS,
         least_support=log_odds.LEAST_CUSTOMERS,

@@ -141,6 +141,11 @@ def echo_in_words(echo: Echo, null: Echo | None) -> str:
     return words + "."
 
 
+def is_named(summary: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a person gave any of the segments a name."""
+    return any(row["name"] != row["marked_by"] for row in summary)
+
+
 def nameless_in_words(n_customers: int) -> str:
     """Return why no item marks a segment of so many customers."""
     return "no item stands out" if n_customers else "all its customers are unassigned"

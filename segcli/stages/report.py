@@ -92,7 +92,8 @@ class Report:
     def lines(self) -> list[str]:
         """Return the summary for a person."""
         width = max(len("grade"), *(len(row["grade"] or "-") for row in self.segments))
-        lines = [f" segment  customers   share  {'grade':<{width}}  what marks it"]
+        title = "name" if page.is_named(self.segments) else "what marks it"
+        lines = [f" segment  customers   share  {'grade':<{width}}  {title}"]
         lines.extend(
             f"{row['segment']:>8}  {row['customers']:>9,}  {row['share']:>6.1%}  "
             f"{row['grade'] or '-':<{width}}  "
@@ -110,9 +111,31 @@ class Report:
         return lines
 
 
-def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> Report:
-    """Read all that earlier stages found; write the report as page, text and tables."""
-    own = {"top": n_top, "evidence": evidence}
+def run(
+    run_dir: Path,
+    *,
+    n_top: int,
+    segment_names: Path | None = None,
+    evidence: str | None,
+    engine: Engine,
+) -> Report:
+    """Read all that earlier stages found; write the report as page, text and tables.
+
+    Parameters
+    ----------
+    n_top : items to list for each segment
+    segment_names : a table of the names that a person gives segments, as `read_segment_names` takes it
+
+    Raises
+    ------
+    InputError
+        If the names are not those of these segments.
+    """
+    own = {
+        "top": n_top,
+        "segment_names": segment_names.name if segment_names is not None else None,
+        "evidence": evidence,
+    }
     with open_stage(run_dir, "report", own) as stage:
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
@@ -122,6 +145,13 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
         validation = _load_if_there(stage, VALIDATION)
         clustering = _load_if_there(stage, CLUSTERING)
         k, labels = segmentation.k, segments["segment"]
+        given = [""] * k
+        if segment_names is not None:
+            from segcli.inputs.segment_names import read_segment_names  # noqa: PLC0415 (seldom)
+
+            sizes = np.bincount(labels[labels >= 0], minlength=k).tolist()
+            given = read_segment_names(segment_names, sizes)
+            stage.note_input("segment_names", segment_names)
         X = engine.blocks(matrix)
         ranks = rank(X)
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
@@ -171,7 +201,8 @@ def run(run_dir: Path, *, n_top: int, evidence: str | None, engine: Engine) -> R
             activity,
             segments,
             having=_having_any(X, marks, labels),
-            names=_names(characteristic, k),
+            given=given,
+            marked_by=_marked_by(characteristic, k),
             grades=_grades(validation, clustering, k),
         )
         stage.save(TOP_ITEMS, top_items)
@@ -349,17 +380,19 @@ def segment_summary_table(
     segments: Mapping[str, np.ndarray],
     *,
     having: np.ndarray,
-    names: Sequence[str],
+    given: Sequence[str],
+    marked_by: Sequence[str],
     grades: Columns,
 ) -> Columns:
-    """Return one row per segment: size, activity, tightness, name and grade.
+    """Return one row per segment: size, activity, tightness, grade and name.
 
     Parameters
     ----------
     activity : ndarray of shape (n_customers,), distinct items of each customer
     having : ndarray of shape (k, 2), customers who have one or more of the items that mark a segment:
         of the segment's, and of all
-    names : for each segment a name made of what marks it; empty if nothing does
+    given : for each segment the name that a person gave it; empty if none did
+    marked_by : for each segment what marks it, which is its name otherwise; empty if nothing does
     grades : a row per segment with columns stability, grade
     """
     k = len(profiles.sizes)
@@ -386,7 +419,8 @@ def segment_summary_table(
         / np.maximum(len(labels) - profiles.sizes, 1),
         "stability": grades["stability"],
         "grade": grades["grade"],
-        "name": names,
+        "name": [name or marks for name, marks in zip(given, marked_by, strict=True)],
+        "marked_by": marked_by,
     }
 
 
@@ -460,8 +494,8 @@ def _count_marks(block: Block, marks: sp.csr_array) -> np.ndarray:
     return np.asarray(counts.toarray().astype(np.int32))
 
 
-def _names(characteristic: Columns, k: int) -> list[str]:
-    """Return a name for each segment: the first items that mark it."""
+def _marked_by(characteristic: Columns, k: int) -> list[str]:
+    """Return the first items that mark each segment, in one text."""
     rows = _by_segment(characteristic, "characteristic")
     return ["; ".join(row["name"] for row in rows.get(s, [])[:N_IN_NAME]) for s in range(k)]
 

@@ -1,0 +1,99 @@
+"""Read the names that a person gives segments, from a table such as segment_summary.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from segcli.errors import InputError
+from segcli.inputs import tables
+from segcli.inputs.columns import plain
+from segcli.inputs.vocabulary import plain_numbers
+
+_SEGMENT, _NAME, _CUSTOMERS = "segment", "name", "customers"
+_WAY_OUT = "Write it like segment_summary.csv: a header with segment and name, and a row for each."
+
+
+def read_segment_names(path: Path, sizes: Sequence[int]) -> list[str]:
+    """Return the names given to segments, in their order; empty where none is given.
+
+    Segments are numbered anew whenever they are made, so names may outlive what they were given to. A
+    table that has the column ``customers`` too must have the right number of them in each row.
+
+    Parameters
+    ----------
+    path : delimited text or Parquet with the columns ``segment`` and ``name``, others aside
+    sizes : the customers of each segment
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, has other columns, or names a segment that there is not, or that
+        has another number of customers, or one twice.
+    """
+    names = [""] * len(sizes)
+    found: dict[int, int] = {}
+    for row, number, name, customers in _rows(path):
+        here = f"{path.name}, row {row:,}"
+        if number not in map(str, range(len(sizes))):
+            numbers = f"they are 0 to {len(sizes) - 1}" if len(sizes) > 1 else "there is only 0"
+            msg = f"{here}: there is no segment {number!r}; {numbers}."
+            raise InputError(msg)
+        segment = int(number)
+        if segment in found:
+            msg = f"{here}: segment {segment} is in row {found[segment]:,} already. Name it once."
+            raise InputError(msg)
+        if customers not in ("", str(sizes[segment])):
+            msg = (
+                f"{here}: segment {segment} has {sizes[segment]:,} customers, not {customers!r}: "
+                "were these names given to other segments? Name those in segment_summary.csv, or leave "
+                "out the column customers."
+            )
+            raise InputError(msg)
+        found[segment] = row
+        names[segment] = name
+    if not found:
+        msg = f"{path} has a header and no rows. {_WAY_OUT}"
+        raise InputError(msg)
+    return names
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
+    """Yield row, segment, name and customers, the last empty where the table does not say."""
+    table = tables.open_table(path, header=True, way_out=_WAY_OUT)
+    columns = _columns(table)
+    for batch in table.batches(list(columns.values())):
+        for row, text in batch.malformed:
+            msg = (
+                f"{path.name}, row {row:,} has other columns than the header: {text!r}. {_WAY_OUT}"
+            )
+            raise InputError(msg)
+        texts = {
+            role: pc.utf8_trim_whitespace(tables.as_ids(batch.columns[column]))
+            for role, column in columns.items()
+        }
+        for role in (_SEGMENT, _CUSTOMERS):  # a program may have made them floats
+            if role in texts:
+                texts[role] = plain_numbers(texts[role])
+        customers = texts[_CUSTOMERS].to_pylist() if _CUSTOMERS in texts else [""] * len(batch.rows)
+        yield from zip(
+            batch.rows.tolist(),
+            texts[_SEGMENT].to_pylist(),
+            texts[_NAME].to_pylist(),
+            customers,
+            strict=True,
+        )
+
+
+def _columns(table: tables.Table) -> dict[str, int]:
+    """Return the 0-based column of each role; the customers' only if it is there."""
+    names = [plain(name) for name in table.names or ()]
+    found = {role: names.index(role) for role in (_SEGMENT, _NAME, _CUSTOMERS) if role in names}
+    for role in (_SEGMENT, _NAME):
+        if role not in found:
+            there = ", ".join(table.names or ())
+            msg = f"{table.path} has no column '{role}'. It has: {there}. {_WAY_OUT}"
+            raise InputError(msg)
+    return found
