@@ -420,8 +420,31 @@ def test_a_quoted_field_may_be_long_where_empty_lines_are_looked_for(tmp_path):
 def test_an_open_quote_is_refused(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('1,"a",2\n2,"b,3\n3,c,4\n')
-    with pytest.raises(InputError, match="opened and never closed"):
+    with pytest.raises(InputError, match="line 2: a quote is opened and not closed: '\"b,3'"):
         read(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("n_before", [3, 70_000])  # in the first piece, and beyond it
+def test_a_quote_that_the_next_quoted_field_closes_is_refused_if_far_off(tmp_path, end, n_before):
+    lines = [f"c{i % 9},i{i % 7},1" for i in range(n_before)]
+    between = [f"c{i % 9},i{i % 7},2" for i in range(200_000)]
+    rows = ['"c0",i0,1', *lines, 'c3,"i5,4', *between, '"c1",i2,3']
+    path = tmp_path / "f.csv"
+    path.write_text(end.join(rows) + end, newline="")
+    with pytest.raises(
+        InputError, match=rf"line {n_before + 2:,}: a quote is opened and not closed: '\"i5,4'"
+    ):
+        read(path)
+
+
+def test_a_text_may_have_a_few_lines_and_quotes_that_are_not_doubled(tmp_path):
+    path = tmp_path / "f.csv"
+    rows = "".join(f'c{i},"i{i % 2}",{i},"a few\nlines "of" text"\n' for i in range(1, 6))
+    path.write_text("customer,item,value,review\n" + rows)
+    triplets, rejects = read(path)
+    assert (triplets.n_rows, len(rejects)) == (5, 0)
+    assert triplets.customers.to_pylist() == [f"c{i}" for i in range(1, 6)]
 
 
 # header and columns

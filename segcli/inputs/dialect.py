@@ -25,6 +25,8 @@ _TRIED = ("\t", "::", ";", "|", ",")
 _SAMPLE_BYTES = 1 << 18
 _SAMPLE_ROWS = 200
 _LONGEST_FIELD = 1 << 25
+# A text may have line breaks, and quotes that are not doubled; but not so many lines up to the first.
+_ASTRAY_LINES = 50
 #: What to do where nothing is found that separates columns.
 NAME_IT = "State what separates them: --delimiter."
 _END = r"(?:\r\n|\r|\n)"
@@ -298,28 +300,53 @@ def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, bool]:
         separator = bytes([max(unused)])
     text = streams.pieces(path, encoding)
     source = _replaced(text, delimiter.encode(), separator) if len(delimiter) > 1 else text
-    opened, whole, unclosed = _count_quoted(source, separator)
-    if delimiter not in ",;":
-        return separator, opened == whole > 0 and not unclosed
-    if opened and not whole:
-        return separator, False
-    if unclosed:
-        msg = f"{path}: a quote is opened and never closed, at {unclosed!r}. Close it or remove it."
+    quotes = _find_quotes(source, separator)
+    if delimiter not in ",;" or not quotes.whole:
+        return separator, quotes.opened == quotes.whole > 0
+    if quotes.astray is not None:
+        line, begin = quotes.astray
+        msg = f"{path}, line {line:,}: a quote is opened and not closed: {begin!r}. Close it or remove it."
         raise InputError(msg)
-    return separator, opened > 0
+    return separator, True
 
 
-def _count_quoted(source: Iterator[bytes], separator: bytes) -> tuple[int, int, str]:
-    """Return the fields that start with a quote, those that also end with one, and an open end."""
+@dataclass
+class _Quotes:
+    """Fields that start with a quote.
+
+    Attributes
+    ----------
+    opened, whole : how many there are, and how many of them end with a quote too
+    astray : line and text of the first that does not, though it is many lines long; None without
+    """
+
+    opened: int = 0
+    whole: int = 0
+    astray: tuple[int, str] | None = None
+
+    def add(self, field: re.Match[bytes], n_before: int, *, is_open: bool = False) -> None:
+        """Count one; before what it was found in stand so many lines. If open, the file ends in it."""
+        self.opened += 1
+        if field[1] is not None:
+            self.whole += 1
+        elif self.astray is None and (is_open or _n_lines(field[0]) >= _ASTRAY_LINES):
+            first = re.split(rb"[\r\n]", field[0], maxsplit=1)[0]
+            line = n_before + _n_lines(field.string[: field.start()])
+            self.astray = line, _shortened(first.decode("utf-8", errors="replace"))
+
+
+def _find_quotes(source: Iterator[bytes], separator: bytes) -> _Quotes:
+    """Return what there is of fields that start with a quote."""
     edge = re.escape(separator) + rb"\r\n"
     # Each pattern starts with a quote, so that `re` can jump from one to the next.
     body = rb'[^"]*+(?:""[^"]*+)*+'
     field = re.compile(rb'"(?<=[' + edge + rb']")' + body + rb'(?:"([' + edge + rb"]))?")
-    opened = whole = 0
-    rest = b"\n"
+    found = _Quotes()
+    rest, n_before = b"\r\n", 0  # an end of line, whichever the file has
     for piece in source:
         chunk = rest + piece
         if b'"' not in chunk:
+            n_before += _n_lines(chunk[:-1])
             rest = chunk[-1:]
             continue
         cut = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
@@ -330,16 +357,16 @@ def _count_quoted(source: Iterator[bytes], separator: bytes) -> tuple[int, int, 
                 cut = match.start()  # it may go on in the next piece
                 break
             cut = max(cut, match.end())
-            opened += 1
-            whole += match.group(1) is not None
+            found.add(match, n_before)
+        n_before += _n_lines(chunk[: max(cut - 1, 0)])
         rest = chunk[max(cut - 1, 0) :]
     for match in field.finditer(rest + b"\n"):
-        opened += 1
-        whole += match.group(1) is not None
-        if match.end() == len(rest) + 1 and match.group(1) is None:
-            text = rest[match.start() :].split(b"\n", 1)[0].decode("utf-8", errors="replace")
-            return opened, whole, _shortened(text)
-    return opened, whole, ""
+        found.add(match, n_before, is_open=match.end() == len(rest) + 1)
+    return found
+
+
+def _n_lines(text: bytes) -> int:
+    return max(text.count(b"\n"), text.count(b"\r"))
 
 
 def _replaced(source: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
