@@ -402,7 +402,7 @@ def test_quoted_fields_across_pieces_are_whole(tmp_path):
 def test_of_quoted_rows_that_are_read_a_few_at_a_time_the_first_alone_is_the_header(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("segcli.inputs.text_table._STREAMED", 100)
+    monkeypatch.setattr("segcli.inputs.text_table._BLOCK", 100)
     path = tmp_path / "f.csv"
     path.write_text("user,item,n\n" + "".join(f'c{i},"i,{i % 5}",1\n' for i in range(50)))
     triplets, _ = read(path)
@@ -793,6 +793,41 @@ def test_any_size_of_step_gives_the_same(tmp_path, monkeypatch, way, block, held
     assert as_lists(more.table()) == as_lists(rejects.table())
     assert (parts.n_rows, parts.n_merged) == (whole.n_rows, whole.n_merged)
     assert parts.sha256 == whole.sha256
+
+
+@pytest.mark.parametrize("block", [100, 1000, 1 << 22])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_rows_in_quotes_are_read_as_those_without(tmp_path, monkeypatch, block, end):
+    rows = messy(3000, 1)
+    plain = written(tmp_path / "plain.csv", rows, end=end)
+    in_quotes = [tuple(f'"{field}"' for field in row) for row in rows]
+    quoted = written(tmp_path / "quoted.csv", in_quotes, end=end)
+    expected, rejects = read(plain, delimiter=",")
+    small_steps(monkeypatch, block, 1 << 23)
+    found, more = read(quoted, delimiter=",")
+    assert facts(found) == facts(expected)
+    assert (found.n_rows, found.n_merged) == (expected.n_rows, expected.n_merged)
+    for name in ("row", "reason"):
+        assert more.table()[name].tolist() == rejects.table()[name].tolist()
+    bad = [row - 1 for row in more.table()["row"]]
+    assert more.table()["text"].tolist() == [",".join(in_quotes[i]) for i in bad]
+
+
+def test_a_leading_zero_is_seen_behind_a_quote(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text('"1","2","1"\n"07","3","1"\n"7","3","1"\n')
+    assert read(path)[0].customers.to_pylist() == ["07", "1", "7"]
+
+
+def test_a_row_may_be_of_many_lines_and_longer_than_a_block(tmp_path, monkeypatch):
+    path = tmp_path / "f.csv"
+    text = "a line of a long text\n" * 300
+    rows = [f'c{i % 5},i{i % 3},1,"{text if i == 40 else "short"}"' for i in range(100)]
+    path.write_text('customer,item,value,"what it\nsays"\n' + "\n".join([*rows, "one,two"]) + "\n")
+    small_steps(monkeypatch, 500, 1 << 23)
+    triplets, rejects = read(path)
+    assert (triplets.n_rows, len(triplets.customers), len(triplets.items)) == (101, 5, 3)
+    assert rejects.table()["row"].tolist() == [102]
 
 
 @pytest.mark.parametrize("way", ["sum", "mean", "max"])
@@ -1196,7 +1231,7 @@ def test_texts_that_a_parquet_file_lacks_are_rejected(tmp_path):
 
 @pytest.mark.parametrize("block", [40, 100, 1 << 22])
 def test_rejects_of_a_file_with_quotes_know_their_row_in_any_block(tmp_path, monkeypatch, block):
-    monkeypatch.setattr("segcli.inputs.text_table._STREAMED", block)
+    monkeypatch.setattr("segcli.inputs.text_table._BLOCK", block)
     rows = [(f"c{i % 5}", f'"i\n{i % 3}"', "1") for i in range(60)]
     bad = {3: ("", "x", "1"), 20: ("one", "two"), 41: ("c1", '"i\n1"', "nan"), 59: ("one",)}
     for place, row in bad.items():

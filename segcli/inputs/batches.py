@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segcli.inputs.arrow import scalar, to_arrow, without_nulls
+from segcli.inputs.quoting import find_fields
 
 #: What to try text columns as: uint32 for ids, float64 for values. A column in which something reads
 #: otherwise, or has leading zeros, is struck out, and comes as strings from then on.
@@ -65,7 +66,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Lines:
-    """Whole lines of a file, a row each; ``before`` others, of no rows, stand before the first."""
+    """Whole records of a file, a row each; ``before`` others, of no rows, stand before the first."""
 
     text: bytes
     before: int
@@ -73,10 +74,11 @@ class Lines:
 
 @dataclass(frozen=True)
 class LineBatch(Batch):
-    """Rows that are a line each."""
+    """Rows of which the text is there; they may be several lines each where fields are ``quoted``."""
 
     lines: Lines = field(kw_only=True)
     separator: bytes = field(kw_only=True)
+    quoted: bool = field(kw_only=True)
 
     def texts(self, mask: np.ndarray) -> list[str]:
         """Return the rows under ``mask`` as they stand in the file."""
@@ -85,7 +87,10 @@ class LineBatch(Batch):
         ends = data == ord("\n")
         if b"\r" in text:
             ends[:-1] |= (data[:-1] == ord("\r")) & ~ends[1:]
-        starts = np.concatenate([[0], np.flatnonzero(ends) + 1, [len(data)]])
+        places = np.flatnonzero(ends)
+        if self.quoted:
+            places = places[find_fields(text, self.separator).outside(places)]
+        starts = np.concatenate([[0], places + 1, [len(data)]])
         numbers = self.rows[mask] - self.lines.before
         limits = zip(starts[numbers - 1].tolist(), starts[numbers].tolist(), strict=True)
         return [

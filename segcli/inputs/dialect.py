@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from segcli.errors import InputError, OptionError
-from segcli.inputs import streams
+from segcli.inputs import quoting, streams
 from segcli.inputs.columns import KNOWN, plain
 from segcli.inputs.values import is_number
 from segcli.words import counted
@@ -24,7 +26,6 @@ _NAMES = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " "
 _TRIED = ("\t", "::", ";", "|", ",")
 _SAMPLE_BYTES = 1 << 18
 _SAMPLE_ROWS = 200
-_LONGEST_FIELD = 1 << 25
 # A text may have line breaks, and quotes that are not doubled; but not so many lines up to the first.
 _ASTRAY_LINES = 50
 #: What to do where nothing is found that separates columns.
@@ -217,13 +218,6 @@ def _rows(head: str, delimiter: str, quoted: bool) -> tuple[tuple[str, ...], ...
     return tuple(rows)
 
 
-def records(source: Iterable[bytes], separator: bytes) -> Iterator[list[str]]:
-    """Yield the records of whole lines of quoted text as their fields; an empty line has none."""
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
-    lines = (line for text in source for line in io.StringIO(text.decode("utf-8"), newline=""))
-    return csv.reader(lines, delimiter=separator.decode())
-
-
 def split_row(row: str, delimiter: str, *, quoted: bool = True) -> tuple[str, ...]:
     """Return the fields of the text of one row; none of a blank one."""
     return next(iter(_rows(row, delimiter, quoted)), ())
@@ -298,74 +292,43 @@ def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, bool]:
             )
             raise InputError(msg)
         separator = bytes([max(unused)])
-    text = streams.pieces(path, encoding)
-    source = _replaced(text, delimiter.encode(), separator) if len(delimiter) > 1 else text
-    quotes = _find_quotes(source, separator)
-    if delimiter not in ",;" or not quotes.whole:
-        return separator, quotes.opened == quotes.whole > 0
-    if quotes.astray is not None:
-        line, begin = quotes.astray
-        msg = f"{path}, line {line:,}: a quote is opened and not closed: {begin!r}. Close it or remove it."
-        raise InputError(msg)
-    return separator, True
+    source = streams.pieces(path, encoding)
+    if len(delimiter) > 1:
+        source = _replaced(source, delimiter.encode(), separator)
+    opened = whole = n_lines = 0
+    astray = None
+    for text, fields in quoting.blocks(source, streams.PIECE, separator):
+        opened += len(fields.is_whole)
+        whole += int(np.count_nonzero(fields.is_whole))
+        if delimiter not in ",;" and whole < opened:
+            return separator, False
+        if astray is None:
+            astray = _find_astray(text, fields, n_lines)
+        if astray is not None and whole:
+            msg = f"{path}, {astray}. Close it or remove it."
+            raise InputError(msg)
+        n_lines += _count_lines(text)
+    return separator, whole > 0
 
 
-@dataclass
-class _Quotes:
-    """Fields that start with a quote.
+def _find_astray(text: bytes, fields: quoting.Fields, n_before: int) -> str | None:
+    """Return where a quote is opened that is not closed, in words, before it is far too late.
 
-    Attributes
+    Parameters
     ----------
-    opened, whole : how many there are, and how many of them end with a quote too
-    astray : line and text of the first that does not, though it is many lines long; None without
+    n_before : the lines before the text
     """
-
-    opened: int = 0
-    whole: int = 0
-    astray: tuple[int, str] | None = None
-
-    def add(self, field: re.Match[bytes], n_before: int, *, is_open: bool = False) -> None:
-        """Count one; before what it was found in stand so many lines. If open, the file ends in it."""
-        self.opened += 1
-        if field[1] is not None:
-            self.whole += 1
-        elif self.astray is None and (is_open or _n_lines(field[0]) >= _ASTRAY_LINES):
-            first = re.split(rb"[\r\n]", field[0], maxsplit=1)[0]
-            line = n_before + _n_lines(field.string[: field.start()])
-            self.astray = line, _shortened(first.decode("utf-8", errors="replace"))
+    for i in np.flatnonzero(~fields.is_whole).tolist():
+        start, field = int(fields.starts[i]), text[fields.starts[i] : fields.ends[i]]
+        is_last = i == len(fields.starts) - 1
+        if (fields.is_open and is_last) or _count_lines(field) >= _ASTRAY_LINES:
+            line = 1 + n_before + _count_lines(text[:start])
+            begin = re.split(rb"[\r\n]", field, maxsplit=1)[0].decode("utf-8", errors="replace")
+            return f"line {line:,}: a quote is opened and not closed: {_shortened(begin)!r}"
+    return None
 
 
-def _find_quotes(source: Iterator[bytes], separator: bytes) -> _Quotes:
-    """Return what there is of fields that start with a quote."""
-    edge = re.escape(separator) + rb"\r\n"
-    # Each pattern starts with a quote, so that `re` can jump from one to the next.
-    body = rb'[^"]*+(?:""[^"]*+)*+'
-    field = re.compile(rb'"(?<=[' + edge + rb']")' + body + rb'(?:"([' + edge + rb"]))?")
-    found = _Quotes()
-    rest, n_before = b"\r\n", 0  # an end of line, whichever the file has
-    for piece in source:
-        chunk = rest + piece
-        if b'"' not in chunk:
-            n_before += _n_lines(chunk[:-1])
-            rest = chunk[-1:]
-            continue
-        cut = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
-        for match in field.finditer(chunk):
-            if match.start() >= cut:
-                break
-            if match.end() >= len(chunk) - 1 and len(chunk) - match.start() < _LONGEST_FIELD:
-                cut = match.start()  # it may go on in the next piece
-                break
-            cut = max(cut, match.end())
-            found.add(match, n_before)
-        n_before += _n_lines(chunk[: max(cut - 1, 0)])
-        rest = chunk[max(cut - 1, 0) :]
-    for match in field.finditer(rest + b"\n"):
-        found.add(match, n_before, is_open=match.end() == len(rest) + 1)
-    return found
-
-
-def _n_lines(text: bytes) -> int:
+def _count_lines(text: bytes) -> int:
     return max(text.count(b"\n"), text.count(b"\r"))
 
 

@@ -1,17 +1,15 @@
 """Read delimited text.
 
-A file is cut into parts of whole lines, which several threads parse; where a row may be several lines,
-it is parsed as it is read.
+A file is cut into parts of whole records, which several threads parse.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from segcli.errors import InputError
-from segcli.inputs import dialect, streams
+from segcli.inputs import dialect, quoting, streams
 from segcli.inputs.arrow import to_numpy
 from segcli.inputs.batches import Batch, Kinds, LineBatch, Lines, as_written, numbered
 
 _BLOCK, _LEAST_BLOCK = 1 << 24, 1 << 20
 _BLOCKS = 16  # of a file that is not large: the threads share them evenly and hold few of them
-_STREAMED = 1 << 22
 _CHECKED = 1 << 18  # bytes, so that what is made of them stays in a processor's cache
 _PARSED = 1 << 20  # likewise, but for longer rows
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -70,29 +67,29 @@ class TextTable:
         rows = self.dialect.sample[int(self.dialect.header) :]
         return [row[column] for row in rows if len(row) > column and row[column].strip()]
 
-    def parts(self, columns: Sequence[int], *, of_files: str = "") -> Iterator[Lines | Batch]:
-        """Yield what `read` takes: lines, or rows already where a row may be several lines.
+    def parts(self, columns: Sequence[int], *, of_files: str = "") -> Iterator[Lines]:
+        """Yield what `read` takes.
 
         ``of_files`` are words that say, to whoever watches, which of several files this is.
         """
         del columns
         self.digest = streams.Digest()
         block = min(_BLOCK, max(self.path.stat().st_size // _BLOCKS, _LEAST_BLOCK))
-        size = streams.PIECE if self.dialect.quoted else block
         source = self.dialect.pieces(
-            self.path, f"reading {self.path.name}{of_files}", self.digest, size
+            self.path, f"reading {self.path.name}{of_files}", self.digest, block
         )
+        blocks: Iterable[tuple[bytes, quoting.Fields | None]]
+        if self.dialect.quoted:
+            blocks = quoting.blocks(source, block, self.dialect.separator)
+        else:
+            blocks = ((text, None) for text in streams.blocks(source, block))
+        before = self.dialect.skip + self.dialect.header
         with _parse_errors(self.path, self.dialect):
-            if self.dialect.quoted:
-                with closing(streams.Stream(source)) as stream:
-                    yield from self._streamed(stream)
-                return
-            before = self.dialect.skip + self.dialect.header
-            for text in streams.blocks(source, block):
-                yield Lines(_without_lines(text, before), before)
+            for text, fields in blocks:
+                yield Lines(_without_records(text, fields, before), before)
                 before = 0
 
-    def read(self, part: Lines | Batch, columns: Sequence[int], kinds: Kinds) -> Batch:
+    def read(self, part: Lines, columns: Sequence[int], kinds: Kinds) -> Batch:
         """Return the rows of a part, without its blank lines.
 
         Parameters
@@ -101,8 +98,6 @@ class TextTable:
         columns : those to read
         kinds : what to try some of them as; changed where that fails
         """
-        if isinstance(part, Batch):
-            return part
         columns = sorted(set(columns))
         with _parse_errors(self.path, self.dialect):
             while True:
@@ -119,7 +114,8 @@ class TextTable:
     def _read(self, part: Lines, types: Kinds) -> Batch:
         """Return the rows of a part, or raise `_UnlikeError`."""
         ids = [i for i, kind in types.items() if kind == pa.uint32()]
-        if ids and _has_leading_zero(part.text, self.dialect.separator):
+        before = self.dialect.separator + (b'"' if self.dialect.quoted else b"")
+        if ids and _has_leading_zero(part.text, before):
             raise _UnlikeError(ids)
         passed: list[tuple[int, str]] = []
         columns = {i: pa.nulls(0, kind) for i, kind in types.items()}
@@ -136,6 +132,7 @@ class TextTable:
             malformed,
             lines=part,
             separator=self.dialect.separator,
+            quoted=self.dialect.quoted,
         )
         blank = _empty(columns)  # a row of nothing but delimiters, or an empty line
         if not blank.any():
@@ -192,53 +189,6 @@ class TextTable:
         at_once = self._read_options(len(text) + 1)
         return pacsv.read_csv(pa.py_buffer(text), at_once, parse, convert)
 
-    def _streamed(self, stream: streams.Stream) -> Iterator[Batch]:
-        """Yield rows that may be several lines each; all columns, to keep the text of a reject."""
-        passed: list[tuple[int, str]] = []
-        types = {str(i): pa.string() for i in range(self.n_columns)}
-        reader: Iterator[pa.RecordBatch] = pacsv.open_csv(
-            pa.PythonFile(stream, mode="r"),
-            self._read_options(_STREAMED, self.dialect.skip),
-            self._parse_options(passed),
-            pacsv.ConvertOptions(column_types=types, strings_can_be_null=False),
-        )
-        kept = before = 0
-        for batch in reader:
-            if batch.num_rows == 0:
-                continue
-            numbers = [number for number, _ in passed]
-            rows = self.dialect.skip + np.arange(kept, kept + batch.num_rows)
-            rows = _numbers(rows, numbers)
-            header = int(self.dialect.header and kept == 0)
-            kept += batch.num_rows
-            end = int(rows[-1])
-            columns = {i: batch.column(i).slice(header) for i in range(batch.num_columns)}
-            whole = Batch(rows[header:] - before, columns, self.dialect.delimiter, end - before)
-            blank = _empty(columns)
-            if blank.any():
-                blank &= np.isin(rows[header:], self._blank_lines)
-            yield whole.under(~blank) if blank.any() else whole
-            before = end
-        malformed = [(number - before, text) for number, text in self._malformed(passed)]
-        none = {i: pa.nulls(0, pa.string()) for i in range(self.n_columns)}
-        nothing = np.zeros(0, dtype=np.int64)
-        yield Batch(nothing, none, self.dialect.delimiter, 0, malformed)
-
-    @cached_property
-    def _blank_lines(self) -> list[int]:
-        """The numbers of the records that are blank lines, of a file whose rows may be several lines.
-
-        Once parsed, an empty line looks like a row of nothing but delimiters, so it is read again.
-        """
-        source = self.dialect.pieces(self.path, "looking for empty lines", streams.Digest(), _BLOCK)
-        with _parse_errors(self.path, self.dialect):
-            records = dialect.records(streams.blocks(source, _BLOCK), self.dialect.separator)
-            return [
-                number
-                for number, record in enumerate(records, start=1)
-                if not record or (self.dialect.delimiter == " " and not "".join(record).strip())
-            ]
-
     def _read_options(self, block: int, skip: int = 0) -> pacsv.ReadOptions:
         return pacsv.ReadOptions(
             use_threads=False,  # rows are numbered only then
@@ -287,20 +237,23 @@ def _is_unlike(column: pa.Array) -> bool:
     return pa.types.is_floating(column.type) and not np.isfinite(to_numpy(column)).all()
 
 
-def _has_leading_zero(text: bytes, separator: bytes) -> bool:
-    """Return whether a field may start with a zero and go on: ``007`` is not ``7``."""
+def _has_leading_zero(text: bytes, marks: bytes) -> bool:
+    """Return whether a field may start with a zero and go on: ``007`` is not ``7``.
+
+    ``marks`` may stand before a field, besides white space; the first of them is the delimiter.
+    """
     data = np.frombuffer(text, dtype=np.uint8)
     if text[:1] == b"0" and _GOES_ON[data[1:2]].any():
         return True
     is_start = np.zeros(256, dtype=bool)
-    is_start[list(b"\n\r \t" + separator)] = True
+    is_start[list(b"\n\r \t" + marks)] = True
     for start in range(0, len(data) - 2, _CHECKED):
         piece = data[start : start + _CHECKED + 2]
         before, zero, after = piece[:-2], piece[1:-1], piece[2:]
         # Most of what stands before a field comes before all that a number is made of, but for "+".
         found = before < ord("-")
-        if separator >= b"-":
-            found |= before == separator[0]
+        if marks[:1] >= b"-":
+            found |= before == marks[0]
         found &= zero == ord("0")
         places = np.flatnonzero(found)
         if (is_start[before[places]] & _GOES_ON[after[places]]).any():
@@ -335,11 +288,16 @@ def _numbers(positions: np.ndarray, passed: Sequence[int]) -> np.ndarray:
     return positions + 1 + np.searchsorted(before, positions, side="right")
 
 
-def _without_lines(text: bytes, n: int) -> bytes:
-    cut = 0
+def _without_records(text: bytes, fields: quoting.Fields | None, n: int) -> bytes:
+    """Return a text without its first records; ``fields`` are those in quotes, where there may be any."""
+    cut, ends = 0, _LINE_END.finditer(text)
     for _ in range(n):
-        end = _LINE_END.search(text, cut)
-        cut = end.end() if end is not None else len(text)
+        for end in ends:
+            if fields is None or fields.outside(np.array([end.start()])).all():
+                cut = end.end()
+                break
+        else:
+            return b""
     return text[cut:] if cut else text
 
 
@@ -349,7 +307,5 @@ def _parse_errors(path: Path, found: dialect.Dialect) -> Iterator[None]:
         yield
     except (pa.ArrowInvalid, streams.LongLineError) as error:
         reason = str(error).splitlines()[0]
-        if _LONG_ROW in reason:
-            reason = "a row is longer than 4 MB; is a quote never closed?"
         msg = f"{path} ({dialect.separated(found.delimiter_name)}) cannot be read: {reason}"
         raise InputError(msg) from error
