@@ -188,13 +188,13 @@ def check_first_row(file: str, found: Dialect) -> None:
 
 def _head(path: Path, encoding: str) -> str:
     """Return the first whole lines of a file."""
-    stream = streams.Stream(streams.pieces(path, encoding))
-    try:
-        head = stream.read(_SAMPLE_BYTES)
-        more = bool(stream.read(1))
-    finally:
-        stream.close()
-    if more:
+    head = b""
+    for piece in streams.pieces(path, encoding):
+        head += piece
+        if len(head) > _SAMPLE_BYTES:
+            break
+    if len(head) > _SAMPLE_BYTES:
+        head = head[:_SAMPLE_BYTES]
         cut = max(head.rfind(b"\n"), head.rfind(b"\r"))
         head = head[: cut + 1] if cut >= 0 else head
     return head.decode("utf-8", errors="ignore")

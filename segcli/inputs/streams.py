@@ -261,43 +261,6 @@ def _line_after(path: Path, n_bytes: int) -> int:
     return 1 + max(ends.values())
 
 
-@dataclass
-class Stream:
-    """A file-like view of pieces of bytes, for readers that ask for so many at a time.
-
-    Reads come back full, as those of a file on disk do: pyarrow takes them for blocks.
-    """
-
-    source: Iterator[bytes]
-    closed: bool = False
-    _rest: bytes = b""
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next ``size`` bytes, fewer only at the end."""
-        parts, have = [self._rest], len(self._rest)
-        while size < 0 or have < size:
-            piece = next(self.source, None)
-            if piece is None:
-                break
-            parts.append(piece)
-            have += len(piece)
-        whole = b"".join(parts)
-        if size < 0:
-            size = len(whole)
-        self._rest = whole[size:]
-        return whole[:size]
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def close(self) -> None:
-        """Let go of the source."""
-        self.closed = True
-        if hasattr(self.source, "close"):
-            self.source.close()
-
-
 def _unpack(raw: BinaryIO) -> BinaryIO:
     magic = raw.read(4)
     raw.seek(0)
