@@ -2,6 +2,7 @@
 
     python benchmarks/ingest.py --size movielens-25m --repeats 3
     python benchmarks/ingest.py --size movielens-25m --format parquet
+    python benchmarks/ingest.py --size movielens-25m --format quoted
 
 Each is a process of its own, from start to end, imports included: reads the file, gives customers and
 items codes in the order of their ids, adds up repeated pairs, and writes the matrix (uncompressed) and
@@ -46,7 +47,7 @@ def main() -> None:
     command.add_argument("--ids", nargs="+", default=["integer", "string"])
     command.add_argument("--orders", nargs="+", default=["sorted", "shuffled"])
     command.add_argument("--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
-    command.add_argument("--format", choices=["csv", "parquet"], default="csv")
+    command.add_argument("--format", choices=["csv", "quoted", "parquet"], default="csv")
     options, of_data = command.parse_known_args()
     if options.format == "parquet":  # which pandas reads in one way only
         options.programs = [name for name in options.programs if name != "pandas (C)"]
@@ -54,8 +55,8 @@ def main() -> None:
     for ids in options.ids:
         for order in options.orders:
             file = data_file([*of_data, "--ids", ids, "--order", order])
-            if options.format == "parquet":
-                file = parquet_of(file)
+            if options.format in WRITERS:
+                file = written_as(options.format, file)
             turns = []
             for turn in range(options.repeats):
                 read_into_memory(file)
@@ -65,11 +66,11 @@ def main() -> None:
                 print(f"| {ids} | {order} | {name} | {cells(turns, name, SEGCLI)} |", flush=True)
 
 
-def parquet_of(file: Path) -> Path:
-    """Return the same rows as Parquet, as pyarrow writes it; made once."""
-    made = file.with_suffix(".parquet")
+def written_as(kind: str, file: Path) -> Path:
+    """Return the same rows in another format, as pyarrow writes it; made once."""
+    made = file.with_suffix({"parquet": ".parquet", "quoted": ".quoted.csv"}[kind])
     if not made.exists():
-        run_python([__file__, "--as", "parquet", str(file), str(made)])
+        run_python([__file__, "--as", kind, str(file), str(made)])
     return made
 
 
@@ -108,6 +109,21 @@ def write_parquet(file: Path, made: Path) -> None:
     unfinished.rename(made)
 
 
+def write_quoted(file: Path, made: Path) -> None:
+    import pyarrow.csv as pacsv
+
+    unfinished = made.with_suffix(".unfinished")
+    with (
+        pacsv.open_csv(file) as rows,
+        pacsv.CSVWriter(
+            unfinished, rows.schema, write_options=pacsv.WriteOptions(quoting_style="all_valid")
+        ) as writer,
+    ):
+        for batch in rows:
+            writer.write_batch(batch)
+    unfinished.rename(made)
+
+
 def with_polars(file: Path, folder: Path) -> None:
     import polars as pl
     import scipy.sparse as sp
@@ -142,12 +158,11 @@ PROGRAMS = {
     "pandas (pyarrow)": lambda file, folder: with_pandas(file, folder, "pyarrow"),
     "polars": with_polars,
 }
+WRITERS = {"parquet": write_parquet, "quoted": write_quoted}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:3] == ["--as", "parquet"]:
-        write_parquet(Path(sys.argv[3]), Path(sys.argv[4]))
-    elif sys.argv[1:2] == ["--as"]:
-        PROGRAMS[sys.argv[2]](Path(sys.argv[3]), Path(sys.argv[4]))
+    if sys.argv[1:2] == ["--as"]:
+        (WRITERS | PROGRAMS)[sys.argv[2]](Path(sys.argv[3]), Path(sys.argv[4]))
     else:
         main()
