@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segcli.inputs.arrow import scalar, to_arrow, without_nulls
-from segcli.inputs.quoting import find_fields
+from segcli.inputs.quoting import find_inside
 
 #: What to try text columns as: uint32 for ids, float64 for values. A column in which something reads
 #: otherwise, or has leading zeros, is struck out, and comes as strings from then on.
@@ -89,7 +89,7 @@ class LineBatch(Batch):
             ends[:-1] |= (data[:-1] == ord("\r")) & ~ends[1:]
         places = np.flatnonzero(ends)
         if self.quoted:
-            places = places[find_fields(text, self.separator).outside(places)]
+            places = places[~find_inside(text, self.separator)[places]]
         starts = np.concatenate([[0], places + 1, [len(data)]])
         numbers = self.rows[mask] - self.lines.before
         limits = zip(starts[numbers - 1].tolist(), starts[numbers].tolist(), strict=True)

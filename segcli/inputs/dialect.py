@@ -28,6 +28,7 @@ _SAMPLE_BYTES = 1 << 18
 _SAMPLE_ROWS = 200
 # A text may have line breaks, and quotes that are not doubled; but not so many lines up to the first.
 _ASTRAY_LINES = 50
+_SHOWN = 400  # bytes of it, more than are shown
 #: What to do where nothing is found that separates columns.
 NAME_IT = "State what separates them: --delimiter."
 _END = r"(?:\r\n|\r|\n)"
@@ -44,7 +45,8 @@ class Dialect:
     encoding : a Python codec's name
     delimiter : as it stands in the file: one character, or ``::``
     header : whether the first row names the columns
-    quoted : whether ``"`` encloses fields; if not, it is a character like any other
+    ends : if ``"`` encloses fields, the places in what `pieces` yields where records end, for about each
+        mebibyte one; otherwise none, and it is a character like any other
     separator : the one byte that stands for the delimiter when the file is parsed
     skip : the number of lines before the first row, which are blank or say what the delimiter is
     sample : the first rows, the header included
@@ -53,10 +55,15 @@ class Dialect:
     encoding: str
     delimiter: str
     header: bool
-    quoted: bool
+    ends: tuple[int, ...]
     separator: bytes
     skip: int
     sample: tuple[tuple[str, ...], ...]
+
+    @property
+    def quoted(self) -> bool:
+        """Whether ``"`` encloses fields, in which there may be delimiters and ends of lines."""
+        return bool(self.ends)
 
     @property
     def delimiter_name(self) -> str:
@@ -144,14 +151,14 @@ def find_dialect(
         separator = delimiter_from(delimiter)
     else:
         separator = before[1] or _find_delimiter(path, head, way_out)
-    stand_in, quoted = separator.encode(), False
+    stand_in, ends = separator.encode(), tuple[int, ...]()
     if quotes or len(separator) > 1:
-        stand_in, quoted = _scan(path, found, separator)
-    sample = _rows(head, separator, quoted)
+        stand_in, ends = _scan(path, found, separator)
+    sample = _rows(head, separator, quoted=bool(ends))
     if header is None:
         header = _has_header(sample, set(named))
     skip = len(re.findall(_END, before[0]))
-    return Dialect(found, separator, header, quoted, stand_in, skip, sample)
+    return Dialect(found, separator, header, ends, stand_in, skip, sample)
 
 
 def check_first_row(file: str, found: Dialect) -> None:
@@ -275,8 +282,8 @@ def _has_header(sample: tuple[tuple[str, ...], ...], named: set[str]) -> bool:
     return False
 
 
-def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, bool]:
-    """Return the byte to parse with, and whether quotes enclose fields, from the whole file.
+def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, ...]]:
+    """Return the byte to parse with, and where records end if quotes enclose fields, from the whole file.
 
     A comma or a semicolon goes with quotes unless no quoted field is well formed. Elsewhere a quote
     is literal unless every field that starts with one ends with one: names may begin with a quote.
@@ -292,44 +299,56 @@ def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, bool]:
             )
             raise InputError(msg)
         separator = bytes([max(unused)])
-    source = streams.pieces(path, encoding)
-    if len(delimiter) > 1:
-        source = _replaced(source, delimiter.encode(), separator)
-    opened = whole = n_lines = 0
-    astray = None
-    for text, fields in quoting.blocks(source, streams.PIECE, separator):
-        opened += len(fields.is_whole)
-        whole += int(np.count_nonzero(fields.is_whole))
-        if delimiter not in ",;" and whole < opened:
-            return separator, False
-        if astray is None:
-            astray = _find_astray(text, fields, n_lines)
-        if astray is not None and whole:
-            msg = f"{path}, {astray}. Close it or remove it."
+
+    def source() -> Iterator[bytes]:
+        text = streams.pieces(path, encoding)
+        return _replaced(text, delimiter.encode(), separator) if len(delimiter) > 1 else text
+
+    ends = [0]
+    any_whole, astray = False, None
+    for text, fields in quoting.blocks(source(), streams.PIECE, separator):
+        if fields is None:
+            any_whole |= b'"' in text
+        elif delimiter not in ",;" and not fields.is_whole.all():
+            return separator, ()
+        else:
+            any_whole |= bool(fields.is_whole.any())
+            place = _find_astray(text, fields)
+            if astray is None and place is not None:
+                first = text[place : place + _SHOWN].decode("utf-8", errors="replace")
+                astray = ends[-1] + place, first.splitlines()[0]
+        if astray is not None and any_whole:
+            place, begin = astray
+            msg = (
+                f"{path}, line {1 + _lines_before(source(), place):,}: a quote is opened and not "
+                f"closed: {_shortened(begin)!r}. Close it or remove it."
+            )
             raise InputError(msg)
-        n_lines += _count_lines(text)
-    return separator, whole > 0
+        ends.append(ends[-1] + len(text))
+    return separator, tuple(ends[1:]) if any_whole else ()
 
 
-def _find_astray(text: bytes, fields: quoting.Fields, n_before: int) -> str | None:
-    """Return where a quote is opened that is not closed, in words, before it is far too late.
-
-    Parameters
-    ----------
-    n_before : the lines before the text
-    """
+def _find_astray(text: bytes, fields: quoting.Fields) -> int | None:
+    """Return where a quote is opened that is not closed before it is far too late, if one is."""
     for i in np.flatnonzero(~fields.is_whole).tolist():
-        start, field = int(fields.starts[i]), text[fields.starts[i] : fields.ends[i]]
-        is_last = i == len(fields.starts) - 1
-        if (fields.is_open and is_last) or _count_lines(field) >= _ASTRAY_LINES:
-            line = 1 + n_before + _count_lines(text[:start])
-            begin = re.split(rb"[\r\n]", field, maxsplit=1)[0].decode("utf-8", errors="replace")
-            return f"line {line:,}: a quote is opened and not closed: {_shortened(begin)!r}"
+        start, end = int(fields.starts[i]), int(fields.ends[i])
+        is_open = fields.is_open and i == len(fields.starts) - 1
+        n_lines = max(text.count(mark, start, end) for mark in (b"\n", b"\r"))
+        if is_open or n_lines >= _ASTRAY_LINES:
+            return start
     return None
 
 
-def _count_lines(text: bytes) -> int:
-    return max(text.count(b"\n"), text.count(b"\r"))
+def _lines_before(source: Iterable[bytes], place: int) -> int:
+    """Return how many lines end before a place in a text."""
+    n_newlines = n_returns = 0
+    for piece in source:
+        n_newlines += piece[:place].count(b"\n")
+        n_returns += piece[:place].count(b"\r")
+        place -= len(piece)
+        if place <= 0:
+            break
+    return max(n_newlines, n_returns)
 
 
 def _replaced(source: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +79,27 @@ class TextTable:
         source = self.dialect.pieces(
             self.path, f"reading {self.path.name}{of_files}", self.digest, block
         )
-        blocks: Iterable[tuple[bytes, quoting.Fields | None]]
-        if self.dialect.quoted:
-            blocks = quoting.blocks(source, block, self.dialect.separator)
-        else:
-            blocks = ((text, None) for text in streams.blocks(source, block))
+        blocks = (
+            quoting.cut(source, self.dialect.ends, block)
+            if self.dialect.quoted
+            else streams.blocks(source, block)
+        )
         before = self.dialect.skip + self.dialect.header
         with _parse_errors(self.path, self.dialect):
-            for text, fields in blocks:
-                yield Lines(_without_records(text, fields, before), before)
+            for text in blocks:
+                yield Lines(self._without_records(text, before), before)
                 before = 0
+
+    def _without_records(self, text: bytes, n: int) -> bytes:
+        """Return a text without its first records."""
+        if not n:
+            return text
+        ends = _LINE_END.finditer(text)
+        if self.dialect.quoted:
+            is_inside = quoting.find_inside(text, self.dialect.separator)
+            ends = (end for end in ends if not is_inside[end.start()])
+        last = next(islice(ends, n - 1, None), None)
+        return text[last.end() :] if last is not None else b""
 
     def read(self, part: Lines, columns: Sequence[int], kinds: Kinds) -> Batch:
         """Return the rows of a part, without its blank lines.
@@ -286,19 +298,6 @@ def _numbers(positions: np.ndarray, passed: Sequence[int]) -> np.ndarray:
     # Before the i-th record passed over, its number - 1 - i others were handed on.
     before = np.array(passed, dtype=np.int64) - 1 - np.arange(len(passed))
     return positions + 1 + np.searchsorted(before, positions, side="right")
-
-
-def _without_records(text: bytes, fields: quoting.Fields | None, n: int) -> bytes:
-    """Return a text without its first records; ``fields`` are those in quotes, where there may be any."""
-    cut, ends = 0, _LINE_END.finditer(text)
-    for _ in range(n):
-        for end in ends:
-            if fields is None or fields.outside(np.array([end.start()])).all():
-                cut = end.end()
-                break
-        else:
-            return b""
-    return text[cut:] if cut else text
 
 
 @contextmanager
