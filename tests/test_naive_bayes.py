@@ -100,6 +100,27 @@ def test_customers_in_no_segment_are_as_if_they_were_not_there(engine, counts):
     assert set(predicted[~assigned]) == {UNASSIGNED}
 
 
+def test_values_below_1_count_in_units_of_their_geometric_mean(engine, counts):
+    X, labels = counts
+    small = X / 1000
+    in_units = small / np.exp(np.log(small.data).mean())
+    model = fit_naive_bayes(engine.blocks(small), labels, 4)
+    expected = MultinomialNB().fit(in_units, labels).predict(in_units)
+    assert predict(engine.blocks(small), model).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e-18])
+def test_small_values_say_the_same_in_any_unit(engine, counts, unit):
+    X, labels = counts
+    choices = {"customer_ranks": np.arange(X.shape[0]), "n_folds": 5, "seed": 0}
+    as_they_are, small, smaller = (
+        cross_predict(engine.blocks(X * factor), labels, 4, **choices)
+        for factor in (1, 1e-3, 1e-3 * unit)
+    )
+    assert small.tolist() == smaller.tolist()
+    assert np.mean(small == labels) > np.mean(as_they_are == labels) - 0.05
+
+
 def test_by_hand():
     """Segment 0 has 3 of item a, 1 of b; 1 has 1 of b. With one more each: 4/6, 2/6 and 1/3, 2/3."""
     X = sp.csr_array([[2.0, 1], [1, 0], [0, 1]])

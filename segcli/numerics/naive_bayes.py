@@ -7,6 +7,10 @@ cross-validation the sums of every fold come from the same pass, unless there ar
 fold's model is the total less the fold. A customer whose label is `UNASSIGNED` is left out of the
 sums, where it lies: the matrix need not be copied without it.
 
+Smoothing adds 1 to each sum, so values must not be small beside 1. Where their geometric mean is below 1
+(shares, hours, thousands), the model counts in units of that mean, and says the same whatever unit they
+are written in.
+
 References
 ----------
 Manning, Raghavan & Schütze (2008), "Introduction to Information Retrieval", section 13.2.
@@ -26,7 +30,7 @@ from segcli.errors import ChoiceError
 from segcli.words import counted
 
 SMOOTHING = 1.0
-"""Added to each item sum (Laplace), as in scikit-learn."""
+"""Added to each item sum (Laplace), as in scikit-learn; see `SegmentSums.unit`."""
 
 UNASSIGNED = -1
 """The label of a customer in no segment."""
@@ -42,7 +46,7 @@ class NaiveBayes:
     Attributes
     ----------
     log_priors : ndarray of shape (k,); -inf for a segment without customers in the fit
-    log_likelihoods : ndarray of shape (n_items, k)
+    log_likelihoods : ndarray of shape (n_items, k), of a value of 1
         An item's lie side by side, as a product with sparse rows reads them.
     """
 
@@ -63,28 +67,50 @@ class SegmentSums:
     ----------
     items : ndarray of shape (n_items, k), sums of values
     customers : ndarray of shape (k,)
+    interactions : ndarray of shape (k,)
+    logs : ndarray of shape (k,), sums of the interactions' log values
     """
 
     items: np.ndarray
     customers: np.ndarray
+    interactions: np.ndarray
+    logs: np.ndarray
 
     def __add__(self, other: SegmentSums) -> SegmentSums:
         """Return the sums of both."""
-        return SegmentSums(self.items + other.items, self.customers + other.customers)
+        return SegmentSums(
+            self.items + other.items,
+            self.customers + other.customers,
+            self.interactions + other.interactions,
+            self.logs + other.logs,
+        )
 
     def __sub__(self, other: SegmentSums) -> SegmentSums:
         """Return the sums without those that are part of them."""
-        return SegmentSums(self.items - other.items, self.customers - other.customers)
+        return SegmentSums(
+            self.items - other.items,
+            self.customers - other.customers,
+            self.interactions - other.interactions,
+            self.logs - other.logs,
+        )
+
+    @property
+    def unit(self) -> float:
+        """What values are counted in: their geometric mean where that is below 1, else 1."""
+        return float(np.exp(min(self.logs.sum() / max(self.interactions.sum(), 1), 0.0)))
 
     def model(self) -> NaiveBayes:
         """Return the model that is made of them."""
         n_customers = max(self.customers.sum(), 1)  # nobody, if all are left out
         with np.errstate(divide="ignore"):
             log_priors = np.log(self.customers / n_customers)
-        log_likelihoods = self.items + SMOOTHING
+        unit = self.unit
+        log_likelihoods = self.items / unit
+        log_likelihoods += SMOOTHING
         totals = log_likelihoods.sum(axis=0)
         np.log(log_likelihoods, out=log_likelihoods)
         log_likelihoods -= np.log(totals)
+        log_likelihoods /= unit
         return NaiveBayes(log_priors, log_likelihoods)
 
 
@@ -194,7 +220,7 @@ def segment_sums(
         If a value is negative: the model is one of counts.
     """
     groups = np.where((labels == UNASSIGNED) | (folds < 0), -1, folds * k + labels)
-    sums, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
+    sums, interactions, logs, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
     if n_negative:
         msg = (
             f"the matrix has {counted(int(n_negative), 'negative value')}, and multinomial naive Bayes "
@@ -203,8 +229,12 @@ def segment_sums(
         raise ChoiceError(msg)
     items = sums.reshape(-1, n_folds, k)
     customers = np.bincount(groups[groups >= 0], minlength=n_folds * k).reshape(n_folds, k)
+    interactions, logs = interactions.reshape(n_folds, k), logs.reshape(n_folds, k)
     return [
-        SegmentSums(items[:, fold], customers[fold].astype(np.float64)) for fold in range(n_folds)
+        SegmentSums(
+            items[:, fold], customers[fold].astype(np.float64), interactions[fold], logs[fold]
+        )
+        for fold in range(n_folds)
     ]
 
 
@@ -213,16 +243,21 @@ def _sums_of_all(X: Blocks, labels: np.ndarray, k: int) -> SegmentSums:
     return sums
 
 
-def _group_sums(block: Block, groups: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+def _group_sums(block: Block, groups: np.ndarray, n_groups: int) -> tuple[np.ndarray, ...]:
+    """Return, by group, items' sums of values, interactions and sums of logs; and the negative values."""
     X: sp.csr_array = block.matrix
     group = np.repeat(groups[block.rows], np.diff(X.indptr))
     cells = np.multiply(X.indices, n_groups, dtype=np.int64) + group
     values = X.data
     if (groups[block.rows] < 0).any():
-        cells, values = cells[group >= 0], values[group >= 0]
+        known = group >= 0
+        cells, values, group = cells[known], values[known], group[known]
     # Without any entry, bincount forgets that its weights are floats.
     sums = np.bincount(cells, values, X.shape[1] * n_groups).astype(np.float64, copy=False)
-    return sums, np.asarray(np.count_nonzero(X.data < 0))
+    interactions = np.bincount(group, minlength=n_groups).astype(np.float64)
+    sizes = np.log(values, out=np.zeros(len(values)), where=values > 0)
+    logs = np.bincount(group, sizes, n_groups).astype(np.float64, copy=False)
+    return sums, interactions, logs, np.asarray(np.count_nonzero(X.data < 0))
 
 
 def _predict(block: Block, model: NaiveBayes) -> tuple[np.ndarray]:
