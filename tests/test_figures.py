@@ -287,6 +287,7 @@ def test_figures_on_unseen_interactions_stand_in_their_own_columns():
         SimpleNamespace(
             popularity_rank=np.array([9]),
             **{n: np.full((1, 1), s + i) for i, n in enumerate(names)},
+            times=lambda segment, item, s=s: s + 5 + segment + item,
         )
         for s in (1, 11)
     )
@@ -297,9 +298,9 @@ def test_figures_on_unseen_interactions_stand_in_their_own_columns():
     (row,) = records(characteristic_items_table(described, np.array(["i"]), np.array(["Item"])))
     assert row == {
         **{"segment": 0, "kind": "characteristic", "rank": 1, "item": "i", "name": "Item"},
-        **{"log_odds": 1, "z": 2, "customers": 3, "share": 4, "share_outside": 5},
+        **{"times": 6, "log_odds": 1, "z": 2, "customers": 3, "share": 4, "share_outside": 5},
         **{"popularity_rank": 9, "unseen_customers": 30, "unseen_share": 14},
-        **{"unseen_share_outside": 15, "unseen_log_odds": 11},
+        **{"unseen_share_outside": 15, "unseen_times": 16, "unseen_log_odds": 11},
     }
 
 

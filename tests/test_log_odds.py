@@ -60,6 +60,20 @@ def test_by_hand():
     assert found.share_outside.tolist() == [[2 / 9, 8 / 9], [6 / 7, 4 / 7]]
 
 
+def test_times_are_of_the_parts_and_know_no_prior():
+    """Of 40 interactions 10 inside, of 70 none outside; half of one more is with the item."""
+    found = scored(np.array([[10.0, 30], [0, 70]]), np.array([10, 30]))
+    segments, items = np.array([0, 0, 1]), np.array([0, 1, 0])
+    expected = [(10.5 / 41) / (0.5 / 71), (30.5 / 41) / (70.5 / 71), (0.5 / 71) / (10.5 / 41)]
+    assert found.times(segments, items).tolist() == pytest.approx(expected)
+    assert np.exp(found.log_odds[0, 0]) < 2  # five hundred interactions of all outweigh these
+
+
+def test_times_of_equal_tastes_are_one():
+    found = scored(np.array([[3000.0, 7000], [300, 700]]), np.array([9000, 900]))
+    assert found.times(np.array([0, 1]), np.array([0, 1])) == pytest.approx([1, 1], abs=0.01)
+
+
 def test_customers_in_no_segment_count_as_others():
     found = scored(others=np.array([0.0, 0, 0, 10]), n_others=20)
     assert found.share_outside[0].tolist() == [2 / 32, 6 / 32, 3 / 32, 20 / 32]
@@ -151,7 +165,9 @@ def test_popularity_ranks_begin_at_one_and_ties_share_the_better():
 
 def standing(z, share_outside):
     cells, many = np.array([z]), np.full((1, len(z)), 9)
-    return LogOdds(cells, cells, many, cells, np.array([share_outside]), None, many)
+    return LogOdds(
+        cells, cells, many, cells, np.array([share_outside]), None, many, None, None, None
+    )
 
 
 def test_ties_go_to_the_lower_rank_wherever_the_item_stands():

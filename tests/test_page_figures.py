@@ -16,10 +16,9 @@ def percent(share):
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def times(log_ratio):
-    ratio = math.exp(log_ratio)
+def times(ratio):
     return (
-        f"×{ratio:.0f}" if ratio >= 9.95 else f"×{ratio:.1f}" if ratio >= 0.95 else f"×{ratio:.2f}"
+        f"×{ratio:,.0f}" if ratio >= 9.95 else f"×{ratio:.1f}" if ratio >= 0.95 else f"×{ratio:.2f}"
     )
 
 
@@ -27,7 +26,7 @@ def unseen(row, *, with_times):
     if math.isnan(row.unseen_share):
         return ["too few to tell", ""] if with_times else ["too few to tell"]
     cells = [percent(row.unseen_share), percent(row.unseen_share_outside)]
-    return [*cells, times(row.unseen_log_odds)] if with_times else cells
+    return [*cells, times(row.unseen_times)] if with_times else cells
 
 
 def test_every_figure_on_the_page_is_from_its_own_column(finished):
@@ -43,7 +42,7 @@ def test_every_figure_on_the_page_is_from_its_own_column(finished):
         marks = listed[(listed["segment"] == s) & (listed["kind"] == "characteristic")]
         assert rows_of(page, f"Items that mark segment {s}") == [
             [row.name, "", str(row.popularity_rank), str(row.customers), percent(row.share),
-             percent(row.share_outside), times(row.log_odds), *unseen(row, with_times=True)]
+             percent(row.share_outside), times(row.times), *unseen(row, with_times=True)]
             for row in marks.itertuples(index=False)
         ]  # fmt: skip
         avoids = listed[(listed["segment"] == s) & (listed["kind"] == "avoided")]
@@ -125,7 +124,7 @@ def test_a_share_of_nothing_is_not_less_than_one_percent():
 
     assert [_percent(share) for share in (0, 0.004, 0.006, 1)] == ["0%", "<1%", "1%", "100%"]
     ratios, shown = (0.123, 0.96, 1.26, 9.96, 12.6), ["×0.12", "×1.0", "×1.3", "×10", "×13"]
-    assert [_times(math.log(ratio)) for ratio in ratios] == shown
+    assert [_times(ratio) for ratio in ratios] == shown
 
 
 def test_the_components_that_explore_k_took_are_told_where_they_are_others(place):

@@ -118,6 +118,11 @@ def test_characteristic_items_add_up(finished):
         assert row.share == pytest.approx(inside / sizes[row.segment])
         assert row.share_outside == pytest.approx(outside / (60 - sizes[row.segment]))
         assert row.popularity_rank == (n_all > n_all[row.item]).sum() + 1
+        parts = [
+            (n + 0.5) / ((have["segment"] == row.segment).eq(is_inside).sum() + 1)
+            for n, is_inside in ((inside, True), (outside, False))
+        ]
+        assert row.times == pytest.approx(parts[0] / parts[1])
         assert (row.log_odds > 0) == (row.z > 0) == (row.kind == "characteristic")
         expected = sizes[row.segment] * n_all[row.item] / 60
         if max(row.unseen_customers, expected) > 5.5:  # sizes differ a little from round to round

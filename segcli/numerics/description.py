@@ -57,13 +57,12 @@ class Description:
         ]
         if not told:
             return None
-        cells = tuple(np.array(told).T)
-        unseen = self.unseen_log_odds.log_odds[cells]
+        segments, items = np.array(told).T
         return Echo(
             n_items=len(told),
-            in_sample=float(np.exp(np.median(self.log_odds.log_odds[cells]))),
-            unseen=float(np.exp(np.median(unseen))),
-            n_hold=int((unseen > 0).sum()),
+            in_sample=float(np.median(self.log_odds.times(segments, items))),
+            unseen=float(np.median(self.unseen_log_odds.times(segments, items))),
+            n_hold=int((self.unseen_log_odds.log_odds[segments, items] > 0).sum()),
         )
 
 
@@ -75,7 +74,8 @@ class Echo:
     ----------
     n_items : int, items listed for which there is enough to tell
     in_sample : float
-        The median ratio of odds, inside against outside, on all interactions. Above 1 in any data.
+        How many times as frequent they are inside as outside (`LogOdds.times`), the median, on all
+        interactions. Above 1 in any data.
     unseen : float
         The same on interactions that the making of the segments did not see. 1: what seemed to mark
         the segments was an echo of their making.

@@ -5,7 +5,9 @@ plays would outvote the segment. The odds are those of an interaction of the seg
 item, so that a segment of heavy customers, who have more of everything, is not marked by everything.
 
 The prior is what all customers do, as so many interactions per segment: rare items need support
-before they can lead, and bestsellers lead only where the segment has them beyond their due.
+before they can lead, and bestsellers lead only where the segment has them beyond their due. It draws
+the log-odds to 0, the more the fewer interactions a segment has: they are for ranking too. How many times
+as frequent an item is in a segment is told without it, by `LogOdds.times`.
 
 The z-scores rank items and nothing more. The segments were made from these very data, so they are not
 evidence that a segment is real, and no p-value follows from them.
@@ -45,8 +47,8 @@ class LogOdds:
     Attributes
     ----------
     log_odds : ndarray of shape (k, n_items)
-        Natural logarithm of the ratio of odds. Above 0, the segment has the item more than its
-        activity and the item's popularity lead one to expect; 0.69 is twice the odds.
+        Natural logarithm of the ratio of odds, the prior included. Above 0, the segment has the item
+        more than its activity and the item's popularity lead one to expect.
     z : ndarray of shape (k, n_items), log-odds over their standard error: for ranking only
     customers : ndarray of shape (k, n_items), the segment's customers who have the item: support
     share : ndarray of shape (k, n_items), of the segment's customers, 0 to 1
@@ -56,6 +58,8 @@ class LogOdds:
         1 for the item that most customers have; items had by equally many share the better rank.
     expected : ndarray of shape (k, n_items)
         The segment's customers who would have the item if as large a share had it as of all others.
+    everyone : ndarray of shape (n_items,), customers who have the item, in a segment or in none
+    interactions, interactions_outside : ndarrays of shape (k,), of the segment's customers, of all others
     """
 
     log_odds: np.ndarray
@@ -65,6 +69,31 @@ class LogOdds:
     share_outside: np.ndarray
     popularity_rank: np.ndarray
     expected: np.ndarray
+    everyone: np.ndarray
+    interactions: np.ndarray
+    interactions_outside: np.ndarray
+
+    def times(self, segments: np.ndarray | int, items: np.ndarray | int) -> np.ndarray:
+        """Return how many times as frequent items are in segments as elsewhere.
+
+        The item's part of the segment's interactions over its part of all others': 2, it is twice as
+        large a part. No prior, but one more interaction on either side, half of it with the item, so
+        that what nobody else has comes out as many times, not infinitely many.
+
+        Parameters
+        ----------
+        segments, items : ndarrays of int, of one shape, or one of each
+
+        Returns
+        -------
+        ndarray of that shape, above 0
+        """
+        inside = self.customers[segments, items]
+        outside = np.maximum(self.everyone[items] - inside, 0)  # a difference of shares may round
+        return np.asarray(
+            ((inside + 0.5) / (self.interactions[segments] + 1))
+            / ((outside + 0.5) / (self.interactions_outside[segments] + 1))
+        )
 
     def characteristic(
         self,
@@ -152,6 +181,9 @@ def score_log_odds(
         share_outside=share_outside,
         popularity_rank=popularity_ranks(everyone),
         expected=share_outside * sizes[:, None],
+        everyone=everyone,
+        interactions=customers.sum(axis=1),
+        interactions_outside=outside.sum(axis=1),
     )
 
 

@@ -288,7 +288,9 @@ def characteristic_items_table(
     """Return the items that mark each segment (characteristic) and those it avoids (avoided).
 
     The columns from ``unseen_customers`` on are from interactions that a making of the segments did
-    not see (`segcli.numerics.unseen`); missing where there are too few to tell.
+    not see (`segcli.numerics.unseen`); missing where there are too few to tell. ``times``: how many times
+    as large a part of all that customers have the item is in the segment as elsewhere
+    (`segcli.numerics.log_odds.LogOdds.times`); ``log_odds`` and ``z`` are what ranks it.
     """
     seen, unseen, hidden = described.log_odds, described.unseen, described.unseen_log_odds
     rows = []
@@ -304,6 +306,7 @@ def characteristic_items_table(
                         "rank": position + 1,
                         "item": items[column],
                         "name": names[column],
+                        "times": float(seen.times(*cell)),
                         "log_odds": float(seen.log_odds[cell]),
                         "z": float(seen.z[cell]),
                         "customers": int(seen.customers[cell]),
@@ -313,6 +316,7 @@ def characteristic_items_table(
                         "unseen_customers": int(unseen.found[cell]) if unseen is not None else None,
                         "unseen_share": float(told.share[cell]) if told else None,
                         "unseen_share_outside": float(told.share_outside[cell]) if told else None,
+                        "unseen_times": float(told.times(*cell)) if told else None,
                         "unseen_log_odds": float(told.log_odds[cell]) if told else None,
                     }
                 )
@@ -320,9 +324,9 @@ def characteristic_items_table(
 
 
 _CHARACTERISTIC_COLUMNS = [
-    *("segment", "kind", "rank", "item", "name", "log_odds", "z", "customers", "share"),
+    *("segment", "kind", "rank", "item", "name", "times", "log_odds", "z", "customers", "share"),
     *("share_outside", "popularity_rank", "unseen_customers", "unseen_share"),
-    *("unseen_share_outside", "unseen_log_odds"),
+    *("unseen_share_outside", "unseen_times", "unseen_log_odds"),
 ]
 
 
