@@ -37,6 +37,22 @@ def judge(**changes):
     return verdict(evidence(**changes))
 
 
+@pytest.mark.parametrize(("transfer", "shown"), [(0.6468, "0.647"), (0.64999, "0.64999")])
+def test_what_is_missed_by_little_does_not_read_as_reached(transfer, shown):
+    near = evidence(
+        jaccard_min=[0.9, 0.9, 0.7496],
+        transfer_ari=[0.9, 0.9, transfer],
+        transfer_ari_se=[0.01] * 3,
+    )
+    reason = verdict_for(near, 4).reason
+    assert f"(transfer ARI {shown}, 0.65 is needed" in reason
+    assert "similarity is 0.7496, 0.75 is needed" in reason
+    as_is = replace(near, table=near.table | {"jaccard_min": np.full(3, 0.9)})
+    assert verdict_for(as_is, 4).reason.endswith(
+        f"k = 4 (transfer ARI {shown}); another seed, or --evidence full, may say otherwise."
+    )
+
+
 def test_the_largest_supported_k_is_recommended():
     found = judge()
     assert (found.supported, found.recommended, found.gain_peak) == ((2, 3, 4), 4, 4)

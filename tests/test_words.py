@@ -10,7 +10,7 @@ from run_dirs import STAGES, assert_one_line, invoke, ok
 from segcli.page.words import activity_in_words
 from segcli.stages.cluster import Clustering
 from segcli.terminal import show_table
-from segcli.words import counted, decimal, percent_digits, printable, six_digits
+from segcli.words import counted, decimal, percent_digits, printable, short_of, six_digits
 
 WILD = "line1\nline2 \x1b[31mred\x07"
 TAMED = r"line1 line2 \x1b[31mred\x07"
@@ -89,6 +89,12 @@ def test_usage_errors_are_printable(place):
         (decimal(float("nan")), "–"),
         (decimal(None, 3), "–"),
         (decimal(0.25, 3), "0.250"),
+        (short_of(0.6468, [0.65]), "0.647"),
+        (short_of(0.6449, [0.65]), "0.64"),
+        (short_of(0.65, [0.65]), "0.65"),
+        (short_of(0.74999, [0.6, 0.75]), "0.74999"),
+        (short_of(float("nan"), [0.65]), "–"),
+        (short_of(None, [0.65]), "–"),
         (six_digits(12587.14), "12,587.1"),
         (six_digits(1431079.28), "1,431,079"),
         (six_digits(999999.4), "999,999"),

@@ -32,6 +32,7 @@ from segcli.numerics.naive_bayes import fit_naive_bayes
 from segcli.numerics.pca import PCA
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.words import short_of
 
 GRADES = ((0.85, "highly stable"), (0.75, "stable"), (0.6, "pattern"))
 """Hennig's reading of a segment's mean Jaccard similarity, from the best down."""
@@ -272,6 +273,11 @@ def grade(stability: float) -> str | None:
         if stability >= threshold:
             return word
     return NOT_TRUSTED
+
+
+def graded(stability: float | None) -> str:
+    """Return a mean Jaccard similarity in digits, so many that it does not read as of a better grade."""
+    return short_of(stability, [threshold for threshold, _ in GRADES])
 
 
 def matched(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:

@@ -47,7 +47,7 @@ import numpy as np
 
 from segcli.numerics.activity import SOME
 from segcli.numerics.evidence import LEVELS, KEvidence
-from segcli.words import decimal
+from segcli.words import decimal, short_of
 
 LEAST_STABILITY = 0.75
 LEAST_TRANSFER = 0.65
@@ -151,14 +151,14 @@ def _failures(row: Mapping[str, float]) -> list[str]:
     if stability < LEAST_STABILITY:
         failures.append(
             f"other customers would lead to other segments (the least stable segment's Jaccard "
-            f"similarity is {stability:.2f}, {LEAST_STABILITY} is needed)"
+            f"similarity is {short_of(stability, [LEAST_STABILITY])}, {LEAST_STABILITY} is needed)"
         )
     null = row["transfer_ari_null_max"]
     if transfer < LEAST_TRANSFER:
         beside = _beside(null, "; at most {} without any segments")
         failures.append(
             f"what tells the segments of some customers does not tell those of others (transfer ARI "
-            f"{decimal(transfer)}, {LEAST_TRANSFER} is needed{beside})"
+            f"{short_of(transfer, [LEAST_TRANSFER])}, {LEAST_TRANSFER} is needed{beside})"
         )
     elif transfer < null + LEAST_TRANSFER_ABOVE_NULL:
         failures.append(
@@ -192,7 +192,7 @@ def _near_in_words(evidence: KEvidence, ks: Sequence[int]) -> str:
     if not near:
         return ""
     which = ", ".join(map(str, near))
-    figures = ", ".join(f"{transfer:.2f}" for transfer in near.values())
+    figures = ", ".join(short_of(transfer, [LEAST_TRANSFER]) for transfer in near.values())
     more = ", or --evidence full," if evidence.n_splits < LEVELS["full"].n_splits else ""
     return (
         f" Close to the limit of {LEAST_TRANSFER}, within a standard error: k = {which} (transfer ARI "

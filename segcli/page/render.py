@@ -12,7 +12,7 @@ import jinja2
 from segcli.numerics import log_odds
 from segcli.numerics.description import Echo
 from segcli.numerics.judgement import no_evidence_in_words
-from segcli.numerics.stability import GRADES, NOT_TRUSTED
+from segcli.numerics.stability import GRADES, NOT_TRUSTED, graded
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
@@ -113,6 +113,7 @@ def render(
         counted=counted,
         data_uri=_data_uri,
         decimal=decimal,
+        graded=graded,
         percent=_percent,
         times=_times,
     )

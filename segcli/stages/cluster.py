@@ -36,10 +36,10 @@ from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe, in_rank_order, sample_rows
 from segcli.numerics.segmentation import Segmentation
-from segcli.numerics.stability import grade, nan_mean, segment_stability
+from segcli.numerics.stability import grade, graded, nan_mean, segment_stability
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
-from segcli.words import counted, decimal, six_digits
+from segcli.words import counted, six_digits
 
 KEPT_PER_CUSTOMER = 30
 """Numbers, beside the scores: ranks, sums, labels, distances, and room to order them."""
@@ -143,7 +143,7 @@ class Clustering:
             *(
                 f"{row['segment']:>8}  {row['customers']:>9,}  {row['customers'] / total:>6.1%}"
                 + (f"  {row['n_unassigned']:>10,}" if unassigned else "")
-                + f"  {decimal(row['stability']):>9}  {row['grade'] or '–'}"
+                + f"  {graded(row['stability']):>9}  {row['grade'] or '–'}"
                 for row in self.segments
             ),
             f"Stability: how much of the segment is found again when half of "

@@ -39,6 +39,7 @@ from segcli.numerics.judgement import (
 from segcli.numerics.naive_bayes import UNASSIGNED, by_sign
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
+from segcli.numerics.stability import graded
 from segcli.numerics.verdict import KJudgement, verdict_for
 from segcli.stages.memory import require_memory_for
 from segcli.words import counted, decimal
@@ -118,7 +119,7 @@ class Validation:
             *(
                 f"{row['segment']:>8}  {row['customers']:>9,}"
                 f"  {decimal(row['cross_validated_precision']):>9}"
-                f"  {decimal(row['cross_validated_recall']):>6}  {decimal(row['stability']):>9}"
+                f"  {decimal(row['cross_validated_recall']):>6}  {graded(row['stability']):>9}"
                 f"  {row['grade'] or '–'}"
                 for row in self.segments
             ),
