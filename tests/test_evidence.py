@@ -15,6 +15,7 @@ from segcli.numerics.activity import activity_share
 from segcli.numerics.evidence import (
     LEVELS,
     MEASURES,
+    _step_up,
     evidence_level,
     gather_evidence,
     require_evidence,
@@ -162,6 +163,17 @@ def test_levels():
     )
 
 
+def test_a_step_up_from_segments_that_mislead_is_one_from_none():
+    bits = np.array([[-3.0, -2, -4, -3], [1, -1, 2, -1], [np.nan] * 4, [4, 3, 4, 4]])
+    n_hidden = np.array([2, 2, 3, 2])
+    gains = np.array([mean_gain(row, n_hidden)[0] for row in bits])
+    none_gains = np.where(gains > 0, -gains, gains)
+    assert _step_up(bits, none_gains, 1, n_hidden) == mean_gain(bits[1], n_hidden)
+    assert _step_up(bits, none_gains, 3, n_hidden) == mean_gain(bits[3], n_hidden)
+    assert _step_up(bits, gains, 3, n_hidden) == mean_gain(bits[3] - bits[1], n_hidden)
+    assert _step_up(bits, gains, 0, n_hidden) == mean_gain(bits[0], n_hidden)
+
+
 def figures(X, recipe, ks, seed, n):
     """The figures of one matrix, from n hidings and n splits, by their definitions."""
     full = fit_recipe(X, recipe, ks, seed=seed)
@@ -175,6 +187,7 @@ def figures(X, recipe, ks, seed, n):
     n_hidden = sum(np.diff(part.hidden.indptr) for part in parts)
     gains = np.array([mean_gain(row, n_hidden) for row in bits])
     best = [max(range(i), key=lambda j: gains[j, 0], default=None) for i in range(len(ks))]
+    best = [None if j is None or gains[j, 0] <= 0 else j for j in best]  # one segment gains 0
     steps = np.array(
         [
             mean_gain(row if j is None else row - bits[j], n_hidden)

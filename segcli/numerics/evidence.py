@@ -110,7 +110,8 @@ class KEvidence:
         - jaccard_min, jaccard_mean: over segments, 0 to 1; from .75 on stable
         - transfer_ari: 1 is best, about 0 is chance
         - held_out_gain: bits per hidden interaction; 0, the segments predict nothing
-        - held_out_step, held_out_step_se: gain above the best of the smaller k, and its error
+        - held_out_step, held_out_step_se: gain above the best of the smaller k, k = 1 with its 0 bits
+          among them, and its error
         - activity_share: of the variance of log activity, what the segments explain; 0 to 1
 
         NaN where a k asks for more segments than a half has distinct customers.
@@ -317,9 +318,11 @@ def _step_up(
 ) -> tuple[float, float]:
     """Return by how much the i-th k gains more than any smaller one, and the standard error.
 
+    One segment is a smaller one too: it gains nothing, which is more than fewer segments may that mislead.
     The same customers and hidden interactions are compared, so the error is far below that of
     either gain.
     """
-    if i == 0 or np.isnan(gains[:i]).all():
+    best = max(range(i), key=lambda j: np.nan_to_num(gains[j]), default=None)
+    if best is None or not gains[best] > 0:
         return mean_gain(bits[i], n_hidden)
-    return mean_gain(bits[i] - bits[np.nanargmax(gains[:i])], n_hidden)
+    return mean_gain(bits[i] - bits[best], n_hidden)

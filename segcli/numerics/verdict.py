@@ -8,8 +8,9 @@ A k is supported if all of these hold:
    moderate (Steinley 2004), and above every null's by .05 (Clest's least difference: Dudoit &
    Fridlyand 2002).
 3. *Worth knowing*: the held-out gain is above every null's, and above 0, by .02 bits.
-4. *Worth more than fewer*: the held-out gain is above that of every smaller k by two standard errors
-   of the difference. Cutting a real segment in two by activity can be as stable; it gains nothing.
+4. *Worth more than fewer*: the held-out gain is above that of every smaller k, and above the 0 of one
+   segment, by two standard errors of the difference. Cutting a real segment in two by activity can be
+   as stable; it gains nothing.
 
 Prediction strength is shown beside them. It asks the same as 1 more strictly, by the one segment and
 the one half that fare worst; Tibshirani & Walther take .8 to .9.
