@@ -20,6 +20,7 @@ from segcli.numerics.agreement import Agreement, agreement
 from segcli.numerics.evidence import KEvidence
 from segcli.numerics.recipe import FittedRecipe
 from segcli.numerics.stability import NOT_TRUSTED
+from segcli.words import counted
 
 N_FOLDS = 5
 TOLD_APART = 0.75
@@ -206,6 +207,24 @@ def no_evidence_in_words(measures: Sequence[Mapping[str, Any]]) -> str | None:
         f"{titles[0].upper()}{titles[1:]} {are} as high without segments, and no evidence by "
         f"{themselves}: customers split by activity, or a few odd ones from all others, come back and "
         "lie apart, too."
+    )
+
+
+def unassigned_in_words(n_unassigned: int, *, beside_nulls: bool) -> str | None:
+    """Return what leaving out the unassigned does to naive Bayes' figures; None if there are none.
+
+    Parameters
+    ----------
+    n_unassigned : customers in no segment
+    beside_nulls : whether agreement stands beside that on nulls, of which all customers are in segments
+    """
+    if not n_unassigned:
+        return None
+    left_out = counted(n_unassigned, "unassigned customer")
+    beside = "; agreement without segments is of all customers" if beside_nulls else ""
+    return (
+        f"Agreement, precision and recall leave out {left_out}, the hardest to tell, and so "
+        f"flatter{beside}."
     )
 
 

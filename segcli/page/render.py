@@ -11,7 +11,7 @@ import jinja2
 
 from segcli.numerics import log_odds
 from segcli.numerics.description import Echo
-from segcli.numerics.judgement import no_evidence_in_words
+from segcli.numerics.judgement import no_evidence_in_words, unassigned_in_words
 from segcli.numerics.stability import GRADES, NOT_TRUSTED, graded
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER
@@ -137,6 +137,10 @@ def render(
         stabilities=words.stabilities_in_words(tables.summary, validation, clustering),
         measures=(validation or {}).get("measures"),
         no_evidence=no_evidence_in_words((validation or {}).get("measures", ())),
+        flattered=unassigned_in_words(
+            (validation or {}).get("n_unassigned", 0),
+            beside_nulls=(validation or {}).get("evidence") is not None,
+        ),
         least_stability=LEAST_STABILITY,
         least_transfer=LEAST_TRANSFER,
         validation=validation,

@@ -35,6 +35,7 @@ from segcli.numerics.judgement import (
     no_evidence_in_words,
     share_trusted,
     smaller_ks,
+    unassigned_in_words,
 )
 from segcli.numerics.naive_bayes import UNASSIGNED, by_sign
 from segcli.numerics.ranks import Ranks, rank
@@ -114,7 +115,13 @@ class Validation:
             ),
             f"In-sample agreement is no evidence. Always guessing the largest segment agrees for "
             f"{self.largest_share:.2f}.",
-            *filter(None, [no_evidence_in_words(self.measures)]),
+            *filter(
+                None,
+                [
+                    unassigned_in_words(self.n_unassigned, beside_nulls=self.evidence is not None),
+                    no_evidence_in_words(self.measures),
+                ],
+            ),
             " segment  customers  precision  recall  stability  grade",
             *(
                 f"{row['segment']:>8}  {row['customers']:>9,}"
