@@ -137,6 +137,7 @@ class PCAExploration:
             LEVELS["full"].n_customers,
             is_sample=evidence["is_sample"],
         )
+        cumulative = "; what is cumulative, of all customers" if evidence["is_sample"] else ""
         return [
             " component  cumulative     share | null     held-out error | null",
             *rows,
@@ -144,7 +145,7 @@ class PCAExploration:
             "predicting unseen items",
             "of unseen customers from so many components; 100%: no better than the items' means.",
             f"Shares and errors are of {n_customers}, "
-            f"from {evidence['n_nulls']} nulls and {evidence['n_folds']} folds.",
+            f"from {evidence['n_nulls']} nulls and {evidence['n_folds']} folds{cumulative}.",
             f"Parallel analysis suggests {suggestions['parallel_analysis']} (leading components that "
             "hold more than the null's),",
             f"bi-cross-validation {suggestions['bi_cross_validation']} (the fewest within one standard "
