@@ -346,6 +346,8 @@ def test_the_unassigned_are_in_no_segment(place):
     assert f"{n} customers are unassigned" in page
     assert flattered in page
     assert f"{60 - n} of 60 customers were sorted into 5 segments" in page
+    assert "lands in this segment when halves of the customers make the segments anew" in page
+    assert "found again when half of the customers make the segments anew" in page
     assert "Segment 0 was the largest before customers were left unassigned." in page
     assert f"{n} customers are unassigned." in ok("report", "run").stdout
     stable = summary.loc[summary["grade"].str.contains("stable"), "customers"].sum()

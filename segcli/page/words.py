@@ -86,7 +86,9 @@ def grades_in_words(grades: Sequence[str | None]) -> str:
     counts = Counter(grade or "without a grade" for grade in grades)
     order = [*(word for _, word in GRADES), NOT_TRUSTED, "without a grade"]
     parts = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
-    return f"How the {len(grades)} segments fare when other customers make them: {parts}."
+    return (
+        f"How the {len(grades)} segments fare when half of the customers make them anew: {parts}."
+    )
 
 
 def stabilities_in_words(

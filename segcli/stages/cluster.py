@@ -325,7 +325,8 @@ def segments_table(
     """Return one row per customer.
 
     Segment (-1: unassigned); distance to the center, to six digits; membership: how often the
-    customer lands in this segment when other customers make the segments, 0 to 1, empty if unknown.
+    customer lands in this segment when halves of the customers make the segments, 0 to 1, empty if
+    unknown.
     """
     unknown = np.full(len(segment), np.nan)
     return {
