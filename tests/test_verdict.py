@@ -95,6 +95,11 @@ def test_the_nulls_figure_in_words_is_said_to_be_the_largest():
     assert "0.65 is needed; at most 0.10 without any segments)" in judged.reason
 
 
+def test_a_transfer_that_is_too_low_is_one_failure_however_high_the_nulls_is():
+    poor = evidence(transfer_ari=[0.9, 0.9, 0.1])
+    assert verdict_for(poor, 4).reason.count("transfer ARI") == 1
+
+
 def test_figures_that_nulls_lack_are_not_made_up():
     lacking = evidence(transfer_ari_null_max=[np.nan] * 3)
     assert verdict(lacking).supported == (2, 3, 4)
