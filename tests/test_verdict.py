@@ -122,6 +122,7 @@ def test_groups_that_come_again_and_predict_nothing_more_are_told_from_none():
     found = judge(held_out_step=[0.0] * 3)
     assert "other customers would lead to the same groups (k = 2, 3, 4), but" in found.reason
     assert "not in groups" in judge(jaccard_min=[0.5] * 3).reason
+    assert "not in groups" in judge(jaccard_min=[0.5] * 3, activity_share=[0.5] * 3).reason
     assert "not in groups" in judge(transfer_ari=[0.5] * 3).reason
 
 
@@ -191,6 +192,12 @@ def test_where_a_sample_shows_no_segments_there_may_be_small_ones(n_customers, i
     none = evidence(jaccard_min=[0.5] * 3)
     looked_at = replace(none, n_customers=n_customers, is_sample=is_sample)
     assert verdict(looked_at).reason.endswith(words)
+
+
+def test_a_gain_that_one_k_lacks_does_not_speak_for_all():
+    found = judge(jaccard_min=[0.5] * 3, held_out_gain=[0.1, 0.2, np.nan])
+    assert "no customer has two interactions" not in found.reason
+    assert "Segments help to predict (k = 3:" in found.reason
 
 
 def test_groups_that_differ_in_values_alone_are_said_to_come_again():
