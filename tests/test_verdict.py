@@ -242,10 +242,13 @@ def test_a_k_on_which_chance_in_the_splits_may_have_decided_is_named():
         "within a standard error: k = 3, 4 (transfer ARI 0.68, 0.60); another seed" in found.reason
     )
     assert "k = 4 (transfer ARI 0.60)" in verdict_for(evidence(**near), 4).reason
+    assert "k = 3 (transfer ARI 0.68)" in verdict_for(evidence(**near), 3).reason
     assert "Close to" not in verdict_for(evidence(**near), 2).reason
     assert found.reason.endswith("; another seed, or --evidence full, may say otherwise.")
     full = verdict(replace(evidence(**near), n_splits=8)).reason
     assert full.endswith("; another seed may say otherwise.")
+    below = {"transfer_ari": [0.66, 0.9, 0.9], "transfer_ari_se": [0.05, 0.005, 0.005]}
+    assert "Close to" not in judge(**below).reason  # 4 is supported, whatever is said of 2
     only = judge(**near, jaccard_min=[0.95, 0.9, 0.5])  # that would not do for 4
     assert "within a standard error: k = 3 (transfer ARI 0.68)" in only.reason
 
