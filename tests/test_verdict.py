@@ -259,6 +259,8 @@ def test_what_is_just_enough_is_enough():
     assert judge(transfer_ari_null_max=[0.9 - 0.05] * 3).supported == (2, 3, 4)
     assert judge(held_out_gain=[0.02, 0.02, 0.02]).supported == (2, 3, 4)
     assert judge(held_out_step=[0.1, 0.1, 0.021]).supported == (2, 3, 4)
+    just = judge(jaccard_min=[0.75] * 3, transfer_ari=[0.65] * 3, held_out_step=[0.0] * 3)
+    assert "the same groups (k = 2, 3, 4)" in just.reason
 
 
 def test_two_errors_of_the_difference_are_not_yet_a_gain():
