@@ -219,7 +219,7 @@ def segment_sums(
     ChoiceError
         If a value is negative: the model is one of counts.
     """
-    groups = np.where((labels == UNASSIGNED) | (folds < 0), -1, folds * k + labels)
+    groups = np.where(labels == UNASSIGNED, -1, folds * k + labels)  # below 0: in no group
     sums, interactions, logs, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
     if n_negative:
         msg = (
