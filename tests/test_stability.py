@@ -146,16 +146,28 @@ def test_without_segments_nothing_carries_over():
         assert one.jaccard(full)[0].mean() < 0.6
 
 
+def few():
+    """25 customers, in rank order: halves of 12 and 13."""
+    return in_order(sp.csr_array(np.random.default_rng(0).poisson(1.0, (25, 10)) + 0.0))
+
+
 def test_a_half_that_cannot_have_so_many_segments_says_nothing_of_them():
-    X = in_order(sp.csr_array(np.random.default_rng(0).poisson(1.0, (24, 10)) + 0.0))
-    full = fit_recipe(X, RECIPE, [2, 20], seed=0)
+    full = fit_recipe(few(), RECIPE, [2, 20], seed=0)
     assert full.ks == (2, 20)
-    for one in resample(X, RECIPE, [2, 20], split=0, seed=0):
+    for one in resample(few(), RECIPE, [2, 20], split=0, seed=0):
         two, twenty = one.jaccard(full)
         assert np.isfinite(two).all()
         assert len(twenty) == 20
         assert np.isnan(twenty).all()
         assert np.isnan([one.transfer_ari[1], one.prediction_strength[1]]).all()
+
+
+def test_a_half_that_alone_can_have_so_many_segments_is_not_judged_by_the_other():
+    resamples = resample(few(), RECIPE, [2, 13], split=0, seed=0)
+    assert [len(one.labels) for one in resamples] == [1, 2]
+    for one in resamples:
+        figures = np.array([one.transfer_ari, one.prediction_strength])
+        assert np.isnan(figures).tolist() == [[False, True]] * 2
 
 
 def stability_of(X, labels, k):
