@@ -191,6 +191,13 @@ def test_planted_segments_are_highly_stable_and_their_customers_belong(planted):
     assert membership.mean() > 0.98
 
 
+def test_where_no_half_can_have_so_many_segments_no_membership_is_known():
+    found = stability_of(few(), np.arange(25) % 20, 20)
+    assert found.models == ()
+    assert found.grades == (None,) * 20
+    assert np.isnan(found.membership(LocalEngine(1).blocks(few()), np.arange(25) % 20)).all()
+
+
 def test_a_customer_put_into_the_wrong_segment_does_not_belong(planted):
     X, truth = planted
     wrong = truth.copy()
