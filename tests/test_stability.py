@@ -228,16 +228,17 @@ def vague():
 def test_each_half_judges_the_other_by_its_own_segments(vague):
     rows = halves(150, 1, seed=2)
     parts = [vague[half] for half in rows]
-    fits = [fit_recipe(part, RECIPE, [3], seed=2) for part in parts]
-    own = [fit.partitions[0].labels for fit in fits]
-    full = fit_recipe(vague, RECIPE, [3], seed=2)
-    for a, found in enumerate(resample(vague, RECIPE, [3], split=1, seed=2)):
+    fits = [fit_recipe(part, RECIPE, [2, 3], seed=2) for part in parts]
+    full = fit_recipe(vague, RECIPE, [2, 3], seed=2)
+    for a, found in enumerate(resample(vague, RECIPE, [2, 3], split=1, seed=2)):
         b = 1 - a
-        carried = fits[a].label(parts[b])[0]
-        assert found.transfer_ari[0] == transfer_ari(parts[a], own[a], parts[b], own[b])
-        assert found.prediction_strength[0] == prediction_strength(own[b], carried)
-        again = jaccard(full.partitions[0].labels[rows[a]], own[a], 3)
-        assert found.jaccard(full)[0].tolist() == again.tolist()
+        for i, k in enumerate([2, 3]):
+            own = [fit.partitions[i].labels for fit in fits]
+            carried = fits[a].label(parts[b])[i]
+            assert found.transfer_ari[i] == transfer_ari(parts[a], own[a], parts[b], own[b])
+            assert found.prediction_strength[i] == prediction_strength(own[b], carried)
+            again = jaccard(full.partitions[i].labels[rows[a]], own[a], k)
+            assert found.jaccard(full)[i].tolist() == again.tolist()
 
 
 def test_stability_is_the_mean_over_halves_of_what_each_finds_among_its_own(vague):
