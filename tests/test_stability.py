@@ -256,6 +256,19 @@ def test_stability_is_the_mean_over_halves_of_what_each_finds_among_its_own(vagu
     assert len(found.models) == 4
 
 
+def test_stability_in_a_sample_is_that_of_its_customers_alone(vague):
+    labels = fit_recipe(vague, RECIPE, [3], seed=0).partitions[0].labels
+    rows = sample_rows(ranks_by_position(vague), 100, seed=2)
+    alone, sampled = (
+        segment_stability(
+            X, own, 3, RECIPE,
+            ranks=ranks_by_position(X), seed=2, n_splits=2, sample_size=100,
+        )
+        for X, own in ((vague[rows], labels[rows]), (vague, labels))
+    )  # fmt: skip
+    assert sampled.jaccard.tolist() == alone.jaccard.tolist()
+
+
 def test_another_seed_draws_another_sample_and_other_halves(vague):
     assert not np.array_equal(halves(11, 0, seed=0)[0], halves(11, 0, seed=1)[0])
     ranks = ranks_by_position(vague)
