@@ -121,6 +121,22 @@ def test_small_values_say_the_same_in_any_unit(engine, counts, unit):
     assert np.mean(small == labels) > np.mean(as_they_are == labels) - 0.05
 
 
+def test_blocks_in_which_nobody_is_in_a_segment_add_nothing(counts):
+    X, labels = counts
+    labels = np.where(np.arange(len(labels)) < 200, UNASSIGNED, labels)
+    many, one = (
+        fit_naive_bayes(LocalEngine(1, block_entries=n).blocks(X), labels, 4) for n in (64, X.nnz)
+    )
+    assert many.log_likelihoods.tolist() == one.log_likelihoods.tolist()
+
+
+def test_customers_in_no_segment_may_be_in_any_fold(counts):
+    X, labels = counts
+    labels = np.where(np.arange(len(labels)) % 7 == 3, UNASSIGNED, labels)
+    sums = segment_sums(LocalEngine(1).blocks(X), labels, 4, np.arange(len(labels)) % 3, 3)
+    assert sum(fold.customers.sum() for fold in sums) == (labels != UNASSIGNED).sum()
+
+
 def test_by_hand():
     """Segment 0 has 3 of item a, 1 of b; 1 has 1 of b. With one more each: 4/6, 2/6 and 1/3, 2/3."""
     X = sp.csr_array([[2.0, 1], [1, 0], [0, 1]])
