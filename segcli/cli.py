@@ -16,6 +16,7 @@ from segcli.errors import OptionError
 from segcli.options import (
     FILE_PATH,
     RUN,
+    SHARE,
     WEIGHTINGS,
     as_json,
     check_engine,
@@ -232,7 +233,7 @@ def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
 )
 @click.option(
     "--min-membership",
-    type=click.FloatRange(min=0, max=1),
+    type=SHARE,
     default=None,
     help="Leave unassigned whom fewer resamples than this share put into the same segment.",
 )

@@ -22,6 +22,17 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Share(click.FloatRange):
+    """A number from 0 to 1; not NaN, which click finds in any range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        share = super().convert(value, param, ctx)
+        if share != share:
+            self.fail(f"'{value}' is not a number.", param, ctx)
+        return share
+
+
+SHARE = _Share(min=0, max=1)
 FILE_PATH = _Path(path_type=Path)
 RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
 

@@ -144,6 +144,8 @@ COMMAND_LINES = [
     ("cluster", "run", "--n-components", "2", "--n-clusters", "0"),
     ("cluster", "run", "--n-components", "2", "--n-clusters", "-5"),
     ("cluster", "run", "--n-components", "2", "--n-clusters", "2.5"),
+    ("cluster", "run", "--n-components", "2", "--n-clusters", "2", "--min-membership", "nan"),
+    ("cluster", "run", "--n-components", "2", "--n-clusters", "2", "--min-membership", "1.1"),
     ("report", "run", "--top", "0"),
     ("validate",),
     ("validate", "run", "extra"),
