@@ -139,6 +139,13 @@ def test_a_segment_that_nobody_of_the_sample_is_in_is_never_found_again(tastes):
     assert found.together[:3].min() > 0.5
 
 
+def test_a_segment_of_one_customer_may_be_found_again_whole(tastes, monkeypatch):
+    labels = np.concatenate([[3], tastes[1][1:]])
+    monkeypatch.setattr(module, "fit_recipe", lambda *_, **__: Fit(labels))
+    found = profile_unseen(tastes[0], labels, 4, RECIPE, ranks=ranks_by_position(tastes[0]), seed=0)
+    assert found.together == pytest.approx([1] * 4)
+
+
 def test_of_customers_with_one_interaction_each_nothing_is_told(monkeypatch):
     X, labels = sp.csr_array(np.eye(4)[[0, 1, 2, 3] * 5]), np.arange(20) % 2
     monkeypatch.setattr(module, "fit_recipe", lambda *_, **__: Fit(labels))
