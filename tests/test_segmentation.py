@@ -69,6 +69,12 @@ def test_predict_takes_numbers_of_any_type(made, ratings, kind):
         assert segmentation.predict(ratings.astype(kind)).tolist() == labels.tolist()
 
 
+def test_predict_takes_values_that_single_precision_does_not_hold(made, ratings):
+    X = ratings.copy()
+    X.data[:] = 1e40
+    assert made[0].predict(X).max() < 5
+
+
 def test_predict_takes_who_has_what_without_values(made, ratings):
     segmentation = made[0]
     ones = (ratings.toarray() > 0).astype(np.float64)
