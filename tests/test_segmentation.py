@@ -154,9 +154,9 @@ def test_unknown_items_are_left_out_and_said_to_be(made):
     segmentation, *_ = made
     table = pd.DataFrame(
         {
-            "customer": ["known", "both", "both", "unknown"],
-            "item": ["item 3", "item 3", "no such item", "no such item"],
-            "value": [4.0, 4, 5, 5],
+            "customer": ["unknown", "both", "both", "known"],
+            "item": ["no such item", "no such item", "item 3", "item 3"],
+            "value": [5.0, 5, 4, 4],
         }
     )
     found = segmentation.predict_interactions(table).set_index("customer")
