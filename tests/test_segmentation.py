@@ -204,6 +204,11 @@ def test_whole_ids_lose_their_point_in_any_column_of_floats(made, form):
         segmentation.predict_interactions(with_gap)
 
 
+def test_ids_of_many_digits_keep_them_all_in_a_column_of_floats(made):
+    table = pd.DataFrame({"customer": [12345678901.0, 2.0], "item": "item 1"})
+    assert made[0].predict_interactions(table)["customer"].tolist() == ["12345678901", "2"]
+
+
 @pytest.mark.parametrize("other", [1.5, 2.0**53])
 def test_beside_a_float_that_is_no_id_of_digits_none_is_changed(made, other):
     table = pd.DataFrame({"customer": [2.0, other], "item": "item 1"})
