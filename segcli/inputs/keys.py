@@ -105,18 +105,16 @@ class Keys:
         """
         if not len(codes):
             return
-        table, n = self._table, len(self._codes) + len(codes)
-        self._codes = np.concatenate([self._codes, codes])
+        table, old = self._table, self._codes
         largest = int(codes.max())
         n_words = max(len(words), len(table.words))
-        if n > table.room or largest >= table.n_codes or n_words > len(table.words):
-            size = max(table.room, 1 << max(n, largest + 1).bit_length())
-            wider = _Table.of_size(size, n_words)
-            old = self._codes[: len(self._codes) - len(codes)]
+        if largest >= table.room or n_words > len(table.words):
+            room = max(table.room, 1 << (largest + 1).bit_length())
+            wider = _Table.of_size(room, n_words)
             wider.add([word[old] for word in table.words], old)
             table = wider
         table.add(words, codes)
-        self._table = table
+        self._table, self._codes = table, np.concatenate([old, codes])
 
 
 @dataclass(frozen=True)
@@ -133,10 +131,6 @@ class _Table:
 
     @property
     def room(self) -> int:
-        return len(self.slots) // 8
-
-    @property
-    def n_codes(self) -> int:
         return len(self.words[0])
 
     def find(self, words: Sequence[np.ndarray]) -> np.ndarray:
