@@ -337,9 +337,10 @@ def test_texts_of_one_length_have_the_words_that_they_have_among_others(length):
 def test_many_keys_are_found():
     keys = Keys()
     texts = [f"{i * 7919}" for i in range(20_000)]
-    for start in range(0, 20_000, 3000):
-        codes = np.arange(start, min(start + 3000, 20_000), dtype=np.int32)
-        keys.add(words_of(pa.array(texts[start : start + 3000])), codes)
+    step = (1 << 10) + 1  # one more than there is room for at first
+    for start in range(0, 20_000, step):
+        codes = np.arange(start, min(start + step, 20_000), dtype=np.int32)
+        keys.add(words_of(pa.array(texts[start : start + step])), codes)
     assert keys.find(words_of(pa.array(texts))).tolist() == list(range(20_000))
     assert (keys.find(words_of(pa.array(["no", "0 "]))) == NONE).all()
 
