@@ -158,13 +158,12 @@ class _Table:
             slots[rows] = (slots[rows] + 1) & (len(self.slots) - 1)
 
     def _hold(self, codes: np.ndarray, words: Sequence[np.ndarray]) -> np.ndarray:
-        """Return whether codes are those of keys; not of `NONE`."""
+        """Return whether codes are those of keys; what it says of `NONE` does not matter."""
         codes = codes.astype(np.intp)  # once, not for each word
         held: np.ndarray = self.words[0][codes] == words[0]
         for i in range(1, max(len(words), len(self.words))):
             theirs = words[i] if i < len(words) else np.uint64(0)
             held &= (self.words[i][codes] if i < len(self.words) else np.uint64(0)) == theirs
-        held &= codes != NONE
         return held
 
     def _first_slots(self, words: Sequence[np.ndarray]) -> np.ndarray:
