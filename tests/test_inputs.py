@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segcli.engine.scratch import Scratch
@@ -310,6 +310,7 @@ key_texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), ma
 
 
 @settings(deadline=None)
+@example(parts=[["a", "a\0", "a\0\0"]])
 @given(parts=st.lists(st.lists(key_texts, min_size=1, max_size=40), min_size=1, max_size=4))
 def test_keys_are_told_apart(parts):
     keys, known = Keys(), {}
