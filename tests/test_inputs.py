@@ -335,6 +335,15 @@ def test_texts_of_one_length_have_the_words_that_they_have_among_others(length):
         assert words[:3].tolist() == expected
 
 
+def test_long_keys_are_told_apart_when_room_is_made_for_short_ones():
+    keys = Keys()
+    keys.add(words_of(pa.array(["customer 1", "customer 2"])), np.array([0, 1], np.int32))
+    short = pa.array([str(i) for i in range(2000)])
+    keys.add(words_of(short), np.arange(2, 2002, dtype=np.int32))
+    found = keys.find(words_of(pa.array(["customer 1", "customer 2", "customer 3"])))
+    assert found.tolist() == [0, 1, NONE]
+
+
 def test_many_keys_are_found():
     keys = Keys()
     texts = [f"{i * 7919}" for i in range(20_000)]
