@@ -76,7 +76,7 @@ def test_no_such_file_and_a_directory(place, interactions, words):
 
 
 @pytest.mark.parametrize("option", ["--customer", "--item", "--value", "--timestamp"])
-@pytest.mark.parametrize("column", ["nobody", "0", "9", "-1"])
+@pytest.mark.parametrize("column", ["nobody", "0", "9", "-1", "²"])
 def test_a_wrong_column(place, option, column):
     before = digests(place.folder)
     assert_one_line(invoke("ingest", "ratings.csv", "new", f"{option}={column}"), column)
