@@ -1100,6 +1100,12 @@ def test_what_is_named_parquet_and_is_none_is_refused_as_such(tmp_path, name):
         read(written(tmp_path / name, ROWS))
 
 
+def test_a_parquet_file_without_columns_is_told_to_have_none(tmp_path):
+    pq.write_table(pa.table({}), tmp_path / "f.parquet")
+    with pytest.raises(InputError, match="has no columns; it needs customer and item"):
+        read(tmp_path / "f.parquet")
+
+
 def test_a_parquet_file_is_not_kept_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet_table, "_PARQUET_ROWS", 2_000)
     path, rng = tmp_path / "f.parquet", random.Random(3)
