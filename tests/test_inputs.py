@@ -1197,6 +1197,9 @@ def test_a_column_may_be_named_without_the_white_space_around_it(tmp_path):
     path = written(tmp_path / "f.csv", ROWS, header=(" who ", " what", "n"))
     found = read(path, customer="who", item="what", value="n")[0]
     assert found.customers.to_pylist() == ["al", "bo", "cy"]
+    path = written(tmp_path / "g.csv", ROWS, header=("what ", "what", "n"))
+    found = read(path, customer="1", item="what", value="n")[0]
+    assert found.dialect["columns"] == {"customer": "what ", "item": "what", "value": "n"}
 
 
 def test_two_columns_of_unknown_names_are_asked_for_even_beside_a_known_one(tmp_path):
