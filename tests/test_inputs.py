@@ -564,6 +564,13 @@ def test_a_known_name_that_two_columns_have_is_asked_for(tmp_path, header, role,
     assert read(path, **{role: str(places[1])})[0].dialect["columns"][role] == header[places[1] - 1]
 
 
+def test_a_stated_name_that_two_columns_have_is_asked_for(tmp_path):
+    path = written(tmp_path / "f.csv", ROWS, header=("who", "what", "what"))
+    message = r"the item may be column 2 \('what'\) or column 3 \('what'\)\. State its position"
+    with pytest.raises(InputError, match=message):
+        read(path, customer="who", item="what")
+
+
 def test_two_columns_of_times_matter_only_where_times_do(tmp_path):
     rows = [("al", "x", "1", "5", "6"), ("bo", "y", "2", "7", "8")]
     path = written(tmp_path / "f.csv", rows, header=("user", "item", "value", "time", "time"))
