@@ -546,6 +546,26 @@ def test_two_unknown_names_are_asked_for(tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize(("n_columns", "end"), [(20, "name19. Name"), (21, "name19, …. Name")])
+def test_of_many_columns_twenty_are_named(tmp_path, n_columns, end):
+    rows = [["a"] * n_columns, ["b"] * n_columns]
+    header = [f"name{i}" for i in range(n_columns)]
+    path = written(tmp_path / "f.csv", rows, header=header)
+    with pytest.raises(InputError, match=re.escape(end)):
+        read(path, customer="nobody", header=True)
+
+
+def test_a_column_that_is_stated_as_nothing_is_not_found_out(tmp_path):
+    path = written(tmp_path / "f.csv", ROWS, header=("user", "item", "value"))
+    with pytest.raises(InputError, match="has no column ''"):
+        read(path, customer="")
+
+
+def test_an_unknown_name_is_the_item_where_there_is_no_third_column(tmp_path):
+    path = written(tmp_path / "f.csv", [("al", "x"), ("bo", "y")], header=("user", "thing"))
+    assert dense(path) == [[1, 0], [0, 1]]
+
+
 @pytest.mark.parametrize(
     ("header", "role", "places"),
     [
