@@ -65,6 +65,13 @@ def test_names_and_the_reason_are_printable_to_the_last_stage(place):
     assert listed.str.startswith(WILD).all()
 
 
+def test_the_command_that_status_names_is_printable(place):
+    (place.folder / f"{WILD}.csv").write_bytes(place.ratings.read_bytes())
+    ok("ingest", f"{WILD}.csv", "run")
+    (place.run / "matrix.npz").unlink()
+    assert TAMED in ok("status", "run").stdout.splitlines()[-1]
+
+
 @pytest.mark.parametrize("wild", ["\x1b[31mnone.csv", "two\nlines.csv"])
 def test_errors_are_one_printable_line(place, wild):
     line = assert_one_line(invoke("ingest", wild, "new"), printable(wild))
