@@ -248,6 +248,7 @@ def test_the_command_as_json(place):
     assert {line["weighting"] for line in document["weightings"]} == set(NAMES)
     assert document["recommended"] in NAMES
     assert ok(*args).stdout == result.stdout
+    assert ok(*args, "--seed", "1").stdout != result.stdout
 
 
 def test_a_weighting_beside_it_is_refused(place):
