@@ -283,6 +283,11 @@ def test_status_in_words(place):
     )
 
 
+def test_a_choice_of_nothing_is_a_choice(place):
+    ok(*STAGES["cluster"], "--min-membership", "0")
+    assert "min_membership 0.0" in ok("status", "run").stdout
+
+
 def test_status_as_json(place):
     document = json.loads(ok("status", "run", "--json").stdout)
     assert [entry["stage"] for entry in document["stages"]] == list(STAGES)
@@ -297,6 +302,7 @@ def test_status_as_json(place):
 
 def test_status_of_an_empty_folder_says_that_nothing_ran(tmp_path):
     assert set(states(tmp_path).values()) == {"not run"}
+    assert ok("status", tmp_path).stdout.splitlines()[-1].split() == ["report", "not", "run"]
     assert list(tmp_path.iterdir()) == []
 
 
