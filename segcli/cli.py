@@ -430,7 +430,7 @@ def status(run_dir: Path, *, as_json: bool) -> None:
         return
     rows = [("stage", "state", "choices")]
     for state in states:
-        choices = {k: v for k, v in state.parameters.items() if v is not None and v is not False}
+        choices = {k: v for k, v in state.parameters.items() if v is not None}
         if state.seed is not None:
             choices["seed"] = state.seed
         rows.append((state.stage, state.state, ", ".join(f"{k} {v}" for k, v in choices.items())))

@@ -163,7 +163,7 @@ def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
         option = "--" + name.replace("_", "-")
         if value is True:
             yield option
-        elif value is not None and value is not False:
+        elif value is not None:
             yield from (option, _file(value) if name in _FILES else str(value))
     if record.seed:
         yield from ("--seed", str(record.seed))
