@@ -149,6 +149,11 @@ def test_options_that_contradict_each_other_are_found_before_the_first_stage(pla
     assert not (place.folder / "run-2").exists()
 
 
+def test_how_many_components_to_compute_is_said_where_they_are_too_few(place):
+    found = invoke(*RUN, "--n-components", "5")
+    assert "larger than --max-components 4: give --max-components 5 too." in found.stderr
+
+
 @pytest.mark.parametrize("missing", ["--n-components", "--n-clusters"])
 def test_the_choices_must_be_made(place, missing):
     at = RUN.index(missing)
