@@ -33,6 +33,13 @@ def test_one_segment_has_no_evidence(place):
     assert len(found[2]) > 10
 
 
+def test_one_k_may_be_looked_at_alone(place):
+    words = ("--k-min", "3", "--k-max", "3", "--evidence", "none")
+    assert list(
+        table(ok("explore-k", "run", "--n-components", "2", *words).stdout.splitlines())
+    ) == [3]
+
+
 def test_without_a_largest_k_as_many_are_tried_as_customers_differ(place):
     kinds = np.random.default_rng(0).random((7, 12)) < 0.5
     rows = [(c, item) for c in range(60) for item in kinds[c % 7].nonzero()[0]]
