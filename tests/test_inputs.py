@@ -146,6 +146,15 @@ def test_encoding_is_decided_on_the_whole_file(tmp_path):
     assert "é" in triplets.customers.to_pylist()
 
 
+@pytest.mark.parametrize("text", [b"1,aaa\n2,\xe9", b"1,aaa\n2\xc3,bbbbbbb\xa9,c\n"])
+def test_what_begins_a_letter_of_utf_8_and_does_not_end_it_makes_it_latin_1(
+    tmp_path, monkeypatch, text
+):
+    monkeypatch.setattr("segcli.inputs.streams.PIECE", 8)  # one is all of ASCII
+    (tmp_path / "f.csv").write_bytes(text)
+    assert find_dialect(tmp_path / "f.csv").encoding == "latin-1"
+
+
 def test_the_digest_is_that_of_the_bytes_read(tmp_path):
     path = written(tmp_path / "f.csv", ROWS, encoding="utf-16")
     assert read(path)[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
