@@ -419,6 +419,12 @@ def test_quoted_fields_across_pieces_are_whole(tmp_path):
     assert len(read(path, delimiter=",")[0].items) == 5
 
 
+def test_quotes_are_seen_wherever_they_stand(tmp_path, monkeypatch):
+    monkeypatch.setattr("segcli.inputs.streams.PIECE", 20)
+    path = written(tmp_path / "f.csv", [('"al"', "x", "1"), *[("bo", "y", "1")] * 9])
+    assert read(path)[0].customers.to_pylist() == ["al", "bo"]
+
+
 def test_of_quoted_rows_that_are_read_a_few_at_a_time_the_first_alone_is_the_header(
     tmp_path, monkeypatch
 ):
