@@ -712,6 +712,7 @@ def test_a_row_of_nothing_but_delimiters_is_rejected_and_a_blank_line_is_not(
         ([b"a\nb\rc", b"d"], [b"a\n", b"b\rcd"]),
         ([b"a\rb", b"c\rd"], [b"a\r", b"bc\r", b"d"]),
         ([b"ab\r", b"\ncd"], [b"ab\r\n", b"cd"]),
+        ([b"ab", b"cde", b"fgh", b"i\n", b"j\n"], [b"abcdefghi\n", b"j\n"]),
     ],
 )
 def test_a_block_ends_where_a_line_does(pieces, lines):
