@@ -195,6 +195,8 @@ REFUSED = {
     "damaged gz": (b"\x1f\x8bnot really", {}, "cannot be read"),
     "damaged parquet": (b"PAR1 but no more PAR1", {}, "cannot be read as Parquet"),
     "undecodable": ("é,x,1\n".encode("latin-1"), {"encoding": "utf-8"}, "is not utf-8"),
+    "cut within a letter": (b"a,x,1\nb,y\xc3", {"encoding": "utf-8"}, "at byte 10, in line 2."),
+    "marked as utf-8": (b"\xef\xbb\xbfa,x,1\n\xe9,y,2\n", {}, "starts as UTF-8 but does not go on so"),
     "strict": (GOOD, {"strict": True}, "1 row cannot be used; the first is row 5 of ratings.csv, "
                "value is NaN: 'al,x,nan'"),
     "ragged": (b"user,item,n\n1,2\n3,4\n", {}, "ratings.csv: the first line has 3 fields, "
