@@ -247,6 +247,7 @@ def test_an_unreadable_file_is_refused(good, tmp_path):
         ({"delimiter": "and"}, "cannot separate fields"),
         ({"encoding": "utf-99"}, "not the name of an encoding"),
         ({"encoding": "rot13"}, "not the name of an encoding"),
+        ({"encoding": "undefined"}, "not the name of an encoding"),
     ],
 )
 def test_choices_that_do_not_go_are_refused(good, tmp_path, options, message):
