@@ -88,6 +88,7 @@ def test_usage_errors_are_printable(place):
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
+        (counted(0, "item"), "0 items"),
         (counted(1, "item"), "1 item"),
         (counted(2000, "item"), "2,000 items"),
         (counted(40.5, "item"), "40.5 items"),
