@@ -136,7 +136,7 @@ def test_more_components_than_there_are_are_found_before_the_long_work(place):
         ("--k-min", "5"),
         ("--n-components", "5"),
         ("--require", "supported", "--evidence", "none"),
-        ("--min-membership", "0.5", "--evidence", "none"),
+        ("--min-membership", "0", "--evidence", "none"),
         ("--engine", "spark", "--threads", "2"),
         ("--master", "local[2]"),
         ("--compare-weightings",),
