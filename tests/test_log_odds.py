@@ -61,12 +61,21 @@ def test_by_hand():
 
 
 def test_times_are_of_the_parts_and_know_no_prior():
-    """Of 40 interactions 10 inside, of 70 none outside; half of one more is with the item."""
+    """Of 40 interactions 10 inside, of 70 none outside; were all alike, 3.6 and 6.4."""
     found = scored(np.array([[10.0, 30], [0, 70]]), np.array([10, 30]))
     segments, items = np.array([0, 0, 1]), np.array([0, 1, 0])
-    expected = [(10.5 / 41) / (0.5 / 71), (30.5 / 41) / (70.5 / 71), (0.5 / 71) / (10.5 / 41)]
-    assert found.times(segments, items).tolist() == pytest.approx(expected)
+    alike = 10 * 40 / 110, 10 * 70 / 110
+    first = (10.5 / (alike[0] + 0.5)) / (0.5 / (alike[1] + 0.5))
+    second = (30.5 / (100 * 40 / 110 + 0.5)) / (70.5 / (100 * 70 / 110 + 0.5))
+    assert found.times(segments, items).tolist() == pytest.approx([first, second, 1 / first])
     assert np.exp(found.log_odds[0, 0]) < 2  # five hundred interactions of all outweigh these
+
+
+def test_times_of_many_interactions_are_the_plain_ratio_and_of_next_to_none_one():
+    found = scored(np.array([[30_000.0, 70_000], [100, 900], [0, 20]]), np.array([9000, 90, 2]))
+    assert found.times(1, 0) == pytest.approx(0.1 / (30_000 / 100_020), rel=0.01)
+    few = scored(np.array([[20.0, 99_980], [0, 20]]), np.array([9000, 2]))
+    assert few.times(0, 0) == pytest.approx(1, abs=0.02)  # nor is it 0 of twenty that tells
 
 
 def test_times_of_equal_tastes_are_one():

@@ -119,7 +119,8 @@ def test_characteristic_items_add_up(finished):
         assert row.share_outside == pytest.approx(outside / (60 - sizes[row.segment]))
         assert row.popularity_rank == (n_all > n_all[row.item]).sum() + 1
         parts = [
-            (n + 0.5) / ((have["segment"] == row.segment).eq(is_inside).sum() + 1)
+            (n + 0.5)
+            / (n_all[row.item] * (have["segment"] == row.segment).eq(is_inside).mean() + 0.5)
             for n, is_inside in ((inside, True), (outside, False))
         ]
         assert row.times == pytest.approx(parts[0] / parts[1])

@@ -16,6 +16,8 @@ References
 ----------
 Monroe, Colaresi & Quinn (2008), "Fightin' Words: lexical feature selection and evaluation for
 identifying the content of political conflict", Polit. Anal. 16, 372-403, doi:10.1093/pan/mpn018.
+Norén, Hopstadius & Bate (2013), "Shrinkage observed-to-expected ratios for robust and transparent
+large-scale pattern discovery", Stat. Methods Med. Res. 22, 57-69, doi:10.1177/0962280211403604.
 """
 
 from __future__ import annotations
@@ -77,8 +79,10 @@ class LogOdds:
         """Return how many times as frequent items are in segments as elsewhere.
 
         The item's part of the segment's interactions over its part of all others': 2, it is twice as
-        large a part. No prior, but one more interaction on either side, half of it with the item, so
-        that what nobody else has comes out as many times, not infinitely many.
+        large a part. Where a group is so small that next to no interaction of it with the item is to be
+        expected, it says little, and is drawn to 1: half an interaction is added to how many there are
+        and to how many there would be if all were alike (Norén et al. 2013). What nobody else has comes
+        out as many times, not infinitely many.
 
         Parameters
         ----------
@@ -90,9 +94,11 @@ class LogOdds:
         """
         inside = self.customers[segments, items]
         outside = np.maximum(self.everyone[items] - inside, 0)  # a difference of shares may round
+        n_inside, n_outside = self.interactions[segments], self.interactions_outside[segments]
+        part = self.everyone[items] / (n_inside + n_outside)  # were all alike
         return np.asarray(
-            ((inside + 0.5) / (self.interactions[segments] + 1))
-            / ((outside + 0.5) / (self.interactions_outside[segments] + 1))
+            ((inside + 0.5) / (n_inside * part + 0.5))
+            / ((outside + 0.5) / (n_outside * part + 0.5))
         )
 
     def characteristic(
