@@ -867,6 +867,15 @@ def test_rows_in_quotes_are_read_as_those_without(tmp_path, monkeypatch, block, 
     assert more.table()["text"].tolist() == [",".join(in_quotes[i]) for i in bad]
 
 
+def test_a_line_break_in_quotes_stays_whole_between_what_is_parsed_at_once(tmp_path, monkeypatch):
+    path = written(tmp_path / "f.csv", [("al", '"a\r\nb"', "1")] * 20, end="\r\n")
+    for size in range(20, 40):
+        monkeypatch.setattr("segcli.inputs.text_table._PARSED", size)
+        triplets, _ = read(path)
+        assert triplets.items.to_pylist() == ["a\r\nb"]
+        assert triplets.n_rows == 20
+
+
 def test_a_leading_zero_is_seen_behind_a_quote(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('"1","2","1"\n"07","3","1"\n"7","3","1"\n')

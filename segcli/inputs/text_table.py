@@ -193,7 +193,8 @@ class TextTable:
             null_values=[""],
         )
         try:
-            return pacsv.read_csv(pa.py_buffer(text), self._read_options(_PARSED), parse, convert)
+            options = self._read_options(_parsed_at_once(text))
+            return pacsv.read_csv(pa.py_buffer(text), options, parse, convert)
         except pa.ArrowInvalid as error:
             if _LONG_ROW not in str(error):
                 raise
@@ -233,6 +234,17 @@ class _UnlikeError(Exception):
     def __init__(self, columns: Sequence[int]) -> None:
         super().__init__()
         self.columns = columns
+
+
+def _parsed_at_once(text: bytes) -> int:
+    """Return how many bytes to parse at a time, so that none of them end within a CRLF.
+
+    pyarrow passes over a newline there, which may be in quotes.
+    """
+    size = _PARSED
+    while any(text[end - 1 : end + 1] == b"\r\n" for end in range(size, len(text), size)):
+        size += 1
+    return size
 
 
 def _whole(chunks: Sequence[pa.Array], kind: pa.DataType) -> pa.Array:
