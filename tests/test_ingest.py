@@ -412,6 +412,19 @@ def test_items_that_the_table_of_names_lacks_are_without_a_name(tmp_path):
     assert found.lines()[-1] == "Names: 1 item named from names.csv, 2 without a name"
 
 
+@pytest.mark.parametrize("before", [("i", "I"), ("i", '"I, i"')], ids=["plain", "quoted"])
+def test_a_row_of_a_long_table_of_names_is_rejected_as_it_stands(
+    good, tmp_path, monkeypatch, before
+):
+    monkeypatch.setattr("segcli.inputs.streams.PIECE", 50)
+    monkeypatch.setattr("segcli.inputs.text_table._LEAST_BLOCK", 50)
+    rows = [before] * 20 + [(" ", "nobody")] + [before] * 20
+    names = written(tmp_path / "names.csv", rows, header=("id", "name"))
+    run(good, tmp_path / "run", items=names)
+    rejects = table(tmp_path / "run", REJECTS)
+    assert (rejects["row"][-1], rejects["text"][-1]) == (22, " ,nobody")
+
+
 def test_the_manifest_knows_the_table_of_names_by_its_bytes(tmp_path):
     path = written(tmp_path / "f.csv", [("al", "x", "1"), ("bo", "y", "2")])
     names = tmp_path / "names.csv"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +53,7 @@ class Batch:
         texts: list[str] = joined.to_pylist()
         return texts
 
-    def after(self, n_records: int) -> Batch:
+    def after(self, n_records: int) -> Self:
         """Return the same rows, numbered as those after so many records."""
         malformed = [(n_records + number, text) for number, text in self.malformed]
         return replace(self, rows=self.rows + n_records, malformed=malformed)
@@ -66,7 +67,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Lines:
-    """Whole records of a file, a row each; ``before`` others, of no rows, stand before the first."""
+    """Whole records of a file, a row each; ``before`` others are numbered before the first."""
 
     text: bytes
     before: int
@@ -79,6 +80,11 @@ class LineBatch(Batch):
     lines: Lines = field(kw_only=True)
     separator: bytes = field(kw_only=True)
     quoted: bool = field(kw_only=True)
+
+    def after(self, n_records: int) -> Self:
+        """Return the same rows, numbered as those after so many records."""
+        lines = replace(self.lines, before=self.lines.before + n_records)
+        return replace(super().after(n_records), lines=lines)
 
     def texts(self, mask: np.ndarray) -> list[str]:
         """Return the rows under ``mask`` as they stand in the file."""
