@@ -410,6 +410,15 @@ def test_quotes_between_tabs_enclose_only_if_all_are_whole(tmp_path, written, me
     assert read(path)[0].items.to_pylist() == meant
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t", "::"])
+def test_a_delimiter_in_quotes_is_part_of_a_name(tmp_path, delimiter):
+    item = f'"Mission{delimiter}{delimiter}Two"'
+    header = ("customer", f'"the{delimiter}item"', "stars")
+    path = written(tmp_path / "f", [("al", item, "1"), ("bo", "x", "2")], delimiter, header)
+    form = {"delimiter": delimiter, "item": header[1].strip('"')}
+    assert sorted(read(path, **form)[0].items.to_pylist()) == [item.strip('"'), "x"]
+
+
 def test_quoted_fields_across_pieces_are_whole(tmp_path):
     path = tmp_path / "f.csv"
     rows = "".join(f'c{i % 9},"i,{i % 5}\n",1\n' for i in range(2 * PIECE // 12))

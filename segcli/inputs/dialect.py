@@ -209,11 +209,11 @@ def _head(path: Path, encoding: str) -> str:
 
 def _rows(head: str, delimiter: str, quoted: bool) -> tuple[tuple[str, ...], ...]:
     """Return the first rows of a sample that are not blank."""
-    text = head.replace("::", "\x1f") if delimiter == "::" else head
+    separator = "\x1f" if len(delimiter) > 1 else delimiter
     csv.field_size_limit(max(csv.field_size_limit(), _SAMPLE_BYTES))
     reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter="\x1f" if delimiter == "::" else delimiter,
+        io.StringIO(head.replace(delimiter, separator), newline=""),
+        delimiter=separator,
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
     )
     rows: list[tuple[str, ...]] = []
@@ -221,7 +221,7 @@ def _rows(head: str, delimiter: str, quoted: bool) -> tuple[tuple[str, ...], ...
         if len(rows) == _SAMPLE_ROWS:
             break
         if row and not (len(row) == 1 and not row[0].strip()):
-            rows.append(tuple(row))
+            rows.append(tuple(field.replace(separator, delimiter) for field in row))
     return tuple(rows)
 
 

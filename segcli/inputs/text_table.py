@@ -174,12 +174,21 @@ class TextTable:
                 raise _UnlikeError([int(found[1])]) from error
             raise
         columns = {
-            i: _whole(table.column(k).chunks, kind) for k, (i, kind) in enumerate(types.items())
+            i: self._as_written(_whole(table.column(k).chunks, kind))
+            for k, (i, kind) in enumerate(types.items())
         }
         unlike = [i for i, column in columns.items() if _is_unlike(column)]
         if unlike:
             raise _UnlikeError(unlike)
         return columns
+
+    def _as_written(self, column: pa.Array) -> pa.Array:
+        """Return fields with delimiters in quotes as they stand in the file."""
+        separator, delimiter = self.dialect.separator.decode(), self.dialect.delimiter
+        may_hold = (
+            self.dialect.quoted and separator != delimiter and pa.types.is_string(column.type)
+        )
+        return pc.replace_substring(column, separator, delimiter) if may_hold else column
 
     def _table(self, text: bytes, types: Kinds, passed: list[tuple[int, str]]) -> pa.Table:
         """Return the columns, parsed a little at a time, or all at once where there is a longer row."""
