@@ -135,7 +135,7 @@ def test_what_is_not_in_the_stated_encoding_is_told_by_byte_and_line(
 
 def test_of_numbers_of_fields_that_are_as_common_the_larger_counts():
     rows = (("a", "1"), ("b", "2", "3"), ("c",))
-    assert _regularity(rows) == _regularity(rows[::-1]) == (1 / 3, 3, 3)
+    assert _regularity(rows) == _regularity(rows[::-1]) == (1 / 3, False, 3, 3)
 
 
 def test_encoding_is_decided_on_the_whole_file(tmp_path):

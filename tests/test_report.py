@@ -204,6 +204,13 @@ def test_names_of_segments_in_any_kind_of_table(tmp_path, text):
     assert read_segment_names(tmp_path / "names.csv", [5, 4, 3]) == ["A", "B", ""]
 
 
+def test_names_of_segments_may_be_lists_of_what_marks_them(tmp_path):
+    names = [f"A {s}; B; C" for s in range(12)]
+    rows = [f"{s},{name}\n" for s, name in enumerate(names)]
+    (tmp_path / "names.csv").write_text("segment,name\n" + "".join(rows))
+    assert read_segment_names(tmp_path / "names.csv", [1] * 12) == names
+
+
 def test_names_of_segments_in_parquet(tmp_path):
     frame = pd.DataFrame({"segment": [2, 0], "name": ["C", None], "customers": [3.0, 5.0]})
     frame.to_parquet(tmp_path / "names.parquet")

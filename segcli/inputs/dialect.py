@@ -231,7 +231,10 @@ def split_row(row: str, delimiter: str, *, quoted: bool = True) -> tuple[str, ..
 
 
 def _find_delimiter(path: Path, head: str, way_out: str) -> str:
-    """Return the delimiter that splits most rows into equally many fields, the more the better."""
+    """Return the delimiter that splits most rows, the first among them, into equally many fields.
+
+    The more fields the better.
+    """
     scores = {d: _regularity(_rows(head, d, quoted=True)) for d in _TRIED}
     best = max(share for share, *_ in scores.values())
     if best < 0.5:
@@ -248,18 +251,18 @@ def _find_delimiter(path: Path, head: str, way_out: str) -> str:
     return max(near, key=lambda d: near[d])  # the first tried wins a tie
 
 
-def _regularity(rows: tuple[tuple[str, ...], ...]) -> tuple[float, int, int]:
+def _regularity(rows: tuple[tuple[str, ...], ...]) -> tuple[float, bool, int, int]:
     """Return how well a delimiter splits rows: the more of each, the better.
 
-    The share of rows with the commonest number of fields above one, that number, and how many
-    fields are numbers.
+    The share of rows with the commonest number of fields above one, whether the first is one of them, that
+    number, and how many fields are numbers.
     """
     counts = Counter(len(row) for row in rows if len(row) > 1)
     if not counts:
-        return 0.0, 0, 0
+        return 0.0, False, 0, 0
     fields, times = max(counts.items(), key=lambda pair: (pair[1], pair[0]))
     numbers = sum(is_number(field) for row in rows for field in row)
-    return times / len(rows), fields, numbers
+    return times / len(rows), len(rows[0]) == fields, fields, numbers
 
 
 def _has_header(sample: tuple[tuple[str, ...], ...], named: set[str]) -> bool:
