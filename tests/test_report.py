@@ -222,6 +222,7 @@ def test_names_of_segments_in_parquet(tmp_path):
     [
         ("0,A\n1,B\n", "has no column 'segment'. It has: 0, A. Write it like segment_summary.csv"),
         ("segment,title\n1,B\n", "has no column 'name'. It has: segment, title."),
+        ("segment,name,Name\n0,A,B\n", "names.csv has 2 columns 'name'. Leave one."),
         ("segment,name\n", "has a header and no rows."),
         ("segment,name\n0,A\n3,B\n", "row 3: there is no segment '3'; they are 0 to 2."),
         ("segment,name\n-1,A\n", "row 2: there is no segment '-1'; they are 0 to 2."),

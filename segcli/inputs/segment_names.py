@@ -30,8 +30,8 @@ def read_segment_names(path: Path, sizes: Sequence[int]) -> list[str]:
     Raises
     ------
     InputError
-        If the file cannot be read, has other columns, or names a segment that there is not, or that
-        has another number of customers, or one twice.
+        If the file cannot be read, has other columns or two of a kind, or names a segment that there
+        is not, or that has another number of customers, or one twice.
     """
     names = [""] * len(sizes)
     found: dict[int, int] = {}
@@ -95,5 +95,9 @@ def _columns(table: tables.Table) -> dict[str, int]:
         if role not in found:
             there = ", ".join(table.names or ())
             msg = f"{table.path} has no column '{role}'. It has: {there}. {_WAY_OUT}"
+            raise InputError(msg)
+    for role in found:
+        if names.count(role) > 1:
+            msg = f"{table.path} has {names.count(role)} columns '{role}'. Leave one."
             raise InputError(msg)
     return found
