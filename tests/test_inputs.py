@@ -452,6 +452,14 @@ def test_a_quoted_field_may_be_long_where_empty_lines_are_looked_for(tmp_path):
     assert rejects.table()["row"].tolist() == [4]
 
 
+def test_a_line_without_end_beside_quotes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("segcli.inputs.quoting.LONGEST_FIELD", 1 << 20)
+    path = tmp_path / "f.csv"
+    path.write_text(f'"al",x,1\nbo,y,{"2" * (3 << 20)}\n')
+    with pytest.raises(InputError, match=r"f\.csv cannot be read: a row is longer than 1 MB\."):
+        read(path)
+
+
 def test_an_open_quote_is_refused(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('1,"a",2\n2,"b,3\n3,c,4\n')

@@ -153,7 +153,11 @@ def find_dialect(
         separator = before[1] or _find_delimiter(path, head, way_out)
     stand_in, ends = separator.encode(), tuple[int, ...]()
     if quotes or len(separator) > 1:
-        stand_in, ends = _scan(path, found, separator)
+        try:
+            stand_in, ends = _scan(path, found, separator)
+        except streams.LongLineError as error:
+            msg = f"{path} cannot be read: {error}"
+            raise InputError(msg) from error
     sample = _rows(head, separator, quoted=bool(ends))
     if header is None:
         header = _has_header(sample, set(named))

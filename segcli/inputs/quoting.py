@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segcli.inputs.streams import LongLineError
+
 LONGEST_FIELD = 1 << 25
 _ONE, _TOP = np.uint64(1), np.uint64(63)
 
@@ -51,6 +53,11 @@ def blocks(
 
     With each come its fields in quotes, unless all of them are well formed. What nothing closes for
     `LONGEST_FIELD` bytes is yielded as it is, open.
+
+    Raises
+    ------
+    LongLineError
+        If so many bytes are in no quotes and no line ends.
     """
     parts: list[bytes] = []
     have, is_open = 0, False
@@ -66,6 +73,9 @@ def blocks(
         if cut:
             yield text[:cut], fields.before(cut) if fields is not None else None
         elif have > LONGEST_FIELD:
+            if not is_open:
+                msg = f"a row is longer than {LONGEST_FIELD >> 20} MB."
+                raise LongLineError(msg)
             yield text, find_fields(text, separator)
             cut, is_open = have, False
         parts = [text[cut:]]
