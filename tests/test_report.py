@@ -174,7 +174,7 @@ def test_a_person_s_names_stand_wherever_segments_are_named(place):
     assert all(any(name in line for line in printed.splitlines()) for name in named["name"])
     page = page_of(place)
     assert "script" not in page.tags
-    assert "Names were given by a person" in page.words
+    assert "Below a name that a person gave stands what marks the segment most." in page.words
     assert "Segment 0: Readers, mostly" in page.words
     assert f"Segment 1: {NASTY}" in page.words
     assert f"Readers, mostly {made['name'][0]}" in page.words

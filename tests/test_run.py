@@ -95,6 +95,11 @@ def test_a_stage_that_fails_leaves_those_before_it_done(place):
     assert done(place.folder / "run-2") == ["ingest", "explore-pca", "explore-k"]
 
 
+def test_names_of_segments_that_are_not_there_are_missed_before_the_work(place):
+    assert_ended_by(invoke(*RUN, "--segment-names", "names.csv"), "names.csv does not exist")
+    assert not (place.folder / "run-2").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
