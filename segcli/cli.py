@@ -372,9 +372,10 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
         # Not before: it loads what the first stage needs, while the process that draws loads the rest.
         _check_number_of_components(options["n_components"], options["max_components"])
         from segcli.artifacts import hold
-        from segcli.inputs.streams import check_file
 
         if options["segment_names"] is not None:  # the last stage's
+            from segcli.inputs.streams import check_file
+
             check_file(options["segment_names"])
 
         with (
