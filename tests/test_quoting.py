@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segcli.inputs import quoting
-from segcli.inputs.quoting import blocks, cut, find_fields, find_inside
+from segcli.inputs.quoting import blocks, cut_at, find_fields, find_inside
 
 # Words of 64 bytes are looked at together: some texts go beyond one, and quotes stand at its edges.
 TEXTS = st.lists(
@@ -135,7 +135,7 @@ def test_what_is_cut_is_whole_records_again(text, piece, size):
     data = text.encode()
     pieces = [data[i : i + piece] for i in range(0, len(data), piece)]
     ends = np.cumsum([len(block) for block, _ in blocks(pieces, 1, b",")]).tolist()
-    found = list(cut(pieces, ends, size))
+    found = list(cut_at(pieces, ends, size))
     assert b"".join(found) == data
     assert set(np.cumsum([len(block) for block in found]).tolist()) <= set(ends)
     assert all(len(block) >= size for block in found[:-1])
@@ -148,7 +148,7 @@ def test_blocks_are_cut_as_often_as_their_size_says():
     assert max(map(len, found)) < 70
     assert all(block.startswith(b'"a\n') and block.endswith(b",b\n") for block in found)
     ends = np.cumsum([len(block) for block in found]).tolist()
-    assert [len(block) for block in cut(rows, ends, 100)][:-1] == [
+    assert [len(block) for block in cut_at(rows, ends, 100)][:-1] == [
         len(b"".join(found[i : i + 2])) for i in range(0, len(found) - 2, 2)
     ]
 

@@ -86,7 +86,7 @@ def blocks(
         yield text, find_fields(text, separator) if inside[-1] else fields
 
 
-def cut(source: Iterable[bytes], ends: Sequence[int], size: int) -> Iterator[bytes]:
+def cut_at(source: Iterable[bytes], ends: Sequence[int], size: int) -> Iterator[bytes]:
     """Yield pieces joined and cut where records end, of about ``size`` bytes at a time.
 
     ``ends`` are some of those places, in their order; the last is the end of the text.

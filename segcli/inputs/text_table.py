@@ -80,7 +80,7 @@ class TextTable:
             self.path, f"reading {self.path.name}{of_files}", self.digest, block
         )
         blocks = (
-            quoting.cut(source, self.dialect.ends, block)
+            quoting.cut_at(source, self.dialect.ends, block)
             if self.dialect.quoted
             else streams.blocks(source, block)
         )
@@ -126,8 +126,8 @@ class TextTable:
     def _read(self, part: Lines, types: Kinds) -> Batch:
         """Return the rows of a part, or raise `_UnlikeError`."""
         ids = [i for i, kind in types.items() if kind == pa.uint32()]
-        before = self.dialect.separator + (b'"' if self.dialect.quoted else b"")
-        if ids and _has_leading_zero(part.text, before):
+        marks = self.dialect.separator + (b'"' if self.dialect.quoted else b"")
+        if ids and _has_leading_zero(part.text, marks):
             raise _UnlikeError(ids)
         passed: list[tuple[int, str]] = []
         columns = {i: pa.nulls(0, kind) for i, kind in types.items()}
