@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -20,8 +21,10 @@ from run_dirs import assert_one_line, invoke, ok
 from test_inputs import ROWS, read, written
 
 from segcli import progress
+from segcli.errors import InputError
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.triplets import Form, read_triplets
+from segcli.stages import ingest
 
 HEADER = "customer,item,value\n"
 
@@ -258,3 +261,36 @@ def test_names_in_a_part_are_read_as_the_part_is(tmp_path, folder):
     options = ("--items", folder / "b.csv", "--items-id", "item", "--items-name", "value")
     run = ingested(folder, tmp_path / "run", *options)
     assert len(pd.read_csv(run / "rejects.csv")) == 1
+
+
+@pytest.mark.parametrize("changed", ["orders/a.csv", "names.csv"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_is_written_while_it_is_read_is_refused(tmp_path, monkeypatch, changed, is_whole):
+    (tmp_path / "orders").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "orders" / f"{name}.csv").write_text(f"customer,item\n{name},x\n{name},y\n")
+    (tmp_path / "names.csv").write_text("item,name\nx,An x\n")
+    monkeypatch.chdir(tmp_path)
+
+    def read_slowly(*args):
+        found = read_triplets(*args)
+        (tmp_path / changed).write_text("customer,item\n")  # its writer begins anew
+        if not is_whole:
+            return read_triplets(*args)  # and this finds the beginning alone
+        return found
+
+    with pytest.raises(InputError, match=f"^{changed} was changed while it was read"):
+        ingest.run(Path("orders"), tmp_path / "run", read=read_slowly, items=Path("names.csv"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_comes_while_others_are_read_waits_for_the_next_time(tmp_path):
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "a.csv").write_text("customer,item\na,x\nb,y\n")
+
+    def read_slowly(*args):
+        found = read_triplets(*args)
+        (tmp_path / "orders" / "b.csv").write_text("customer,item\nc,z\n")
+        return found
+
+    assert ingest.run(tmp_path / "orders", tmp_path / "run", read=read_slowly).n_customers == 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,6 +102,33 @@ def list_files(path: Path) -> dict[Path, str]:
     if not found:
         refuse_empty(path)
     return {file: file.relative_to(path).as_posix() for file in found}
+
+
+@contextmanager
+def unchanged(files: Iterable[Path]) -> Iterator[None]:
+    """Refuse files that another program writes while the block reads them: no half of one is used.
+
+    Parameters
+    ----------
+    files : those that are not there are the reader's to miss
+
+    Raises
+    ------
+    InputError
+        Also instead of what the block says of a file that was not whole.
+    """
+    before = {path: _state(path) for path in files}
+    refused = None
+    try:
+        yield
+    except InputError as error:
+        refused = error
+    for path, state in before.items():
+        if _state(path) != state:
+            msg = f"{path} was changed while it was read. Ingest it once it is whole, or a copy of it."
+            raise InputError(msg) from refused
+    if refused is not None:
+        raise refused
 
 
 def refuse_empty(folder: object) -> None:
@@ -195,6 +223,15 @@ def _walk(folder: Path, met: set[Path]) -> Iterator[Path]:
             yield from _walk(path, met)
         elif stat.S_ISREG(status.st_mode) and status.st_size:
             yield path
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return what is another once a file has been written to or replaced."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _digest(table: tables.Table) -> str:

@@ -19,7 +19,7 @@ from segcli.inputs.item_names import ItemNames, read_item_names
 from segcli.inputs.locations import Location, is_folder, name_of
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.sources import list_files
+from segcli.inputs.sources import list_files, unchanged
 from segcli.inputs.triplets import Triplets, read_triplets
 from segcli.words import counted
 
@@ -164,21 +164,23 @@ def run(
     parameters = _parameters(form, items, items_id, items_name)
     with open_stage(run_dir, "ingest", parameters) as stage:
         rejects = Rejects()
-        triplets = read(interactions, form, rejects)
-        rejected = rejects.by_reason()
-        if triplets.sha256 is None and isinstance(interactions, Path):
-            stage.note_input("interactions", interactions)
-        else:  # noted as `note_input` would, without reading the file again
-            stage.inputs["interactions"] = {
-                "name": name_of(interactions),
-                "sha256": triplets.sha256,
-            }
         names = None
-        if items is not None:
-            names = _read_names(
-                interactions, items, form, triplets.items, items_id, items_name, rejects
-            )
-            stage.note_input("items", items)
+        files = list_files(interactions) if isinstance(interactions, Path) else ()
+        with unchanged([*files, *([items] if items is not None else ())]):
+            triplets = read(interactions, form, rejects)
+            rejected = rejects.by_reason()
+            if triplets.sha256 is None and isinstance(interactions, Path):
+                stage.note_input("interactions", interactions)
+            else:  # noted as `note_input` would, without reading the file again
+                stage.inputs["interactions"] = {
+                    "name": name_of(interactions),
+                    "sha256": triplets.sha256,
+                }
+            if items is not None:
+                names = _read_names(
+                    interactions, items, form, triplets.items, items_id, items_name, rejects
+                )
+                stage.note_input("items", items)
         _check(interactions, triplets, rejects, sum(rejected.values()), strict=strict)
         with open_threads() as threads:
             # The matrix takes as long to write as all the rest.
