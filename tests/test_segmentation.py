@@ -242,7 +242,19 @@ def test_no_interactions_no_customers(made):
         ({"value": pd.Series([10**400, 5], dtype=object)}, "values are not all numbers"),
         ({"item": ["item 1", None]}, "1 row without item"),
         ({"customer": [" ", "b"]}, "1 row without customer"),
-        ({"customer": None}, "there is no column 'customer'"),
+        (
+            {"customer": None},
+            "there is no column 'customer'. Name the columns customer, item and value",
+        ),
+        ({"value": None, "plays": [1, 2]}, "no column 'value', and there are numbers in 'plays'"),
+        (
+            {"value": None, "plays": pd.array([1, 2], dtype="UInt8"), "hours": [0.5, 1]},
+            "there are numbers in 'plays', 'hours'. Name the values value, or leave other columns out",
+        ),
+        (
+            {"value": None, "plays": pd.array([1, 2], dtype="int64[pyarrow]")},
+            "there are numbers in 'plays'",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused(made, change, said):
@@ -251,6 +263,24 @@ def test_what_cannot_be_used_is_refused(made, change, said):
     table = pd.DataFrame({name: column for name, column in table.items() if column is not None})
     with pytest.raises(InputError, match=re.escape(said)):
         segmentation.predict_interactions(table)
+
+
+def test_beside_values_there_may_be_other_columns_and_without_them_what_is_no_number(made):
+    table = pd.DataFrame({"customer": [1, 2], "item": ["item 1", "item 2"]})
+    beside = table.assign(day=pd.to_datetime("2026-01-01"), is_gift=True, shop="north")
+    found = made[0].predict_interactions(beside)
+    pd.testing.assert_frame_equal(found, made[0].predict_interactions(table))
+    pd.testing.assert_frame_equal(
+        found, made[0].predict_interactions(table.assign(value=1, year=2026))
+    )
+
+
+@pytest.mark.parametrize("column", ["customer", "item", "value"])
+def test_of_two_columns_of_a_name_neither_is_taken(made, column):
+    table = pd.DataFrame({"customer": ["a"], "item": ["item 1"], "value": [1]})
+    twice = pd.concat([table, table[[column]]], axis=1)
+    with pytest.raises(InputError, match=f"there are 2 columns '{column}'"):
+        made[0].predict_interactions(twice)
 
 
 def test_a_pair_that_adds_up_to_nothing_is_none_and_white_space_no_part_of_an_id(made):

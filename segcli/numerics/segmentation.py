@@ -79,7 +79,7 @@ class Segmentation:
 
         Parameters
         ----------
-        interactions : DataFrame with columns ``customer`` and ``item``, and ``value`` or none
+        interactions : DataFrame with columns ``customer`` and ``item``, and ``value`` or no other numbers
             Ids are compared as strings, without white space around them; those of a float column
             whose values are all whole lose their ``.0``, as in ``segcli ingest``. Repeated pairs are
             summed, and count for nothing if they add up to it; without values each row counts 1.
@@ -93,15 +93,14 @@ class Segmentation:
         Raises
         ------
         InputError
-            If a column is absent, a row has no customer or no item, or a value is no finite number or
-            a negative one that the weighting does not take.
+            If a column is absent or there twice, a row has no customer or no item, or a value is no finite
+            number or a negative one that the weighting does not take; if there are numbers, and none
+            of them is named ``value``.
         """
         import pandas as pd  # noqa: PLC0415 (only here; the numerics work on arrays)
 
+        _check_columns(interactions)
         for column in ("customer", "item"):
-            if column not in interactions:
-                msg = f"there is no column '{column}': customer and item are needed, value is not."
-                raise InputError(msg)
             ids = interactions[column]
             n_missing = int((ids.isna() | (_as_ids(ids) == "")).sum())
             if n_missing:
@@ -150,6 +149,31 @@ class Segmentation:
             if rows.any():
                 msg = f"{counted(int(rows.sum()), 'value')} {what}, first {values[rows][0]:g}. Drop them."
                 raise InputError(msg)
+
+
+def _check_columns(interactions: pd.DataFrame) -> None:
+    names = interactions.columns.tolist()
+    for column in ("customer", "item", "value"):
+        if column not in names and column != "value":
+            msg = (
+                f"there is no column '{column}'. Name the columns customer, item and value; without "
+                "value each row counts 1."
+            )
+            raise InputError(msg)
+        if names.count(column) > 1:
+            msg = f"there are {names.count(column)} columns '{column}'. Leave one."
+            raise InputError(msg)
+    numbers = [
+        f"'{name}'"
+        for name, column in interactions.items()
+        if name not in ("customer", "item") and column.dtype.kind in "iuf"
+    ]
+    if numbers and "value" not in names:  # which may be the values under the name of another table
+        msg = (
+            f"there is no column 'value', and there are numbers in {', '.join(numbers)}. Name the values "
+            "value, or leave other columns out: then each row counts 1."
+        )
+        raise InputError(msg)
 
 
 def _as_ids(column: pd.Series) -> pd.Series:
