@@ -33,9 +33,13 @@ run: $(RUN)/report.html
 
 # --- the six stages -------------------------------------------------------------------------------
 
+# What takes the place of a file may be older than what was made of that: one of last month, or a run directory
+# from an archive. Its size tells.
+SIZES := $(shell find -L $(INTERACTIONS) $(ITEMS) -type f -exec wc -c {} + 2>/dev/null | sort | cksum)
+
 # A choice is an empty file named after it: another choice makes another file, which is newer.
 chosen = $(RUN)/.chosen/$(1)
-INGESTED = $(call chosen,ingest-$(subst /,_,$(subst $() ,_,$(INTERACTIONS)-$(ITEMS)-$(INGEST_OPTIONS))))
+INGESTED = $(call chosen,ingest-$(subst /,_,$(subst $() ,_,$(INTERACTIONS)-$(ITEMS)-$(INGEST_OPTIONS)-$(SIZES))))
 WEIGHTED = $(call chosen,weighting-$(WEIGHTING))
 SWEPT = $(call chosen,sweep-$(COMPONENTS)-$(K_MAX))
 CLUSTERED = $(call chosen,cluster-$(COMPONENTS)-$(K))

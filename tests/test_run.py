@@ -253,6 +253,24 @@ def test_make_sees_what_is_written_into_a_file_of_a_folder(make, tmp_path):
     assert make(*words).stdout.split() == [*STAGES]
 
 
+@pytest.mark.parametrize("changed", ["ratings.csv", "items.csv", "orders/on monday.csv"])
+def test_make_sees_what_takes_the_place_of_a_file_however_old_it_is(make, tmp_path, changed):
+    """As when an extract is moved there that was made before the last run."""
+    (tmp_path / "orders").mkdir()
+    for name in ("orders/on monday.csv", "items.csv"):
+        (tmp_path / name).touch()
+    interactions = changed.partition("/")[0] if "/" in changed else "ratings.csv"
+    words = ("run", "RUN=shop", f"INTERACTIONS={interactions}", "ITEMS=items.csv")
+    assert make(*words).stdout.split() == [*STAGES]
+    assert make(*words).stdout == ""
+    (tmp_path / "of last month").write_text("a,x,1\n")
+    os.utime(tmp_path / "of last month", (1, 1))
+    (tmp_path / "of last month").replace(tmp_path / changed)
+    os.utime((tmp_path / changed).parent, (1, 1))
+    assert make(*words).stdout.split() == [*STAGES]
+    assert make(*words).stdout == ""
+
+
 @pytest.mark.parametrize(
     "path", ["RUN=my shop", "INTERACTIONS=my ratings.csv", "ITEMS=my items.csv", "RUN=shop "]
 )
