@@ -194,9 +194,9 @@ def described(place):
 @pytest.mark.parametrize(
     "text",
     [
-        "name;segment\nB;1\nA;0\n",
-        "Segment,NAME,note\n1.0,B,x\n\n0.0,A,\n",
-        "segment\tname\n0\tA\n1\tB",
+        "customers;name;segment\n4;B;1\n5;A;0\n",
+        "Segment,NAME,Customers,note\n1.0,B,4.0,x\n\n0.0,A,5.0,\n",
+        "segment\tname\tcustomers\n0\tA\t5\n1\tB\t4\n2\t\t",
     ],
 )
 def test_names_of_segments_in_any_kind_of_table(tmp_path, text):
@@ -206,8 +206,8 @@ def test_names_of_segments_in_any_kind_of_table(tmp_path, text):
 
 def test_names_of_segments_may_be_lists_of_what_marks_them(tmp_path):
     names = [f"A {s}; B; C" for s in range(12)]
-    rows = [f"{s},{name}\n" for s, name in enumerate(names)]
-    (tmp_path / "names.csv").write_text("segment,name\n" + "".join(rows))
+    rows = [f"{s},{name},1\n" for s, name in enumerate(names)]
+    (tmp_path / "names.csv").write_text("segment,name,customers\n" + "".join(rows))
     assert read_segment_names(tmp_path / "names.csv", [1] * 12) == names
 
 
@@ -222,17 +222,28 @@ def test_names_of_segments_in_parquet(tmp_path):
     [
         ("0,A\n1,B\n", "has no column 'segment'. It has: 0, A. Write it like segment_summary.csv"),
         ("segment,title\n1,B\n", "has no column 'name'. It has: segment, title."),
+        ("segment,name\n0,A\n", "has no column 'customers'. It has: segment, name. Write it like"),
         ("segment,name,Name\n0,A,B\n", "names.csv has 2 columns 'name'. Leave one."),
-        ("segment,name\n", "has a header and no rows."),
-        ("segment,name\n0,A\n3,B\n", "row 3: there is no segment '3'; they are 0 to 2."),
-        ("segment,name\n-1,A\n", "row 2: there is no segment '-1'; they are 0 to 2."),
-        ("segment,name\n,A\n", "row 2: there is no segment ''; they are 0 to 2."),
-        ("segment,name\n0,A\n1,B\n0,A\n", "row 4: segment 0 is in row 2 already. Name it once."),
-        ("segment,name\n0,A,B\n", "row 2 has other columns than the header: '0,A,B'."),
+        ("segment,name,customers\n", "has a header and no rows."),
+        (
+            "segment,name,customers\n0,A,5\n3,B,4\n",
+            "row 3: there is no segment '3'; they are 0 to 2.",
+        ),
+        ("segment,name,customers\n-1,A,5\n", "row 2: there is no segment '-1'; they are 0 to 2."),
+        ("segment,name,customers\n,A,5\n", "row 2: there is no segment ''; they are 0 to 2."),
+        (
+            "segment,name,customers\n0,A,5\n1,B,4\n0,A,5\n",
+            "row 4: segment 0 is in row 2 already. Name it once.",
+        ),
+        (
+            "segment,name,customers\n0,A,5,B\n",
+            "row 2 has other columns than the header: '0,A,5,B'.",
+        ),
         (
             "segment,customers,name\n0,5,A\n1,7,B\n",
             "row 3: segment 1 has 4 customers, not '7': were these names given to other segments?",
         ),
+        ("segment,customers,name\n0,,A\n", "row 2: segment 0 has 5 customers, not ''"),
     ],
 )
 def test_names_that_are_not_those_of_the_segments_are_refused(tmp_path, text, said):
@@ -243,7 +254,7 @@ def test_names_that_are_not_those_of_the_segments_are_refused(tmp_path, text, sa
 
 def test_refused_names_change_nothing(place):
     before = digests(place.folder / "run")
-    (place.folder / "names.csv").write_text("segment,name\n9,A\n")
+    (place.folder / "names.csv").write_text("segment,name,customers\n9,A,5\n")
     refused = invoke("report", "run", "--segment-names", "names.csv")
     assert refused.exit_code == 1
     assert "names.csv, row 2: there is no segment '9'; they are 0 to 2." in refused.stderr

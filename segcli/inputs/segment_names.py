@@ -13,18 +13,21 @@ from segcli.inputs.columns import plain
 from segcli.inputs.vocabulary import plain_numbers
 
 _SEGMENT, _NAME, _CUSTOMERS = "segment", "name", "customers"
-_WAY_OUT = "Write it like segment_summary.csv: a header with segment and name, and a row for each."
+_WAY_OUT = (
+    "Write it like segment_summary.csv: a header with segment, name and customers, by whose number the "
+    "segment is known, and a row for each."
+)
 
 
 def read_segment_names(path: Path, sizes: Sequence[int]) -> list[str]:
     """Return the names given to segments, in their order; empty where none is given.
 
-    Segments are numbered anew whenever they are made, so names may outlive what they were given to. A
-    table that has the column ``customers`` too must have the right number of them in each row.
+    Segments are numbered anew whenever they are made, so names may outlive what they were given to: by
+    the number of its customers a segment is known again.
 
     Parameters
     ----------
-    path : delimited text or Parquet with the columns ``segment`` and ``name``, others aside
+    path : delimited text or Parquet with the columns ``segment``, ``name`` and ``customers``, others aside
     sizes : the customers of each segment
 
     Raises
@@ -45,11 +48,11 @@ def read_segment_names(path: Path, sizes: Sequence[int]) -> list[str]:
         if segment in found:
             msg = f"{here}: segment {segment} is in row {found[segment]:,} already. Name it once."
             raise InputError(msg)
-        if customers not in ("", str(sizes[segment])):
+        if name and customers != str(sizes[segment]):
             msg = (
                 f"{here}: segment {segment} has {sizes[segment]:,} customers, not {customers!r}: "
-                "were these names given to other segments? Name those in segment_summary.csv, or leave "
-                "out the column customers."
+                "were these names given to other segments? Make the report without them, and name the "
+                "segments in its segment_summary.csv."
             )
             raise InputError(msg)
         found[segment] = row
@@ -61,7 +64,7 @@ def read_segment_names(path: Path, sizes: Sequence[int]) -> list[str]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
-    """Yield row, segment, name and customers, the last empty where the table does not say."""
+    """Yield row, segment, name and customers."""
     table = tables.open_table(path, header=True, way_out=_WAY_OUT)
     columns = _columns(table)
     for batch in table.batches(list(columns.values())):
@@ -75,29 +78,20 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
             for role, column in columns.items()
         }
         for role in (_SEGMENT, _CUSTOMERS):  # a program may have made them floats
-            if role in texts:
-                texts[role] = plain_numbers(texts[role])
-        customers = texts[_CUSTOMERS].to_pylist() if _CUSTOMERS in texts else [""] * len(batch.rows)
-        yield from zip(
-            batch.rows.tolist(),
-            texts[_SEGMENT].to_pylist(),
-            texts[_NAME].to_pylist(),
-            customers,
-            strict=True,
-        )
+            texts[role] = plain_numbers(texts[role])
+        columns_read = (texts[role].to_pylist() for role in (_SEGMENT, _NAME, _CUSTOMERS))
+        yield from zip(batch.rows.tolist(), *columns_read, strict=True)
 
 
 def _columns(table: tables.Table) -> dict[str, int]:
-    """Return the 0-based column of each role; the customers' only if it is there."""
+    """Return the 0-based column of each role."""
     names = [plain(name) for name in table.names or ()]
-    found = {role: names.index(role) for role in (_SEGMENT, _NAME, _CUSTOMERS) if role in names}
-    for role in (_SEGMENT, _NAME):
-        if role not in found:
+    for role in (_SEGMENT, _NAME, _CUSTOMERS):
+        if role not in names:
             there = ", ".join(table.names or ())
             msg = f"{table.path} has no column '{role}'. It has: {there}. {_WAY_OUT}"
             raise InputError(msg)
-    for role in found:
         if names.count(role) > 1:
             msg = f"{table.path} has {names.count(role)} columns '{role}'. Leave one."
             raise InputError(msg)
-    return found
+    return {role: names.index(role) for role in (_SEGMENT, _NAME, _CUSTOMERS)}
