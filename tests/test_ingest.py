@@ -464,3 +464,36 @@ def test_of_many_columns_that_may_be_the_value_ten_are_named(tmp_path):
         path.write_text(f"date,user,item,{','.join(unused)}\n1,a,x{cells}\n2,b,y{cells}\n")
         said = run(path, tmp_path / f"run{n}").lines()[1]
         assert f"(unused: {', '.join(unused[:10])}{more}; --value names the value)" in said
+
+
+@pytest.mark.parametrize(
+    "word", [r"\N", "NULL", "null", "NA", "#N/A", "nan", "None", "<NA>", "(not set)"]
+)
+def test_ids_that_stand_for_none_stay_and_are_told(tmp_path, word):
+    path = tmp_path / "r.csv"
+    path.write_text(f"user,item,n\na,x,1\n{word},x,1\n{word},y,1\nb,{word},2\n")
+    found = run(path, tmp_path / "run")
+    assert table(tmp_path / "run", CUSTOMERS)["customer"] == sorted(["a", "b", word])
+    way_out = "If so, leave the field empty: the row is then rejected."
+    assert found.doubts == (
+        f"Stands for no customer? '{word}' (2 interactions). {way_out}",
+        f"Stands for no item? '{word}' (1 interaction). {way_out}",
+    )
+    assert found.lines()[-2:] == [*found.doubts]
+
+
+def test_ids_that_hold_such_a_word_are_no_doubt(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("user,item,n\nNADA,x,1\nnull-1,y,1\nNA x,none of it,1\n12E+3x,0E1,2\n")
+    assert run(path, tmp_path / "run").doubts == ()
+
+
+def test_ids_that_a_spreadsheet_has_rounded_are_told(tmp_path):
+    path = tmp_path / "r.csv"
+    rows = [f"a,{i}.00638E+12,1\n" * i for i in range(1, 5)]
+    path.write_text("user,item,n\n" + "".join(rows) + "b,1.00638E+12,1\n")
+    assert run(path, tmp_path / "run").doubts == (
+        "Rounded? Item '1.00638E+12' (2 interactions), '2.00638E+12' (1 interaction), '3.00638E+12' (1 "
+        "interaction) and 1 more. Spreadsheets write long numbers so, and several become one: export them "
+        "as text.",
+    )

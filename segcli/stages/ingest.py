@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from segcli.artifacts import Columns, is_run_directory, open_stage
+from segcli.artifacts import is_run_directory, open_stage
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
 from segcli.inputs.dialect import delimiter_from, separated
+from segcli.inputs.doubts import doubtful_ids
 from segcli.inputs.form import Form
 from segcli.inputs.item_names import ItemNames, read_item_names
 from segcli.inputs.locations import Location, is_folder, name_of
@@ -46,6 +47,7 @@ class Ingested:
     n_listed : items that the table of names has, whether with a name or not
     n_bad_names : rows of the table of names that are set aside
     items_columns : the columns used of the table of names
+    doubts : what to look at twice, in sentences
     wrote : names of the files in the run directory
     """
 
@@ -70,6 +72,7 @@ class Ingested:
     n_listed: int | None
     n_bad_names: int | None
     items_columns: Mapping[str, str | int] | None
+    doubts: tuple[str, ...]
     wrote: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -90,7 +93,7 @@ class Ingested:
             lines.append(f"Pairs cancelled out: {self.n_cancelled:,}")
         if self.items is not None:
             lines.append(self._names_in_words())
-        return lines
+        return [*lines, *self.doubts]
 
     def _names_in_words(self) -> str:
         id_column = (self.items_columns or {}).get("id")
@@ -185,13 +188,18 @@ def run(
         with open_threads() as threads:
             # The matrix takes as long to write as all the rest.
             matrix = threads.pool.submit(stage.save, MATRIX, triplets.blocks)
-            stage.save(CUSTOMERS, _customers(triplets))
-            stage.save(ITEMS, _items(triplets, names))
+            of_customers, of_items = _customers(triplets), _items(triplets, names)
+            stage.save(CUSTOMERS, of_customers)
+            stage.save(ITEMS, of_items)
             stage.save(REJECTS, rejects.table())
             wrote = (MATRIX.name, *(name for name in stage.writes if name != MATRIX.name))
             n_bad_names = len(rejects) - sum(rejected.values())
+            doubts = (
+                *doubtful_ids("customer", triplets.customers, of_customers["interactions"]),
+                *doubtful_ids("item", triplets.items, of_items["customers"]),
+            )
             found = _ingested(
-                interactions, run_dir, triplets, rejected, n_bad_names, items, names, wrote
+                interactions, run_dir, triplets, rejected, n_bad_names, items, names, doubts, wrote
             )
             matrix.result()
         stage.writes = {name: stage.writes[name] for name in wrote}  # whichever ended first
@@ -299,7 +307,7 @@ def _left_out(n_rejects: int, n_cancelled: int) -> str:
     return f" once {' and '.join(parts)}" if parts else ""
 
 
-def _customers(triplets: Triplets) -> Columns:
+def _customers(triplets: Triplets) -> dict[str, Any]:
     blocks = triplets.blocks
     ones = np.ones(len(triplets.items))
     return {
@@ -309,7 +317,7 @@ def _customers(triplets: Triplets) -> Columns:
     }
 
 
-def _items(triplets: Triplets, names: ItemNames | None) -> Columns:
+def _items(triplets: Triplets, names: ItemNames | None) -> dict[str, Any]:
     n_items = len(triplets.items)
     customers, total = np.zeros(n_items, dtype=np.int64), np.zeros(n_items)
     for block in triplets.blocks:
@@ -332,6 +340,7 @@ def _ingested(
     n_bad_names: int,
     items: Path | None,
     names: ItemNames | None,
+    doubts: tuple[str, ...],
     wrote: tuple[str, ...],
 ) -> Ingested:
     values = [block.data for block in triplets.blocks]
@@ -360,6 +369,7 @@ def _ingested(
         n_listed=names.n_listed if names is not None else None,
         n_bad_names=n_bad_names if names is not None else None,
         items_columns=names.columns if names is not None else None,
+        doubts=doubts,
         wrote=wrote,
     )
 

@@ -1,0 +1,54 @@
+"""What to look at twice in interactions that were read: nothing is changed, but it is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segcli.inputs.arrow import to_numpy
+from segcli.words import counted
+
+# What databases, spreadsheets and programs write where there is nothing.
+_NOTHING = (
+    r"^(?i:\\N|null|<null>|\(null\)|#null!|#?n/?a|<na>|nan|nat|none|\(none\)|\(blank\)|\(not set\)"
+    r"|undefined)$"
+)
+_ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
+_SHOWN = 3
+
+
+def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[str]:
+    """Return sentences on ids that most likely are none, or no longer what they were.
+
+    Parameters
+    ----------
+    role : ``customer`` or ``item``
+    ids : string array of length n
+    n_interactions : integer ndarray of shape (n,)
+    """
+    found = []
+    nothing = _those(ids, n_interactions, _NOTHING)
+    if nothing:
+        found.append(
+            f"Stands for no {role}? {nothing}. If so, leave the field empty: the row is then rejected."
+        )
+    rounded = _those(ids, n_interactions, _ROUNDED)
+    if rounded:
+        found.append(
+            f"Rounded? {role.capitalize()} {rounded}. Spreadsheets write long numbers so, and several "
+            "become one: export them as text."
+        )
+    return found
+
+
+def _those(ids: pa.Array, n_interactions: np.ndarray, pattern: str) -> str:
+    """Return the ids that a pattern fits, the largest first, with their interactions; a few of many."""
+    places = np.flatnonzero(to_numpy(pc.match_substring_regex(ids, pattern)))
+    places = places[np.argsort(-n_interactions[places], kind="stable")]
+    some = [
+        f"'{ids[i].as_py()}' ({counted(int(n_interactions[i]), 'interaction')})"
+        for i in places[:_SHOWN].tolist()
+    ]
+    more = len(places) - len(some)
+    return ", ".join(some) + (f" and {more:,} more" if more else "")
