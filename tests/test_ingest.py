@@ -404,7 +404,7 @@ def test_what_is_said_of_the_interactions_holds_for_names_in_the_same_file(tmp_p
 
 
 def test_items_that_the_table_of_names_lacks_are_without_a_name(tmp_path):
-    path = written(tmp_path / "f.csv", [("al", "x", "1"), ("bo", "y", "2"), ("bo", "z", "2")])
+    path = written(tmp_path / "f.csv", [(c, i, "2") for c, i in ("ax", "ay", "by", "bz")])
     names = tmp_path / "names.csv"
     names.write_text("id,name\nx,Ex\ny,\n")
     found = run(path, tmp_path / "run", items=names)
@@ -484,7 +484,9 @@ def test_ids_that_stand_for_none_stay_and_are_told(tmp_path, word):
 
 def test_ids_that_hold_such_a_word_are_no_doubt(tmp_path):
     path = tmp_path / "r.csv"
-    path.write_text("user,item,n\nNADA,x,1\nnull-1,y,1\nNA x,none of it,1\n12E+3x,0E1,2\n")
+    path.write_text(
+        "user,item,n\nNADA,x,1\nNADA,y,1\nnull-1,y,1\nNA x,none of it,1\n12E+3x,0E1,2\n"
+    )
     assert run(path, tmp_path / "run").doubts == ()
 
 
@@ -497,3 +499,20 @@ def test_ids_that_a_spreadsheet_has_rounded_are_told(tmp_path):
         "interaction) and 1 more. Spreadsheets write long numbers so, and several become one: export them "
         "as text.",
     )
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        (
+            "customer",
+            "Each customer has one item only, which makes no segments. Is the column right?",
+        ),
+        ("item", "Each item has one customer only, which makes no segments. Is the column right?"),
+    ],
+)
+def test_a_column_that_has_another_value_in_each_row_is_told(tmp_path, order, said):
+    path = tmp_path / "r.csv"
+    rows = [f"row {i},{letter},1\n" for i, letter in enumerate("abab")]
+    path.write_text(("user,item,n\n" if order == "customer" else "item,user,n\n") + "".join(rows))
+    assert run(path, tmp_path / "run").doubts == (f"{said} Name it with --{order}.",)

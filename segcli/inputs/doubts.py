@@ -19,7 +19,7 @@ _SHOWN = 3
 
 
 def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[str]:
-    """Return sentences on ids that most likely are none, or no longer what they were.
+    """Return sentences on ids that most likely are none, no longer what they were, or of another column.
 
     Parameters
     ----------
@@ -38,6 +38,12 @@ def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[s
         found.append(
             f"Rounded? {role.capitalize()} {rounded}. Spreadsheets write long numbers so, and several "
             "become one: export them as text."
+        )
+    if (n_interactions == 1).all():
+        other = "item" if role == "customer" else "customer"
+        found.append(
+            f"Each {role} has one {other} only, which makes no segments. Is the column right? Name it "
+            f"with --{role}."
         )
     return found
 
