@@ -599,6 +599,49 @@ def test_an_unknown_name_is_the_item_where_there_is_no_third_column(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("header", "asked"),
+    [
+        ("Order ID,Client No.,SKU,Quantity", "customer"),
+        ("customer,order_id,what,quantity", "item"),
+        ("session,customer,much,item", "value"),
+        (",who,item,value", "customer"),
+        ("customer,item,,much", "value"),
+        ("customer,item,category_id,much", "value"),
+        ("customer,item,sessionId", "value"),
+        ("customer,productid,Page,much", "value"),
+        ("customer,item,title", "value"),
+    ],
+)
+def test_an_unknown_name_that_only_its_place_tells_is_asked_for(tmp_path, header, asked):
+    names = header.split(",")
+    rows = [[f"{10 * i + j}" for j in range(len(names))] for i in range(1, 4)]
+    path = written(tmp_path / "f.csv", rows, header=names)
+    message = f"which column is the {asked}? It has: {', '.join(names)}. Name it with --{asked}"
+    none = "; '--value none' counts each row as 1" if asked == "value" else ""
+    with pytest.raises(InputError, match=re.escape(f"{message}{none}.")):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("who,item,value,shop", ("who", "item", "value")),
+        ("customer,item,paid,shop", ("customer", "item", "paid")),
+        ("item,category_id,much,customer", ("customer", "item", "much")),
+        ("who,quantity,item", ("who", "item", "quantity")),
+        ("customer,item,much,", ("customer", "item", "much")),
+    ],
+)
+def test_an_unknown_name_is_what_its_place_says_in_order_or_if_no_other_is_left(
+    tmp_path, header, columns
+):
+    names = header.split(",")
+    rows = [[f"{10 * i + j}" for j in range(len(names))] for i in range(1, 4)]
+    found = read(written(tmp_path / "f.csv", rows, header=names))[0].dialect["columns"]
+    assert found == dict(zip(("customer", "item", "value"), columns, strict=True))
+
+
+@pytest.mark.parametrize(
     ("header", "role", "places"),
     [
         (("customer", "item", "item"), "item", (2, 3)),

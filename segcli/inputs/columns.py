@@ -30,6 +30,7 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
     "id": ("id", *_ITEM),
     "name": ("name", "title", "itemname", "productname", "description"),
 }  # fmt: skip
+_ID = re.compile(r"(?:(?:^|[\W_])(?i:id)|[a-z]I[Dd])$")  # not "paid"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def choose_columns(
         _refuse_unknown(file, names, n_columns, roles, chosen)
     for role in roles:
         if role.name not in chosen:
-            chosen[role.name] = _free_position(file, n_columns, role, chosen)
+            chosen[role.name] = _free_position(file, names, n_columns, role, roles, chosen)
     return chosen
 
 
@@ -168,24 +169,71 @@ def _refuse_unknown(
 ) -> None:
     """Refuse to guess two or more columns of a table with a header."""
     unknown = [r for r in roles if r.name not in chosen and r.position and r.position <= n_columns]
-    if len(unknown) < 2:
-        return
-    what = ", which the ".join(role.name for role in unknown)
-    options = ", ".join(role.option for role in unknown)
-    msg = f"{file}: which column is the {what}? It has: {_listed(names)}. Name them with {options}."
-    raise InputError(msg)
+    if len(unknown) >= 2:
+        _ask_for(file, names, unknown)
+
+
+def _ask_for(file: str, names: Sequence[str] | None, roles: Sequence[Role]) -> NoReturn:
+    what = ", which the ".join(role.name for role in roles)
+    has = f" It has: {_listed(names)}." if names is not None else ""
+    options = ", ".join(role.option for role in roles)
+    them = "it" if len(roles) == 1 else "them"
+    msg = f"{file}: which column is the {what}?{has} Name {them} with {options}"
+    if any(role.name == "value" for role in roles):
+        msg += "; '--value none' counts each row as 1"
+    raise InputError(msg + ".")
 
 
 def _free_position(
-    file: str, n_columns: int, role: Role, chosen: Mapping[str, int | None]
+    file: str,
+    names: Sequence[str] | None,
+    n_columns: int,
+    role: Role,
+    roles: Sequence[Role],
+    chosen: Mapping[str, int | None],
 ) -> int | None:
+    """Return the column where a role that nothing tells should be, if it is free."""
     position = role.position
     if position is not None and position <= n_columns and position - 1 not in chosen.values():
-        return position - 1
+        if names is None or _may_stand_there(names, position - 1, role, roles, chosen):
+            return position - 1
+        _ask_for(file, names, [role])
     if not role.needed:
         return None
-    msg = f"{file}: which column is the {role.name}? Name it with {role.option}."
-    raise InputError(msg)
+    _ask_for(file, names, [role])
+
+
+def _may_stand_there(
+    names: Sequence[str],
+    column: int,
+    role: Role,
+    roles: Sequence[Role],
+    chosen: Mapping[str, int | None],
+) -> bool:
+    """Return whether a column of an unknown name is what the order of columns makes it.
+
+    So it is if the others stand in that order, too, or no other is left. A column without a name, most
+    often of the rows' numbers, is none.
+    """
+    in_order = all(
+        chosen.get(one.name, one.position - 1) == one.position - 1
+        for one in roles
+        if one.position is not None
+    )
+    left = [
+        i
+        for i, name in enumerate(names)
+        if i not in chosen.values()
+        and name.strip()
+        and not (role.name == "value" and _is_no_value(name))
+    ]
+    return column in left and (in_order or left == [column])
+
+
+def _is_no_value(name: str) -> bool:
+    """Return whether a column's name says that what it holds is no value."""
+    others = (known for role, known in KNOWN.items() if role != "value")
+    return _ID.search(name.strip()) is not None or any(plain(name) in known for known in others)
 
 
 def _listed(names: Sequence[str]) -> str:
