@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import io
 import json
 import os
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -133,6 +135,15 @@ def test_ids_that_csv_must_quote_survive(tmp_path):
 
 
 WRITTEN = "Decimals are written with a point, without thousands separators or currency signs."
+
+
+def zipped(name):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, GOOD)
+    return content.getvalue()
+
+
 REFUSED = {
     "missing": (None, {}, "does not exist"),
     "empty": (b"", {}, "is empty"),
@@ -186,11 +197,22 @@ REFUSED = {
     "zeros": (bytes(5000), {}, "is a binary file"),
     "integers": (np.arange(500).astype("<i4").tobytes(), {}, "is a binary file"),
     "feather": (b"ARROW1\0\0rest", {}, "looks like a Feather (Arrow) file"),
-    "xlsx": (b"PK\x03\x04rest", {}, "looks like a zip archive or an Excel workbook"),
-    "xlsx, encoded": (b"PK\x03\x04rest", {"encoding": "latin-1"}, "looks like a zip archive"),
+    "xlsx": (zipped("[Content_Types].xml"), {}, "looks like an Excel workbook (.xlsx). Export the rows"),
+    "xlsx of another program": (zipped("xl/workbook.xml"), {}, "looks like an Excel workbook (.xlsx)"),
+    "zip": (zipped("ratings.csv"), {}, "looks like a zip archive. Unpack it and use the file in it."),
+    "zip, encoded": (zipped("xl.csv"), {"encoding": "latin-1"}, "looks like a zip archive"),
+    "bzip2": (b"BZh91AY", {}, "looks like a bzip2 archive. Unpack it and use the file in it."),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 7\n", {}, "looks like a "
+                "Git LFS pointer. Fetch the file itself: git lfs pull."),
     "png": (b"\x89PNG\r\n\x1a\nrest", {}, "looks like a PNG picture"),
     "json": (b'[{"user": 1}]', {}, "looks like JSON"),
     "json of lists": (b'[["a", "x", 1]]', {}, "looks like JSON"),
+    "json, indented": (b'[\n  {\n    "user": 1\n  }\n]', {}, "looks like JSON"),
+    "json, indented object": (b'{\n "data": []}', {}, "looks like JSON"),
+    "json lines, spaced": (b'{ "user": 1, "item": 2 }\n{ "user": 1, "item": 3 }\n', {}, "looks like JSON"),
+    "json lines of lists": (b'["a", "x", 1]\n["b", "y", 2]\n', {}, "looks like JSON"),
+    "table of a page": (b"<table border=1>\n<tr><td>a</td>", {}, "looks like a web page or XML"),
+    "answer in xml": (b"<Error><Code>AccessDenied</Code></Error>", {}, "looks like a web page or XML"),
     "page": (b"\n <!DOCTYPE html>", {}, "looks like a web page or XML"),
     "xml": (b'\xef\xbb\xbf<?xml version="1.0"?>', {}, "looks like a web page or XML"),
     "tar": (b"ratings.csv".ljust(257, b"\0") + b"ustar", {}, "looks like a tar archive"),
@@ -516,3 +538,9 @@ def test_a_column_that_has_another_value_in_each_row_is_told(tmp_path, order, sa
     rows = [f"row {i},{letter},1\n" for i, letter in enumerate("abab")]
     path.write_text(("user,item,n\n" if order == "customer" else "item,user,n\n") + "".join(rows))
     assert run(path, tmp_path / "run").doubts == (f"{said} Name it with --{order}.",)
+
+
+def test_names_in_angle_brackets_are_a_header(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("<user>,<item>,<value>\na,x,1\nb,y,1\na,y,2\n")
+    assert run(path, tmp_path / "run").dialect["columns"]["customer"] == "<user>"

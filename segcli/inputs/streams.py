@@ -42,7 +42,7 @@ _WIDE: Mapping[tuple[bool, ...], str] = {
 }
 _C1 = re.compile(rb"[\x80-\x9f]")
 _LOOKS = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx)"),
+    (b"PK\x03\x04", "a zip archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -57,6 +57,14 @@ _LOOKS = (
     (b"ARROW1", "a Feather (Arrow) file"),
     (b"FEA1", "a Feather file"),
     (b"\x7fELF", "a program"),
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer"),
+)
+_START = 1000  # bytes
+_MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|[a-z][^<>]*>\s*<)", re.IGNORECASE)
+_JSON = re.compile(rb'\s*(?:\{\s*"|\[\s*["{\[])')
+# By the name of what comes first in it.
+_WORKBOOK = re.compile(
+    rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/|mimetype)", re.DOTALL
 )
 
 
@@ -321,15 +329,22 @@ def _is_cp1252(path: Path) -> bool:
 
 def _refuse_binary(path: Path, head: bytes) -> None:
     looks = next((what for magic, what in _LOOKS if head.startswith(magic)), None)
-    start = head[:200].removeprefix(_UTF8_BOM).lstrip().lower()
+    start = head[:_START].removeprefix(_UTF8_BOM)
     if head[257:262] == b"ustar":
         looks = "a tar archive"
-    elif start.startswith((b"<!doctype", b"<html", b"<?xml")):
+    elif _WORKBOOK.match(start):
+        looks = "an Excel workbook (.xlsx)"
+    elif _MARKUP.match(start):
         looks = "a web page or XML"
-    elif start.startswith((b'{"', b"[{", b"[[")):
+    elif _JSON.match(start):
         looks = "JSON"
     if looks is not None:
-        msg = f"{path} looks like {looks}. Export the rows as CSV or Parquet and use that file."
+        way_out = "Export the rows as CSV or Parquet and use that file."
+        if looks.endswith("archive"):
+            way_out = "Unpack it and use the file in it."
+        elif looks.endswith("pointer"):
+            way_out = "Fetch the file itself: git lfs pull."
+        msg = f"{path} looks like {looks}. {way_out}"
         raise InputError(msg)
 
 
