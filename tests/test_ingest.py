@@ -134,7 +134,9 @@ def test_ids_that_csv_must_quote_survive(tmp_path):
     assert table(tmp_path / "run", ITEMS)["item"] == ["NA", "x", "y"]
 
 
-WRITTEN = "Decimals are written with a point, without thousands separators or currency signs."
+WRITTEN = (
+    "Numbers are written like -1234.5, without thousands separators, currency or percent signs."
+)
 
 
 def zipped(name):
@@ -161,7 +163,7 @@ REFUSED = {
                           "need at least 2. Is the column right? Name it with --customer. The first row "
                           "rejected is row 3 of ratings.csv, no value: 'b,x,'."),
     "decimal commas": (b"who;what;much\na;x;1,5\nb;y;2,5\n", {}, "row 1 of ratings.csv, value is not a "
-                       "number: 'who;what;much'. Decimals are written with a point"),
+                       "number: 'who;what;much'. Numbers are written like -1234.5"),
     "one customer not cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,x,3\n", {"negative": "net"}, "has 1 customer "
                                    "once 1 pair cancels out; segments need at least 2. Leave out negative "
                                    "values instead: --negative reject."),
@@ -544,3 +546,33 @@ def test_names_in_angle_brackets_are_a_header(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text("<user>,<item>,<value>\na,x,1\nb,y,1\na,y,2\n")
     assert run(path, tmp_path / "run").dialect["columns"]["customer"] == "<user>"
+
+
+@pytest.mark.parametrize("number", ["1,234.50", "$12.50", "12.00-", "5%"])
+def test_numbers_that_are_written_otherwise_are_told_where_others_are_read(tmp_path, number):
+    path = tmp_path / "r.csv"
+    path.write_text(f'user,item,n\na,x,1\na,y,much\na,y,"{number} "\nb,y,2\nb,x,9,9\nb,x,3\n')
+    found = run(path, tmp_path / "run")
+    assert found.rejects == {"value is not a number": 2, "wrong number of fields": 1}
+    assert found.doubts == (f"Values such as '{number}' are rejected. {WRITTEN}",)
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        (["999", "1.961", "12.000"], "'1.961' is read with a decimal point, not as 1961"),
+        (["1", "-123.456", "7"], "'-123.456' is read with a decimal point, not as -123456"),
+        (["1", "1.961", "0.125"], ""),
+        (["1", "1.961", "2.5"], ""),
+        (["1000", "1.961", "2.500"], ""),
+        (["1.000", "1.961", "2.500"], ""),
+        (["1", "2", "3"], ""),
+    ],
+)
+def test_points_that_may_separate_thousands_are_told(tmp_path, values, read):
+    path = tmp_path / "r.csv"
+    rows = zip("abb", "xyx", values, strict=True)
+    path.write_text("".join(f"{customer},{item},{value}\n" for customer, item, value in rows))
+    found = run(path, tmp_path / "run", negative="keep").doubts
+    said = f"Value {read}. If points separate thousands, leave them out."
+    assert found == ((said,) if read else ())

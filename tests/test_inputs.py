@@ -235,7 +235,7 @@ def test_parquet_ids_of_bytes_are_texts(tmp_path):
 def test_parquet_texts_that_are_numbers_otherwise_are_told_so(tmp_path):
     columns = {"value": ["1,5", "2,5"], "more": ["", ""], "item": ["x", "y"], "user": ["a", "b"]}
     pq.write_table(pa.table(columns), tmp_path / "f.parquet")
-    with pytest.raises(InputError, match="Decimals are written with a point"):
+    with pytest.raises(InputError, match="Numbers are written like"):
         read(tmp_path / "f.parquet")
 
 
@@ -1260,13 +1260,14 @@ def test_whole_parquet_ids_are_what_they_are_as_texts(tmp_path, kind, ids):
             (text, True)
             for text in ("1,5", "-2,25", "1.234,5", "1,234.50", "1 234", "1'234'567", "$1")
         ),
-        *((text, True) for text in ("12 EUR", "USD 3.50", "€1.5")),
+        *((text, True) for text in ("12 EUR", "USD 3.50", "€1.5", "5.6%", "5,6 %")),
+        *((text, True) for text in ("12.00-", "1.234,50-", "(12.50)", "($1,234.50)")),
         *((text, False) for text in ("1.5", "12", "1e3", "")),
         *(
             (text, False)
             for text in ("01.02.2020", "2024-01-03", "2020 01 01", "10.0.0.1", "1,2,3")
         ),
-        *((text, False) for text in ("SKU 12", "ABC123", "good")),
+        *((text, False) for text in ("SKU 12", "ABC123", "good", "(a)", "-", "%", "()")),
     ],
 )
 def test_a_number_that_is_written_otherwise_is_told_from_what_is_none(text, is_one):

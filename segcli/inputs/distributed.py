@@ -21,7 +21,7 @@ from segcli.engine.scratch import Scratch
 from segcli.engine.spark import SparkEngine
 from segcli.errors import InputError
 from segcli.inputs.distributed_sources import find_source
-from segcli.inputs.form import Form, described
+from segcli.inputs.form import Form
 from segcli.inputs.grouped_rows import Grouped, read_groups, unpacked
 from segcli.inputs.locations import Location
 from segcli.inputs.pairs import Pairs, group_rows
@@ -73,10 +73,11 @@ def read_triplets_on(
         location,
         form,
         (blocks, customers, items),
+        rejects,
+        found.manner.table,
+        found.columns,
         n_usable=n_rows,
         n_files=found.n_files,
-        n_rows=rejects.n_rows,
-        dialect=described(found.manner.table, found.columns, form),
         sha256=found.digest(reads),
     )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from segcli.inputs.arrow import to_numpy
+from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, is_number_otherwise
 from segcli.words import counted
 
 # What databases, spreadsheets and programs write where there is nothing.
@@ -16,6 +20,8 @@ _NOTHING = (
 )
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _SHOWN = 3
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}").fullmatch
+_BELOW = re.compile(r"[+-]?\d{1,3}").fullmatch
 
 
 def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[str]:
@@ -58,3 +64,29 @@ def _those(ids: pa.Array, n_interactions: np.ndarray, pattern: str) -> str:
     ]
     more = len(places) - len(some)
     return ", ".join(some) + (f" and {more:,} more" if more else "")
+
+
+def doubtful_values(read: Sequence[str], rejected: Sequence[str]) -> list[str]:
+    """Return sentences on values that most likely are written otherwise than they are read.
+
+    Parameters
+    ----------
+    read : some of the values as they are written
+    rejected : some of those that are no numbers
+    """
+    found = []
+    otherwise = [value for value in rejected if is_number_otherwise(value)]
+    if otherwise:
+        found.append(
+            f"Values such as '{otherwise[0].strip()}' are rejected. {HOW_NUMBERS_ARE_WRITTEN}"
+        )
+    texts = [value.strip() for value in read]
+    with_points = [text for text in texts if _THOUSANDS(text)]
+    n_below = sum(_BELOW(text) is not None for text in texts)
+    if with_points and n_below and len(with_points) + n_below == len(texts):
+        one = with_points[0]
+        found.append(
+            f"Value '{one}' is read with a decimal point, not as {one.replace('.', '')}. If points "
+            "separate thousands, leave them out."
+        )
+    return found

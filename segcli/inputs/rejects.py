@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress, islice
 
 import numpy as np
 
@@ -74,8 +75,9 @@ class Rejects:
 
     def texts(self, reason: str, most: int) -> list[str]:
         """Return the texts of the first rejects for a reason, at most so many."""
-        table = self.table()
-        return list(table["text"][table["reason"] == reason][:most])
+        parts = zip(self._codes, self._texts, strict=True)
+        found = (text for codes, texts in parts for text in compress(texts, codes == CODES[reason]))
+        return list(islice(found, most))
 
     def first(self) -> str:
         """Return the first reject in one line: where it stands, why, and its text."""

@@ -15,6 +15,7 @@ from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.arrow import to_arrow
 from segcli.inputs.dialect import split_row
+from segcli.inputs.doubts import doubtful_values
 from segcli.inputs.form import Form, columns_of, columns_read, described, open_file
 from segcli.inputs.locations import Location, is_folder, require_local
 from segcli.inputs.parallel import open_threads
@@ -22,7 +23,7 @@ from segcli.inputs.reader import Reader
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import Source, digest_of, list_files, open_first
 from segcli.inputs.text_table import TextTable
-from segcli.inputs.values import OUT_OF_RANGE, is_number_otherwise
+from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, OUT_OF_RANGE, is_number_otherwise
 
 _LOOKED_AT = 100  # rejects, for what they have in common: the first may be a header
 
@@ -40,6 +41,7 @@ class Triplets:
     n_merged : rows merged into another of the same pair
     n_cancelled : pairs left out because their values add up to nothing
     dialect : how the file, or the first of several, is written, and the columns used
+    doubts : what to look at twice, in sentences
     sha256 : the file's digest, or one of several; None where it is not known from reading
     """
 
@@ -51,6 +53,7 @@ class Triplets:
     n_merged: int
     n_cancelled: int
     dialect: dict[str, Any]
+    doubts: list[str]
     sha256: str | None
 
 
@@ -97,10 +100,11 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         path,
         form,
         (blocks, customers, items),
+        rejects,
+        first,
+        columns,
         n_usable=rows.n_rows,
         n_files=len(files),
-        n_rows=rejects.n_rows,
-        dialect=described(first, columns, form),
         sha256=digest_of(source.digests) if is_folder(path) else source.digests[0][1],
     )
 
@@ -109,14 +113,20 @@ def finished(
     path: Location,
     form: Form,
     merged: tuple[Sequence[sp.csr_array], pa.Array, pa.Array],
+    rejects: Rejects,
+    table: tables.Table,
+    columns: dict[str, int | None],
     *,
     n_usable: int,
     n_files: int,
-    n_rows: int,
-    dialect: dict[str, Any],
     sha256: str | None,
 ) -> Triplets:
     """Return triplets of a matrix and its ids, without the pairs that add up to nothing.
+
+    Parameters
+    ----------
+    table : the file, or the first of several
+    columns : its 0-based column of each role
 
     Raises
     ------
@@ -142,10 +152,11 @@ def finished(
         customers=customers,
         items=items,
         n_files=n_files,
-        n_rows=n_rows,
+        n_rows=rejects.n_rows,
         n_merged=n_usable - n_pairs,
         n_cancelled=n_cancelled,
-        dialect=dialect,
+        dialect=described(table, columns, form),
+        doubts=_doubts(rejects, table, columns),
         sha256=sha256,
     )
 
@@ -188,16 +199,32 @@ def refuse_nothing(
             f"None of the {rejects.n_rows:,} rows of {path} can be used ({counts}). "
             f"The first is {rejects.first()}."
         )
-    texts = rejects.texts("value is not a number", _LOOKED_AT)
-    if any(is_number_otherwise(_value_in(text, table, columns)) for text in texts):
-        msg += " Decimals are written with a point, without thousands separators or currency signs."
-    elif texts:
+    no_numbers = _no_numbers(rejects, table, columns)
+    if any(map(is_number_otherwise, no_numbers)):
+        msg += f" {HOW_NUMBERS_ARE_WRITTEN}"
+    elif no_numbers:
         msg += " Name the column with --value; '--value none' counts each row as 1."
     elif rejects.texts(OUT_OF_RANGE, 1):
         msg += " Write the values in another unit."
     elif rejects.texts("value is negative", 1):
         msg += " '--negative keep' keeps them."
     raise InputError(msg)
+
+
+def _doubts(rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]) -> list[str]:
+    column = columns["value"]
+    if column is None:
+        return []
+    read = table.sample(column) if isinstance(table, TextTable) else []  # Parquet has numbers
+    return doubtful_values(read, _no_numbers(rejects, table, columns))
+
+
+def _no_numbers(
+    rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]
+) -> list[str]:
+    """Return the first values that are no numbers."""
+    texts = rejects.texts("value is not a number", _LOOKED_AT)
+    return [_value_in(text, table, columns) for text in texts]
 
 
 def _value_in(text: str, table: tables.Table, columns: Mapping[str, int | None]) -> str:

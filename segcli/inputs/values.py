@@ -41,7 +41,11 @@ _CURRENCY = r"(?:AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|INR|JPY|MXN|NOK|NZD|PLN|SEK
 _NUMBER_OTHERWISE = re.compile(
     rf"(?:{_CURRENCY}\s*)?[+-]?\s*"
     r"(?:\d{1,3}(?:[.,'’\s]\d{3})+|\d+)(?:[.,]\d+)?"
-    rf"(?:\s*{_CURRENCY})?"
+    rf"(?:\s*{_CURRENCY})?\s*-?"
+)
+#: How a number is written, for those who have written it otherwise.
+HOW_NUMBERS_ARE_WRITTEN = (
+    "Numbers are written like -1234.5, without thousands separators, currency or percent signs."
 )
 _is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
 
@@ -54,9 +58,13 @@ def is_number(text: str) -> bool:
 def is_number_otherwise(text: str) -> bool:
     """Return whether a field is a number as many are written, but not as they are read here.
 
-    With a decimal comma, thousands separators or a sign of a currency.
+    With a decimal comma, thousands separators, a sign of a currency or of per cent, or a minus after it
+    or as parentheses.
     """
     plain = "".join(letter for letter in text if unicodedata.category(letter) != "Sc").strip()
+    plain = plain.removesuffix("%").rstrip()
+    if plain.startswith("(") and plain.endswith(")"):
+        plain = plain[1:-1].strip()
     return not is_number(text) and _NUMBER_OTHERWISE.fullmatch(plain) is not None
 
 

@@ -195,6 +195,7 @@ def run(
             wrote = (MATRIX.name, *(name for name in stage.writes if name != MATRIX.name))
             n_bad_names = len(rejects) - sum(rejected.values())
             doubts = (
+                *triplets.doubts,
                 *doubtful_ids("customer", triplets.customers, of_customers["interactions"]),
                 *doubtful_ids("item", triplets.items, of_items["customers"]),
             )
