@@ -23,6 +23,7 @@ from segcli.stages.ingest import run
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not beside the repository")
+OF_OTHERS = b"who,item,rating\nbo,x,3\nal,y,1\nbo,y,2\nal,x,nan\n"
 GOOD = "user,item,rating\nbo,x,3\nal,y,1\nbo,y,2\nal,x,nan\n"
 
 
@@ -233,10 +234,17 @@ REFUSED = {
                "'user', 'item', 'n', and of the next 2 rows 2 have 2. Remove it if it is neither a header "
                "nor a row."),
     "a delimiter too many": (b"user,item,n,\n1,2,3\n3,4,5\n", {}, "It ends in ',': remove that."),
-    "comment": (b"# from 2024\n" + GOOD.encode(), {}, "has 1 field, '# from 2024', and of the next 5 "
-                "rows 5 have 3. Remove it"),
-    "two comments": (b"# from 2024\n# for us\n" + GOOD.encode(), {}, "rows 5 have 3. Remove it"),
-    "comment with a delimiter": (b"# from 2024, for us\n" + GOOD.encode(), {}, "has 2 fields"),
+    "comment": (b"# from 2024\n" + OF_OTHERS, {}, "has 1 field, '# from 2024', and of the next 5 "
+                "rows 5 have 3. Remove it if it is"),
+    "two comments": (b"# from 2024\n# for us\n" + OF_OTHERS, {}, "rows 5 have 3. Remove it and the next "
+                     "1 row if they are neither a header nor a row."),
+    "three comments": (b"# from 2024\n\n# for us\n# a, b\n" + OF_OTHERS, {}, "Remove it and the next 2 "
+                       "rows if they are"),
+    "comment with a delimiter": (b"# from 2024, for us\n" + OF_OTHERS, {}, "has 2 fields"),
+    "title": (b"Sales,,\n" + GOOD.encode(), {}, "ratings.csv: a header stands below its first row, "
+              "'user', 'item', 'rating'. Remove the row above it, or say --no-header."),
+    "titles": (b"Sales,2024,\n\n,,\n" + GOOD.encode(), {}, "Remove the 2 rows above it, or"),
+    "title of one field": (b"# from 2024\n" + GOOD.encode(), {}, "Remove the row above it, or"),
     "delimiters at the end": (b"user;item;n\n1;2;3;\n3;4;5;\n", {}, "They end in ';': add one to the "
                               "first line."),
     "cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,y,-2\n", {"negative": "net"}, "add up to nothing"),
@@ -576,3 +584,13 @@ def test_points_that_may_separate_thousands_are_told(tmp_path, values, read):
     found = run(path, tmp_path / "run", negative="keep").doubts
     said = f"Value {read}. If points separate thousands, leave them out."
     assert found == ((said,) if read else ())
+
+
+def test_a_header_below_the_first_row_may_be_said_to_be_none(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("a,x,1\nb,x,1\nuser,item,n\na,y,1\n")
+    assert run(path, tmp_path / "run", header=False).rejects == {"value is not a number": 1}
+    path.write_text("a,x,1\nb,x,1\nuser,thing,2\na,y,1\n")
+    assert run(path, tmp_path / "run").n_customers == 3
+    path.write_text("a,x,1\nb,y,1\n" * 10 + "user,item,n\na,y,1\n")
+    assert run(path, tmp_path / "run").rejects == {"value is not a number": 1}

@@ -28,6 +28,7 @@ _SAMPLE_BYTES = 1 << 18
 _SAMPLE_ROWS = 200
 # A text may have line breaks, and quotes that are not doubled; but not so many lines up to the first.
 _ASTRAY_LINES = 50
+_TITLE_ROWS = 20  # among which a header is looked for
 _SHOWN = 400  # bytes of it, more than are shown
 #: What to do where nothing is found that separates columns.
 NAME_IT = "State what separates them: --delimiter."
@@ -161,6 +162,8 @@ def find_dialect(
     sample = _rows(head, separator, quoted=bool(ends))
     if header is None:
         header = _has_header(sample, set(named))
+        if not header:
+            _refuse_header_below(path, sample)
     skip = len(re.findall(_END, before[0]))
     return Dialect(found, separator, header, ends, stand_in, skip, sample)
 
@@ -190,8 +193,12 @@ def check_first_row(file: str, found: Dialect) -> None:
     elif most == len(first) - 1 and not first[-1].strip():
         msg += f"It ends in '{mark}': remove that."
     else:
+        n_alike = next(i for i, row in enumerate(rest) if len(row) == most)
+        those = (
+            f"it and the next {counted(n_alike, 'row')} if they are" if n_alike else "it if it is"
+        )
         msg += (
-            "Remove it if it is neither a header nor a row. A header needs a name for each column (R "
+            f"Remove {those} neither a header nor a row. A header needs a name for each column (R "
             f"leaves out the first), and a field that holds '{mark}' quotes around it."
         )
     raise InputError(msg)
@@ -287,6 +294,19 @@ def _has_header(sample: tuple[tuple[str, ...], ...], named: set[str]) -> bool:
         if field.strip() and below and all(is_number(value) for value in below):
             return True
     return False
+
+
+def _refuse_header_below(path: Path, sample: tuple[tuple[str, ...], ...]) -> None:
+    """Refuse a file of which a header stands below the first row: titles are above it."""
+    for n_above, row in enumerate(sample[:_TITLE_ROWS]):
+        names = {plain(field) for field in row}
+        if all(not names.isdisjoint(KNOWN[role]) for role in ("customer", "item")):
+            them = "row" if n_above == 1 else f"{n_above} rows"
+            msg = (
+                f"{path}: a header stands below its first row, {_shortened(', '.join(map(repr, row)))}. "
+                f"Remove the {them} above it, or say --no-header."
+            )
+            raise InputError(msg)
 
 
 def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, ...]]:
