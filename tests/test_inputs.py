@@ -535,6 +535,28 @@ def test_a_time_in_the_third_column_is_no_value(tmp_path):
     assert dense(path, duplicates="last") == [[1, 0], [0, 1]]
 
 
+@pytest.mark.parametrize(
+    ("role", "place", "time"),
+    [
+        ("item", 2, "2014-04-07T10:51:09.277Z"),
+        ("item", 2, "2014-04-07 10:51"),
+        ("customer", 1, "04/07/2014"),
+        ("customer", 1, "7.4.2014"),
+    ],
+)
+def test_without_a_header_times_are_no_ids_unless_stated(tmp_path, role, place, time):
+    rows = [["al", "x", "1"], ["bo", "y", "2"]]
+    for row in rows:
+        row[place - 1] = time
+    path = written(tmp_path / "f.csv", rows)
+    message = f"column {place} holds times, such as '{time}'. Which column is the {role}? State its"
+    with pytest.raises(InputError, match=re.escape(message)):
+        read(path)
+    assert read(path, **{role: str(place)})[0].n_rows == 2
+    rows[1][place - 1] = "2014-04"
+    assert read(written(path, rows))[0].n_rows == 2
+
+
 def test_a_delimiter_inside_ids_does_not_mislead(tmp_path):
     path = written(tmp_path / "f", [("a|p", "x|q", "1"), ("b|p", "y|q", "2")])
     assert find_dialect(path).delimiter == ","

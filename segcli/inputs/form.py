@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segcli.errors import OptionError
+from segcli.errors import InputError, OptionError
 from segcli.inputs import tables
 from segcli.inputs.arrow import strings
 from segcli.inputs.columns import KNOWN, Role, plain
@@ -18,6 +19,7 @@ from segcli.inputs.values import read_times
 
 #: What becomes of negative values.
 NEGATIVES = ("reject", "keep", "net")
+_is_time = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{1,2}[/.]\d{1,2}[/.]\d{4})(?:[T ].*)?").fullmatch
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,13 @@ def open_file(path: Path, form: Form) -> tables.Table:
 
 
 def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
-    """Return the 0-based column of each role, None for one that the table does not have."""
+    """Return the 0-based column of each role, None for one that the table does not have.
+
+    Raises
+    ------
+    InputError
+        If a column cannot be told.
+    """
     no_value = form.value is not None and form.value.strip().lower() in ("", "none")
     if no_value and table.names is not None and form.value in table.names:
         no_value = False
@@ -97,9 +105,33 @@ def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
     # A header may say that the third column is a time: it is then no value.
     roles.sort(key=lambda role: role.name == "value")
     chosen = tables.columns_by_role(table, roles)
+    if table.names is None:
+        _refuse_times(table, chosen, roles)
     chosen.setdefault("value", None)
     chosen["timestamp"] = chosen.get("timestamp") if by_time else None
     return chosen
+
+
+def _refuse_times(
+    table: tables.Table, chosen: Mapping[str, int | None], roles: Sequence[Role]
+) -> None:
+    """Refuse to take times for customers or items only because of their position.
+
+    Raises
+    ------
+    InputError
+    """
+    for role in roles:
+        column = chosen[role.name]
+        if not role.needed or role.stated is not None or column is None:
+            continue
+        texts = [text.strip() for text in table.sample(column)]
+        if texts and all(map(_is_time, texts)):
+            msg = (
+                f"{table.path.name}: column {column + 1} holds times, such as '{texts[0]}'. Which column "
+                f"is the {role.name}? State its position with {role.option}."
+            )
+            raise InputError(msg)
 
 
 def columns_read(columns: Mapping[str, int | None]) -> list[int]:
