@@ -79,7 +79,7 @@ def plain(tmp_path):
 # the same rows, however they are written
 
 
-@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", "::", " "])
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", "::", " ", "\x01"])
 @pytest.mark.parametrize("header", [None, ("user", "item", "rating")])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_any_delimiter_header_and_line_end_give_the_same_matrix(

@@ -23,7 +23,7 @@ from segcli.inputs.values import is_number
 from segcli.words import counted
 
 _NAMES = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " ", "colons": "::"}
-_TRIED = ("\t", "::", ";", "|", ",")
+_TRIED = ("\x01", "\t", "::", ";", "|", ",")  # the first is Hive's
 _SAMPLE_BYTES = 1 << 18
 _SAMPLE_ROWS = 200
 # A text may have line breaks, and quotes that are not doubled; but not so many lines up to the first.
