@@ -594,3 +594,21 @@ def test_a_header_below_the_first_row_may_be_said_to_be_none(tmp_path):
     assert run(path, tmp_path / "run").n_customers == 3
     path.write_text("a,x,1\nb,y,1\n" * 10 + "user,item,n\na,y,1\n")
     assert run(path, tmp_path / "run").rejects == {"value is not a number": 1}
+
+
+@pytest.mark.parametrize("n_before", [1, 200_000])
+def test_a_file_that_is_utf_8_but_for_some_bytes_is_told(tmp_path, n_before):
+    path = tmp_path / "r.csv"
+    rows = "a,ä,1\na,öö,1\n".encode() * n_before
+    path.write_bytes(rows + b"c,Caf\xe9,1\nb,Caf\xe9,1\n")
+    assert run(path, tmp_path / "run").doubts == (
+        f"r.csv is UTF-8 but for 2 bytes, the first in line {2 * n_before + 1:,}, so all is read as "
+        "latin-1: letters beyond ASCII come out wrong.",
+    )
+    assert run(path, tmp_path / "run", encoding="latin-1").doubts == ()
+
+
+def test_a_file_of_which_little_happens_to_be_utf_8_is_no_doubt(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_bytes(b"a,\xc3\xa4,1\na,\xe4,1\nb,\xe4,1\n")
+    assert run(path, tmp_path / "run").doubts == ()

@@ -51,6 +51,7 @@ class Dialect:
     separator : the one byte that stands for the delimiter when the file is parsed
     skip : the number of lines before the first row, which are blank or say what the delimiter is
     sample : the first rows, the header included
+    doubt : what to look at twice in how it is encoded, in a sentence, or None
     """
 
     encoding: str
@@ -60,6 +61,7 @@ class Dialect:
     separator: bytes
     skip: int
     sample: tuple[tuple[str, ...], ...]
+    doubt: str | None = None
 
     @property
     def quoted(self) -> bool:
@@ -165,7 +167,9 @@ def find_dialect(
         if not header:
             _refuse_header_below(path, sample)
     skip = len(re.findall(_END, before[0]))
-    return Dialect(found, separator, header, ends, stand_in, skip, sample)
+    is_guess = encoding is None and found in ("latin-1", "cp1252")
+    doubt = streams.doubtful_encoding(path, found) if is_guess else None
+    return Dialect(found, separator, header, ends, stand_in, skip, sample, doubt)
 
 
 def check_first_row(file: str, found: Dialect) -> None:

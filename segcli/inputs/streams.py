@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from segcli.errors import InputError, OptionError
 from segcli.progress import report
+from segcli.words import counted
 
 PIECE = 1 << 20
 LONGEST_LINE = 1 << 22
@@ -40,6 +41,7 @@ _WIDE: Mapping[tuple[bool, ...], str] = {
     (False, True, True, True): "utf-32-le",
     (True, True, True, False): "utf-32-be",
 }
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
 _C1 = re.compile(rb"[\x80-\x9f]")
 _LOOKS = (
     (b"PK\x03\x04", "a zip archive"),
@@ -145,6 +147,24 @@ def survey(path: Path, stated: str | None) -> tuple[str, bool]:
         )
         raise InputError(msg)
     return latin if latin == "latin-1" or _is_cp1252(path) else "latin-1", quotes
+
+
+def doubtful_encoding(path: Path, encoding: str) -> str | None:
+    """Return a sentence if most letters beyond ASCII of a file that is not all UTF-8 are, or None.
+
+    ``encoding`` is the one that reads all of it.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+    n_beyond = n_other = 0
+    for piece in raw_pieces(path):
+        n_beyond += len(piece) - len(piece.translate(None, _BEYOND_ASCII))
+        n_other += len(piece) - len(decoder.decode(piece).encode())
+    if n_beyond <= 2 * n_other:
+        return None
+    return (
+        f"{path.name} is UTF-8 but for {counted(n_other, 'byte')}, the first in line "
+        f"{_line_of_other(path):,}, so all is read as {encoding}: letters beyond ASCII come out wrong."
+    )
 
 
 @dataclass
@@ -325,6 +345,22 @@ def _decodes(
 
 def _is_cp1252(path: Path) -> bool:
     return not any(re.search(rb"[\x81\x8d\x8f\x90\x9d]", piece) for piece in raw_pieces(path))
+
+
+def _line_of_other(path: Path) -> int:
+    """Return the number of the first line that is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    ends = Counter[bytes]()
+    for piece in raw_pieces(path):
+        before = piece
+        try:
+            decoder.decode(piece)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start]
+        ends.update({end: before.count(end) for end in (b"\n", b"\r")})
+        if before is not piece:
+            break
+    return 1 + max(ends.values())
 
 
 def _refuse_binary(path: Path, head: bytes) -> None:

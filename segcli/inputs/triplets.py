@@ -212,11 +212,14 @@ def refuse_nothing(
 
 
 def _doubts(rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]) -> list[str]:
+    doubts, read = [], list[str]()
     column = columns["value"]
-    if column is None:
-        return []
-    read = table.sample(column) if isinstance(table, TextTable) else []  # Parquet has numbers
-    return doubtful_values(read, _no_numbers(rejects, table, columns))
+    if isinstance(table, TextTable):
+        doubts = [table.dialect.doubt] if table.dialect.doubt is not None else []
+        read = table.sample(column) if column is not None else []
+    if column is not None:
+        doubts += doubtful_values(read, _no_numbers(rejects, table, columns))
+    return doubts
 
 
 def _no_numbers(
