@@ -1,6 +1,7 @@
 """The user's files, read: dialect, values, pairs, ids; by relation and by hand-made case."""
 
 import datetime as dt
+import decimal
 import gzip
 import hashlib
 import math
@@ -191,9 +192,16 @@ def test_parquet_float_ids_and_missing_cells(tmp_path):
 
 @pytest.mark.parametrize("role", ["customer", "item", "value"])
 @pytest.mark.parametrize(
-    ("cell", "kind"), [([1, 2], "list<element: int64>"), ({"a": "x"}, "struct<a: string>")]
+    ("cell", "kind"),
+    [
+        ([1, 2], "list<element: int64>"),
+        ({"a": "x"}, "struct<a: string>"),
+        (dt.timedelta(1), r"duration\[us\]"),
+    ],
 )
-def test_a_nested_parquet_column_is_refused_by_name_and_type(tmp_path, role, cell, kind):
+def test_a_nested_parquet_column_or_one_of_durations_is_refused_by_name_and_type(
+    tmp_path, role, cell, kind
+):
     columns = {"customer": ["a", "b"], "item": ["x", "y"], "value": [1, 2], role: [cell, cell]}
     pq.write_table(pa.table(columns), tmp_path / "f.parquet")
     with pytest.raises(InputError, match=f"column '{role}' holds {kind}, not texts or numbers"):
@@ -210,6 +218,17 @@ def test_parquet_columns_of_one_name_are_told_apart_by_position(tmp_path):
     pq.write_table(table, tmp_path / "f.parquet")
     assert dense(tmp_path / "f.parquet", value="2") == [[1, 0], [0, 2]]
     assert dense(tmp_path / "f.parquet", value="4") == [[3, 0], [0, 4]]
+
+
+def test_whole_decimal_ids_of_parquet_lose_their_point_if_all_are(tmp_path):
+    numbers = [decimal.Decimal(n) for n in (10, 7, 100)] + [None]
+    columns = {"customer": pa.array(numbers, pa.decimal128(38, 10)), "item": ["x", "y", "x", "y"]}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    assert read(tmp_path / "f.parquet")[0].customers.to_pylist() == ["10", "100", "7"]
+    columns["customer"] = pa.array([*numbers[:3], decimal.Decimal("2.50")], pa.decimal128(38, 10))
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    found = read(tmp_path / "f.parquet")[0].customers.to_pylist()
+    assert found == ["10.0", "100.0", "2.5", "7.0"]
 
 
 def test_parquet_uuids_are_texts_as_everywhere_else(tmp_path):

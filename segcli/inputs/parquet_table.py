@@ -121,16 +121,18 @@ def _flat(column: pa.Array) -> pa.Array:
 
 
 def _refuse_nested(path: Path, schema: pa.Schema, columns: Sequence[int]) -> None:
-    """Refuse columns of lists, structs and whatever else cannot be written as a text."""
+    """Refuse columns of lists, structs and whatever else is no text or number: durations have a unit."""
     for i in columns:
         kind = schema.field(i).type
+        if pa.types.is_duration(kind):
+            _refuse(path, schema.names[i], str(kind))
         try:
             _flat(pa.nulls(0, kind)).cast(pa.string())
         except pa.ArrowNotImplementedError as error:
             _refuse(path, schema.names[i], f"{kind!s:.80}", error)
 
 
-def _refuse(path: Path, column: str, held: str, error: Exception) -> NoReturn:
+def _refuse(path: Path, column: str, held: str, error: Exception | None = None) -> NoReturn:
     msg = (
         f"{path}: column '{column}' holds {held}, not texts or numbers. "
         "Name another column, or write this one as texts or numbers."

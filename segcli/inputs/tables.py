@@ -85,7 +85,8 @@ def columns_by_role(
 def as_ids(column: pa.Array) -> pa.Array:
     """Return a column of ids as strings; empty where there is none.
 
-    A float that is whole becomes text with ``.0``, as in a text file, and is treated as there.
+    A float, or a decimal number with a point, that is whole becomes text with ``.0``, as in a text file,
+    and is treated as there.
     """
     if pa.types.is_string(column.type):
         return column
@@ -97,6 +98,8 @@ def as_ids(column: pa.Array) -> pa.Array:
         safe = pc.if_else(whole, column, scalar(0.0)).cast(pa.int64()).cast(pa.string())
         written = pc.binary_join_element_wise(safe, scalar(".0"), scalar(""))
         ids = pc.if_else(whole, written, column.cast(pa.string()))
+    elif pa.types.is_decimal(column.type):  # with as many digits after the point as the column has
+        ids = pc.replace_substring_regex(column.cast(pa.string()), r"(\.\d+?)0+$", r"\1")
     else:
         ids = column.cast(pa.string())
     return without_nulls(ids)
