@@ -192,48 +192,44 @@ def _free_position(
     roles: Sequence[Role],
     chosen: Mapping[str, int | None],
 ) -> int | None:
-    """Return the column where a role that nothing tells should be, if it is free."""
-    position = role.position
-    if position is not None and position <= n_columns and position - 1 not in chosen.values():
-        if names is None or _may_stand_there(names, position - 1, role, roles, chosen):
-            return position - 1
-        _ask_for(file, names, [role])
-    if not role.needed:
-        return None
-    _ask_for(file, names, [role])
+    """Return the column where a role that nothing tells should be, if it is free.
 
-
-def _may_stand_there(
-    names: Sequence[str],
-    column: int,
-    role: Role,
-    roles: Sequence[Role],
-    chosen: Mapping[str, int | None],
-) -> bool:
-    """Return whether a column of an unknown name is what the order of columns makes it.
-
-    So it is if the others stand in that order, too, or no other is left. A column without a name, most
-    often of the rows' numbers, is none.
+    With a header it is that column only if the others stand in theirs, too, or no other is left for it.
     """
-    in_order = all(
-        chosen.get(one.name, one.position - 1) == one.position - 1
-        for one in roles
-        if one.position is not None
-    )
-    left = [
-        i
-        for i, name in enumerate(names)
-        if i not in chosen.values()
-        and name.strip()
-        and not (role.name == "value" and _is_no_value(name))
-    ]
-    return column in left and (in_order or left == [column])
+    column = role.position - 1 if role.position is not None else n_columns
+    if column < n_columns and column not in chosen.values():
+        left = _left(names, role, chosen) if names is not None else [column]
+        in_order = all(
+            chosen.get(one.name, one.position - 1) == one.position - 1
+            for one in roles
+            if one.position is not None
+        )
+        if column in left and (in_order or left == [column]):
+            return column
+        if left or role.needed:
+            _ask_for(file, names, [role])
+    elif role.needed:
+        _ask_for(file, names, [role])
+    return None
+
+
+def _left(names: Sequence[str], role: Role, chosen: Mapping[str, int | None]) -> list[int]:
+    """Return the columns that are free and, by their names, may be a role's."""
+    is_none = _is_no_value if role.name == "value" else _is_no_name
+    free = (i for i in range(len(names)) if i not in chosen.values())
+    return [i for i in free if not is_none(names[i])]
+
+
+def _is_no_name(name: str) -> bool:
+    """Return whether a column has no name, or one that pandas gives to those: they hold rows' numbers."""
+    return re.fullmatch(r"\s*|Unnamed: \d+|__index_level_\d+__", name) is not None
 
 
 def _is_no_value(name: str) -> bool:
     """Return whether a column's name says that what it holds is no value."""
     others = (known for role, known in KNOWN.items() if role != "value")
-    return _ID.search(name.strip()) is not None or any(plain(name) in known for known in others)
+    is_other = _ID.search(name.strip()) is not None or any(plain(name) in known for known in others)
+    return is_other or _is_no_name(name)
 
 
 def _listed(names: Sequence[str]) -> str:
