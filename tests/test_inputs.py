@@ -628,6 +628,12 @@ def test_of_many_columns_twenty_are_named(tmp_path, n_columns, end):
         read(path, customer="nobody", header=True)
 
 
+def test_of_a_long_name_the_beginning_is_told(tmp_path):
+    path = written(tmp_path / "f.csv", ROWS, header=("w" * 60, "x" * 61, "n"))
+    with pytest.raises(InputError, match=rf"It has: {'w' * 60}, {'x' * 59}…, n\. Name"):
+        read(path)
+
+
 def test_a_column_that_is_stated_as_nothing_is_not_found_out(tmp_path):
     path = written(tmp_path / "f.csv", ROWS, header=("user", "item", "value"))
     with pytest.raises(InputError, match="has no column ''"):

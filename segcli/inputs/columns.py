@@ -233,4 +233,5 @@ def _is_no_value(name: str) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    shown = [name if len(name) <= 60 else name[:59] + "…" for name in names[:20]]
+    return ", ".join(shown) + (", …" if len(names) > 20 else "")
