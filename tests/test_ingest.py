@@ -245,6 +245,10 @@ REFUSED = {
               "'user', 'item', 'rating'. Remove the row above it, or say --no-header."),
     "titles": (b"Sales,2024,\n\n,,\n" + GOOD.encode(), {}, "Remove the 2 rows above it, or"),
     "title of one field": (b"# from 2024\n" + GOOD.encode(), {}, "Remove the row above it, or"),
+    "aligned": (b"user  item  n\na     x     1\nbee   y    22\n", {}, "columns are aligned by several "
+                "spaces. Write one comma or tab between them; if each space separates, say --delimiter "
+                "space."),
+    "aligned to the right": (b"  a x 1\n bb y 2\n", {}, "columns are aligned by several spaces."),
     "delimiters at the end": (b"user;item;n\n1;2;3;\n3;4;5;\n", {}, "They end in ';': add one to the "
                               "first line."),
     "cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,y,-2\n", {"negative": "net"}, "add up to nothing"),
@@ -612,3 +616,11 @@ def test_a_file_of_which_little_happens_to_be_utf_8_is_no_doubt(tmp_path):
     path = tmp_path / "r.csv"
     path.write_bytes(b"a,\xc3\xa4,1\na,\xe4,1\nb,\xe4,1\n")
     assert run(path, tmp_path / "run").doubts == ()
+
+
+def test_spaces_that_are_said_to_separate_each_may_be_several(tmp_path):
+    path = tmp_path / "r.txt"
+    path.write_text("a x  1\nb y  2\na y  3\n")
+    assert run(path, tmp_path / "run", delimiter="space", value="4").value_max == 3
+    path.write_text("a x 1\nb y 2 \na y  3\nb z 3\n")
+    assert run(path, tmp_path / "run").rejects == {"wrong number of fields": 2}

@@ -253,7 +253,14 @@ def _find_delimiter(path: Path, head: str, way_out: str) -> str:
     scores = {d: _regularity(_rows(head, d, quoted=True)) for d in _TRIED}
     best = max(share for share, *_ in scores.values())
     if best < 0.5:
-        scores = {" ": _regularity(_rows(head, " ", quoted=True))}
+        rows = _rows(head, " ", quoted=True)
+        if 2 * sum("" in row[:-1] for row in rows) > len(rows):
+            msg = (
+                f"{path}: its columns are aligned by several spaces. Write one comma or tab between them; "
+                "if each space separates, say --delimiter space."
+            )
+            raise InputError(msg)
+        scores = {" ": _regularity(rows)}
         best = scores[" "][0]
     if best < 0.5:
         first = _shortened(next(line for line in head.splitlines() if line.strip()))
