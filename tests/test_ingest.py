@@ -624,3 +624,22 @@ def test_spaces_that_are_said_to_separate_each_may_be_several(tmp_path):
     assert run(path, tmp_path / "run", delimiter="space", value="4").value_max == 3
     path.write_text("a x 1\nb y 2 \na y  3\nb z 3\n")
     assert run(path, tmp_path / "run").rejects == {"wrong number of fields": 2}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(' "', '"'), ("'", "'"), ('"=""', '"""')],
+    ids=["space", "single", "formula"],
+)
+def test_quotes_that_are_part_of_most_ids_are_told(tmp_path, before, after):
+    path = tmp_path / "r.csv"
+    rows = [f"{c},{before}{i}{after},1\n" for c, i in ("ax", "ay", "by")]
+    path.write_text("user,item,n\n" + "".join(rows))
+    found = run(path, tmp_path / "run")
+    ids = table(tmp_path / "run", ITEMS)["item"]
+    assert found.doubts == (
+        f"Quotes are part of item '{ids[1]}' (2 interactions), '{ids[0]}' (1 interaction). They enclose a "
+        "field only if they are double, right after a delimiter, and doubled within.",
+    )
+    path.write_text("user,item,n\n" + "".join([*rows, "a,z,1\n", "a,w,1\n"]))
+    assert run(path, tmp_path / "run").doubts == ()

@@ -19,6 +19,7 @@ _NOTHING = (
     r"|undefined)$"
 )
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
+_IN_QUOTES = r"""^=?(?:".*"|'.*')$"""
 _SHOWN = 3
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}").fullmatch
 _BELOW = re.compile(r"[+-]?\d{1,3}").fullmatch
@@ -34,16 +35,23 @@ def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[s
     n_interactions : integer ndarray of shape (n,)
     """
     found = []
-    nothing = _those(ids, n_interactions, _NOTHING)
-    if nothing:
+    nothing = _places(ids, _NOTHING)
+    if len(nothing):
         found.append(
-            f"Stands for no {role}? {nothing}. If so, leave the field empty: the row is then rejected."
+            f"Stands for no {role}? {_some(ids, n_interactions, nothing)}. If so, leave the field empty: "
+            "the row is then rejected."
         )
-    rounded = _those(ids, n_interactions, _ROUNDED)
-    if rounded:
+    rounded = _places(ids, _ROUNDED)
+    if len(rounded):
         found.append(
-            f"Rounded? {role.capitalize()} {rounded}. Spreadsheets write long numbers so, and several "
-            "become one: export them as text."
+            f"Rounded? {role.capitalize()} {_some(ids, n_interactions, rounded)}. Spreadsheets write long "
+            "numbers so, and several become one: export them as text."
+        )
+    in_quotes = _places(ids, _IN_QUOTES)
+    if 2 * len(in_quotes) > len(ids):  # of a few it may be their name
+        found.append(
+            f"Quotes are part of {role} {_some(ids, n_interactions, in_quotes)}. They enclose a field "
+            "only if they are double, right after a delimiter, and doubled within."
         )
     if (n_interactions == 1).all():
         other = "item" if role == "customer" else "customer"
@@ -54,9 +62,13 @@ def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[s
     return found
 
 
-def _those(ids: pa.Array, n_interactions: np.ndarray, pattern: str) -> str:
-    """Return the ids that a pattern fits, the largest first, with their interactions; a few of many."""
-    places = np.flatnonzero(to_numpy(pc.match_substring_regex(ids, pattern)))
+def _places(ids: pa.Array, pattern: str) -> np.ndarray:
+    """Return the places of the ids that a pattern fits."""
+    return np.flatnonzero(to_numpy(pc.match_substring_regex(ids, pattern)))
+
+
+def _some(ids: pa.Array, n_interactions: np.ndarray, places: np.ndarray) -> str:
+    """Return ids with their interactions, the largest first; a few of many."""
     places = places[np.argsort(-n_interactions[places], kind="stable")]
     some = [
         f"'{ids[i].as_py()}' ({counted(int(n_interactions[i]), 'interaction')})"
