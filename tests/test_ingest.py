@@ -189,6 +189,9 @@ REFUSED = {
     "dates": (b"user,item,n\na,x,2024-01-03\nb,y,2024-01-04\n", {"value": "n"}, "--value none"),
     "one column": (b"a\nb\nc\n", {}, "no delimiter splits its rows into two or more columns; the first "
                    "is 'a'. State what separates them: --delimiter."),
+    "rows in quotes": (b'"user,item,n"\n"a,""x"",1"\n"b,""y"",1"\n', {}, "the first is '\"user,item,n\"'. "
+                       "Each row is in quotes as a whole: remove those."),
+    "one column in quotes": (b'"a"\n"b"\n', {}, "State what separates them"),
     "one column, stated": (b"a\nb\nc\n", {"delimiter": ",", "item": "2"}, "has one column; it needs "
                            "customer and item. State what separates them: --delimiter."),
     "nul": (b"a,b\0,c\n", {}, "is a binary file, or damaged: it holds NUL bytes, the first in line 1."),

@@ -264,6 +264,11 @@ def _find_delimiter(path: Path, head: str, way_out: str) -> str:
         best = scores[" "][0]
     if best < 0.5:
         first = _shortened(next(line for line in head.splitlines() if line.strip()))
+        within = "\n".join(row[0] for row in _rows(head, ",", quoted=True) if len(row) == 1)
+        if first.startswith('"') and any(
+            _regularity(_rows(within, d, True))[0] >= 0.5 for d in _TRIED
+        ):
+            way_out = "Each row is in quotes as a whole: remove those."
         msg = (
             f"{path}: no delimiter splits its rows into two or more columns; the first is "
             f"{first!r}. {way_out}"
