@@ -506,7 +506,21 @@ def test_of_many_columns_that_may_be_the_value_ten_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "word", [r"\N", "NULL", "null", "NA", "#N/A", "nan", "None", "<NA>", "(not set)"]
+    "word",
+    [
+        r"\N",
+        "NULL",
+        "null",
+        "NA",
+        "#N/A",
+        "nan",
+        "None",
+        "<NA>",
+        "(not set)",
+        "-",
+        "guest",
+        "00000000-0000-0000-0000-000000000000",
+    ],
 )
 def test_ids_that_stand_for_none_stay_and_are_told(tmp_path, word):
     path = tmp_path / "r.csv"

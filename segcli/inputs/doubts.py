@@ -13,10 +13,10 @@ from segcli.inputs.arrow import to_numpy
 from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, is_number_otherwise
 from segcli.words import counted
 
-# What databases, spreadsheets and programs write where there is nothing.
+# What databases, spreadsheets, shops and devices write where there is nothing.
 _NOTHING = (
     r"^(?i:\\N|null|<null>|\(null\)|#null!|#?n/?a|<na>|nan|nat|none|\(none\)|\(blank\)|\(not set\)"
-    r"|undefined)$"
+    r"|undefined|unknown|anonymous|guest|-+|\?+|0{8}-0{4}-0{4}-0{4}-0{12})$"
 )
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _IN_QUOTES = r"""^=?(?:".*"|'.*')$"""
