@@ -660,3 +660,14 @@ def test_quotes_that_are_part_of_most_ids_are_told(tmp_path, before, after):
     )
     path.write_text("user,item,n\n" + "".join([*rows, "a,z,1\n", "a,w,1\n"]))
     assert run(path, tmp_path / "run").doubts == ()
+
+
+def test_ids_that_differ_by_case_alone_are_told(tmp_path):
+    path = tmp_path / "r.csv"
+    rows = ["Ann@x.org,A1", "ann@x.org,A2", "BO,A2", "bo,a2", "BoB,É", "BoB,A1"]
+    path.write_text("user,item\n" + "\n".join(rows))
+    said = "Ids differ by case: write those alike that are the same."
+    assert run(path, tmp_path / "run").doubts == (
+        f"Twice? 2 customers are there in lower case, too, such as 'ann@x.org'. {said}",
+        f"Twice? 1 item is there in lower case, too, such as 'a2'. {said}",
+    )

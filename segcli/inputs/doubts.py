@@ -53,6 +53,13 @@ def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[s
             f"Quotes are part of {role} {_some(ids, n_interactions, in_quotes)}. They enclose a field "
             "only if they are double, right after a delimiter, and doubled within."
         )
+    twice = _lower_ones(ids)
+    if len(twice):
+        are = "is" if len(twice) == 1 else "are"
+        found.append(
+            f"Twice? {counted(len(twice), role)} {are} there in lower case, too, such as "
+            f"'{twice[0].as_py()}'. Ids differ by case: write those alike that are the same."
+        )
     if (n_interactions == 1).all():
         other = "item" if role == "customer" else "customer"
         found.append(
@@ -60,6 +67,13 @@ def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[s
             f"with --{role}."
         )
     return found
+
+
+def _lower_ones(ids: pa.Array) -> pa.Array:
+    """Return the ids that are there with capitals, too."""
+    lower = pc.utf8_lower(ids)
+    lower = lower.filter(pc.not_equal(lower, ids))
+    return lower.filter(pc.is_in(lower, value_set=ids)) if len(lower) else lower
 
 
 def _places(ids: pa.Array, pattern: str) -> np.ndarray:
