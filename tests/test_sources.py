@@ -294,3 +294,12 @@ def test_a_file_that_comes_while_others_are_read_waits_for_the_next_time(tmp_pat
         return found
 
     assert ingest.run(tmp_path / "orders", tmp_path / "run", read=read_slowly).n_customers == 2
+
+
+@pytest.mark.parametrize(("name", "kind"), [("_delta_log", "Delta Lake"), (".hoodie", "Hudi")])
+def test_a_folder_that_keeps_files_of_older_versions_is_told(tmp_path, folder, name, kind):
+    assert "older versions" not in invoke("ingest", folder, tmp_path / "run").output
+    (folder / name).mkdir()
+    (folder / name / "0.json").write_text("{}")
+    said = f"parts is a table of {kind}, which keeps files of older versions, too: all were read."
+    assert said in invoke("ingest", folder, tmp_path / "run").output

@@ -21,6 +21,9 @@ from segcli.inputs.dialect import BlankError
 from segcli.inputs.locations import is_folder
 from segcli.inputs.text_table import TextTable
 
+# Folders by which tables are known that do not say in their paths which of their files are valid.
+_TABLES = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
+
 
 @dataclass(frozen=True)
 class Part:
@@ -140,6 +143,17 @@ def refuse_empty(folder: object) -> None:
     """
     msg = f"{folder} holds no files with rows. Name a folder of CSV or Parquet files."
     raise InputError(msg)
+
+
+def doubtful_folder(folder: Path) -> str | None:
+    """Return a sentence on a folder that may hold files of which the rows are no longer valid, or None."""
+    kind = next((kind for name, kind in _TABLES.items() if (folder / name).is_dir()), None)
+    if kind is None:
+        return None
+    return (
+        f"{folder} is a table of {kind}, which keeps files of older versions, too: all were read. Write "
+        "the rows of one version to a folder of their own."
+    )
 
 
 def is_hidden(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from segcli.inputs.locations import Location, is_folder, require_local
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.reader import Reader
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.sources import Source, digest_of, list_files, open_first
+from segcli.inputs.sources import Source, digest_of, doubtful_folder, list_files, open_first
 from segcli.inputs.text_table import TextTable
 from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, OUT_OF_RANGE, is_number_otherwise
 
@@ -156,7 +157,7 @@ def finished(
         n_merged=n_usable - n_pairs,
         n_cancelled=n_cancelled,
         dialect=described(table, columns, form),
-        doubts=_doubts(rejects, table, columns),
+        doubts=_doubts(path, rejects, table, columns),
         sha256=sha256,
     )
 
@@ -211,15 +212,18 @@ def refuse_nothing(
     raise InputError(msg)
 
 
-def _doubts(rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]) -> list[str]:
-    doubts, read = [], list[str]()
+def _doubts(
+    path: Location, rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]
+) -> list[str]:
+    doubts: list[str | None] = [doubtful_folder(path)] if isinstance(path, Path) else []
+    read: list[str] = []
     column = columns["value"]
     if isinstance(table, TextTable):
-        doubts = [table.dialect.doubt] if table.dialect.doubt is not None else []
+        doubts.append(table.dialect.doubt)
         read = table.sample(column) if column is not None else []
     if column is not None:
         doubts += doubtful_values(read, _no_numbers(rejects, table, columns))
-    return doubts
+    return [doubt for doubt in doubts if doubt is not None]
 
 
 def _no_numbers(
