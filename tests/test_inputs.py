@@ -1139,7 +1139,7 @@ def test_a_range_of_customers_keeps_values_that_need_all_their_digits(tmp_path, 
     table = pa.table([keys, part, content], names=["key", "part", "rows"])
     scratch = Scratch(tmp_path / "scratch")
     source = distributed._Customers((), (codes,), 4, "sum", False, scratch)
-    matrix = source.make(table, scratch).matrix.take(codes)
+    matrix = source.make(table).matrix.take(codes)
     assert matrix.toarray().tolist() == np.diag(values).tolist()
 
 
@@ -1157,7 +1157,7 @@ def test_rows_of_a_long_file_come_before_those_of_the_next(tmp_path, monkeypatch
     files = distributed_sources._LocalFiles(reading, manner, ("0", "1"), tuple(map(str, paths)))
     times = []
     for task, n in enumerate(n_rows):
-        groups = read_groups(files.run(task, Scratch(tmp_path)).groups)
+        groups = read_groups(files.run(task).groups)
         rows, _ = unpacked(pa.chunked_array([content for _, content in groups]), is_timed=True)
         assert len(rows) == n
         times += rows["time"].tolist()

@@ -372,8 +372,7 @@ class Collected:
 class _Tasks:
     tasks: tuple[Callable[[], Any], ...]
 
-    def run(self, number: int, scratch: Scratch) -> Any:
-        del scratch
+    def run(self, number: int) -> Any:
         return self.tasks[number]()
 
 

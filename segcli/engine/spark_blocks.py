@@ -133,25 +133,22 @@ class _OverBlocks:
 
 @dataclass(frozen=True)
 class _Sum(_OverBlocks):
-    def run(self, number: int, scratch: Scratch) -> list[sums.Subtotal]:
-        del scratch
+    def run(self, number: int) -> list[sums.Subtotal]:
         return sums.add_blocks(self._results(number), self.shares[number][0]).kept
 
 
 @dataclass(frozen=True)
 class _Rows(_OverBlocks):
-    def run(self, number: int, scratch: Scratch) -> Arrays:
-        del scratch
+    def run(self, number: int) -> Arrays:
         parts = list(self._results(number))
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
 @dataclass(frozen=True)
 class _Transform(_OverBlocks):
-    kept: Scratch
+    kept: Scratch  # not the pass's own, which is removed after it
 
-    def run(self, number: int, scratch: Scratch) -> MatrixPlace:
-        del scratch  # removed after the pass; the transformed matrix stays
+    def run(self, number: int) -> MatrixPlace:
         return write_blocks(self._results(number), self.kept)
 
 
@@ -160,8 +157,7 @@ class _AddRanges:
     subtotals: tuple[sums.Subtotal, ...]
     n_tasks: int
 
-    def run(self, number: int, scratch: Scratch) -> Arrays:
-        del scratch
+    def run(self, number: int) -> Arrays:
         found = []
         for one in self.subtotals:
             arrays = []

@@ -31,14 +31,14 @@ _NOT_SHARED = (errno.ENOENT, errno.EACCES, errno.ESTALE, errno.EIO, errno.ENOTDI
 class Work(Protocol):
     """What the tasks of a pass do; it can be pickled."""
 
-    def run(self, number: int, scratch: Scratch) -> Any:
-        """Return the result of a task; ``scratch`` is a folder for what is too large for it."""
+    def run(self, number: int) -> Any:
+        """Return the result of a task."""
 
 
 class FileWork(Protocol):
     """What is done with files that Spark opens; it can be pickled."""
 
-    def run(self, number: int, copy: Path, scratch: Scratch) -> Any:
+    def run(self, number: int, copy: Path) -> Any:
         """Return the result for a file, of which ``copy`` is one in a local folder."""
 
 
@@ -52,7 +52,7 @@ class Source(Protocol):
     def rows(self, number: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a part."""
 
-    def make(self, rows: pa.Table, scratch: Scratch) -> Any:
+    def make(self, rows: pa.Table) -> Any:
         """Return what becomes of a range of keys, given all its rows, sorted by key."""
 
 
@@ -118,7 +118,7 @@ def _as_row(number: int, answer: bytes) -> pa.RecordBatch:
 
 
 def _one_answer(message: bytes, method: str, *args: Any) -> bytes:
-    """Return the answer of a method of the work, given a scratch besides; or why there is none."""
+    """Return the answer of a method of the work, or why there is none."""
     try:
         order: Order = loads(message)
     except OSError as error:
@@ -131,7 +131,7 @@ def _one_answer(message: bytes, method: str, *args: Any) -> bytes:
         )
         return writer.dumps(Failure(ResourceError(msg)))
     try:
-        return writer.dumps(alone(partial(getattr(order.work, method), *args, order.scratch)))
+        return writer.dumps(alone(partial(getattr(order.work, method), *args)))
     except SegcliError as error:
         return writer.dumps(Failure(error))
     except MemoryError:

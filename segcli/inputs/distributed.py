@@ -145,8 +145,7 @@ class _Customers:
             part = pa.array(np.full(len(rows), number))
             yield pa.RecordBatch.from_arrays([key, part, rows], names=["key", "part", "rows"])
 
-    def make(self, rows: pa.Table, scratch: Scratch) -> _Piece:
-        del scratch
+    def make(self, rows: pa.Table) -> _Piece:
         encoded = pa.concat_arrays(rows.column("key").chunks).dictionary_encode()
         is_timed = self.way == "last"
         content, lengths = unpacked(rows.column("rows"), is_timed=is_timed)

@@ -160,8 +160,7 @@ class _Lines(_Parts):
     sha256: str | None
     n_files = 1
 
-    def run(self, number: int, scratch: Scratch) -> Grouped:
-        del scratch
+    def run(self, number: int) -> Grouped:
         content = pickle.loads(Path(self.paths[number]).read_bytes())
         return self.reading.grouped(number, self.manner.path.name, [content], self.manner.table)
 
@@ -204,8 +203,7 @@ class _Files(_Parts):
 
 @dataclass(frozen=True)
 class _LocalFiles(_Files):
-    def run(self, number: int, scratch: Scratch) -> Grouped:
-        del scratch
+    def run(self, number: int) -> Grouped:
         return self.read(number, Path(self.paths[number]))
 
     def collecting(self, engine: SparkEngine) -> Collected:
@@ -214,8 +212,7 @@ class _LocalFiles(_Files):
 
 @dataclass(frozen=True)
 class _RemoteFiles(_Files):
-    def run(self, number: int, copy: Path, scratch: Scratch) -> Grouped:
-        del scratch
+    def run(self, number: int, copy: Path) -> Grouped:
         return self.read(number, copy)
 
     def collecting(self, engine: SparkEngine) -> Collected:
@@ -229,8 +226,7 @@ class _RowGroups(_Parts):
     groups: tuple[tuple[int, ...], ...]
     n_files = 1
 
-    def run(self, number: int, scratch: Scratch) -> Grouped:
-        del scratch
+    def run(self, number: int) -> Grouped:
         table = ParquetTable(self.manner.path, self.manner.names or ())
         groups = table.parts(columns_read(self.columns), row_groups=self.groups[number])
         return self.reading.grouped(number, table.path.name, groups, table)
@@ -293,8 +289,8 @@ class _Copy:
 
     kept: Scratch
 
-    def run(self, number: int, copy: Path, scratch: Scratch) -> Path:
-        del number, scratch
+    def run(self, number: int, copy: Path) -> Path:
+        del number
         folder = self.kept.new_path("first")
         folder.mkdir()
         kept = folder / copy.name
