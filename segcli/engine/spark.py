@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -183,7 +183,7 @@ class SparkEngine:
         tell: Callable[[int], None] | None = None,
         *,
         copied: bool = True,
-    ) -> Collected:
+    ) -> AbstractContextManager[list[Any]]:
         """Return a context that holds the results of ``work`` for task 0, 1, …, in order.
 
         Unless they are ``copied``, large arrays in them are mapped from files that are gone once
@@ -205,9 +205,11 @@ class SparkEngine:
         def table(message: bytes) -> DataFrame:
             return self._numbers(n_tasks).mapInArrow(partial(answer_tasks, message), ANSWERS)
 
-        return Collected(self, work, table, n_tasks, tell, copied)
+        return self._collected(work, table, n_tasks, tell=tell, copied=copied)
 
-    def collecting_ranges(self, source: Source, n_tasks: int, n_ranges: int) -> Collected:
+    def collecting_ranges(
+        self, source: Source, n_tasks: int, n_ranges: int
+    ) -> AbstractContextManager[list[Any]]:
         """Return a context that holds what is made of ranges of keys, in the order of keys.
 
         The rows of ``source`` are sorted by their key, the bytes of its UTF-8; rows of equal keys
@@ -226,9 +228,11 @@ class SparkEngine:
             ranges = rows.repartitionByRange(n_ranges, "key").sortWithinPartitions("key")
             return ranges.mapInArrow(partial(answer_ranges, message), ANSWERS)
 
-        return Collected(self, source, table, n_ranges, None, True)
+        return self._collected(source, table, n_ranges)
 
-    def collecting_files(self, work: FileWork, paths: Sequence[str]) -> Collected:
+    def collecting_files(
+        self, work: FileWork, paths: Sequence[str]
+    ) -> AbstractContextManager[list[Any]]:
         """Return a context that holds the results of ``work`` for files at URLs, in order.
 
         Spark opens them, each as a whole and less than 2 GB.
@@ -242,7 +246,7 @@ class SparkEngine:
             contents = files.select("path", "content")
             return contents.mapInArrow(partial(answer_files, message, numbers), ANSWERS)
 
-        return Collected(self, work, table, len(paths), None, True)
+        return self._collected(work, table, len(paths))
 
     def list_files(self, url: str) -> list[tuple[str, int]]:
         """Return the paths and sizes of the files under a URL, by path; no hidden ones.
@@ -274,29 +278,34 @@ class SparkEngine:
     def _numbers(self, n: int) -> DataFrame:
         return self.session.range(0, n, 1, n)
 
-    def run_pass(
+    @contextmanager
+    def _collected(
         self,
         work: Any,
         table: Callable[[bytes], DataFrame],
         n_tasks: int,
-        scratch: Scratch,
-        tell: Callable[[int], None] | None,
-        copied: bool,
-    ) -> list[Any]:
-        """Return the results of the tasks; `collecting` also tidies up."""
-        message = Writer(scratch).dumps(Order(work, scratch, version()))
+        *,
+        tell: Callable[[int], None] | None = None,
+        copied: bool = True,
+    ) -> Iterator[list[Any]]:
+        """Yield the answers that Spark fills a table with, once it is told the message, in order."""
+        scratch = self.scratch.subfolder()
         try:
-            with quiet():
-                answering = table(message)
-        except spark_errors() as error:
-            raise explain(error, self.master) from error
-        rows = self._collect(answering, n_tasks, tell)
-        rows.sort(key=lambda row: int(row.number))
-        answers = [self._opened(bytes(row.answer), copied) for row in rows]
-        for answer in answers:
-            if isinstance(answer, Failure):
-                raise answer.error
-        return answers
+            message = Writer(scratch).dumps(Order(work, scratch, version()))
+            try:
+                with quiet():
+                    answering = table(message)
+            except spark_errors() as error:
+                raise explain(error, self.master) from error
+            rows = self._collect(answering, n_tasks, tell)
+            rows.sort(key=lambda row: int(row.number))
+            answers = [self._opened(bytes(row.answer), copied) for row in rows]
+            for answer in answers:
+                if isinstance(answer, Failure):
+                    raise answer.error
+            yield answers
+        finally:
+            scratch.remove()
 
     def _opened(self, answer: bytes, copied: bool) -> Any:
         try:
@@ -339,33 +348,6 @@ class SparkEngine:
     @cached_property
     def _thread(self) -> ThreadPoolExecutor:
         return self._open.enter_context(ThreadPoolExecutor(1))
-
-
-@dataclass
-class Collected:
-    """A context that holds the results of a pass. Made by :meth:`SparkEngine.collecting`."""
-
-    engine: SparkEngine
-    work: Any
-    table: Callable[[bytes], DataFrame]
-    n_tasks: int
-    tell: Callable[[int], None] | None
-    copied: bool
-    _scratch: Scratch | None = None
-
-    def __enter__(self) -> list[Any]:
-        self._scratch = self.engine.scratch.subfolder()
-        try:
-            return self.engine.run_pass(
-                self.work, self.table, self.n_tasks, self._scratch, self.tell, self.copied
-            )
-        except BaseException:
-            self._scratch.remove()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        if self._scratch is not None:
-            self._scratch.remove()
 
 
 @dataclass(frozen=True)

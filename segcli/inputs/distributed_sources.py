@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segcli.engine.scratch import Scratch
-from segcli.engine.spark import Collected, SparkEngine
+from segcli.engine.spark import SparkEngine
 from segcli.inputs import tables
 from segcli.inputs.dialect import BlankError, Dialect
 from segcli.inputs.form import Form, columns_of, columns_read, open_file
@@ -147,7 +147,7 @@ class _Parts:
         """The 0-based column of each role, from `columns_of`."""
         return self.reading.columns
 
-    def _collecting(self, engine: SparkEngine, n: int) -> Collected:
+    def _collecting(self, engine: SparkEngine, n: int) -> AbstractContextManager[list[Any]]:
         what = f"reading {self.manner.path.name}"
         return engine.collecting(self, n, lambda done: report(what, done, n))  # type: ignore[arg-type]
 
@@ -164,7 +164,7 @@ class _Lines(_Parts):
         content = pickle.loads(Path(self.paths[number]).read_bytes())
         return self.reading.grouped(number, self.manner.path.name, [content], self.manner.table)
 
-    def collecting(self, engine: SparkEngine) -> Collected:
+    def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
         return self._collecting(engine, len(self.paths))
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
@@ -206,7 +206,7 @@ class _LocalFiles(_Files):
     def run(self, number: int) -> Grouped:
         return self.read(number, Path(self.paths[number]))
 
-    def collecting(self, engine: SparkEngine) -> Collected:
+    def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
         return self._collecting(engine, len(self.paths))
 
 
@@ -215,7 +215,7 @@ class _RemoteFiles(_Files):
     def run(self, number: int, copy: Path) -> Grouped:
         return self.read(number, copy)
 
-    def collecting(self, engine: SparkEngine) -> Collected:
+    def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
         return engine.collecting_files(self, self.paths)
 
 
@@ -231,7 +231,7 @@ class _RowGroups(_Parts):
         groups = table.parts(columns_read(self.columns), row_groups=self.groups[number])
         return self.reading.grouped(number, table.path.name, groups, table)
 
-    def collecting(self, engine: SparkEngine) -> Collected:
+    def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
         return self._collecting(engine, len(self.groups))
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
