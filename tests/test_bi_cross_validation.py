@@ -43,7 +43,9 @@ def by_the_book(M, ranks, n_components, n_folds, seed):
 def test_bi_cross_validation_is_equation_3_1(ratings, name):
     matrix = weighted(ratings, name)
     ranks = rank(ONE_THREAD.blocks(ratings))
-    found = bi_cross_validate(Deflated.of(matrix), ranks=ranks, n_components=7, n_folds=3, seed=4)
+    (found,) = bi_cross_validate(
+        [Deflated.of(matrix)], ranks=ranks, n_components=7, n_folds=3, seed=4
+    )
     errors, by_fold = by_the_book(dense(matrix), ranks, 7, 3, 4)
     assert np.allclose(found.errors, errors, rtol=1e-3)
     assert np.allclose(found.by_fold, by_fold, rtol=1e-3)
@@ -53,7 +55,9 @@ def test_bi_cross_validation_is_equation_3_1(ratings, name):
 def test_components_that_a_block_does_not_have_change_nothing(ratings):
     matrix = weighted(ratings, "raw")
     ranks = in_position(*ratings.shape)
-    found = bi_cross_validate(Deflated.of(matrix), ranks=ranks, n_components=13, n_folds=2, seed=0)
+    (found,) = bi_cross_validate(
+        [Deflated.of(matrix)], ranks=ranks, n_components=13, n_folds=2, seed=0
+    )
     errors, _ = by_the_book(dense(matrix), ranks, 13, 2, 0)  # a block has ten items
     assert found.errors.shape == (14,)
     assert np.allclose(found.errors, errors, rtol=1e-3)
@@ -64,14 +68,14 @@ def test_components_that_a_block_does_not_have_change_nothing(ratings):
 def test_data_of_rank_r_are_predicted_whole_by_r_components(r):
     rng = np.random.default_rng(r)
     M = rng.standard_normal((80, r)) @ rng.standard_normal((r, 60)) + rng.standard_normal(60)
-    found = bi_cross_validate(
-        Deflated.of(sp.csr_array(M)), ranks=in_position(80, 60), n_components=8, n_folds=3, seed=0
+    (found,) = bi_cross_validate(
+        [Deflated.of(sp.csr_array(M))], ranks=in_position(80, 60), n_components=8, n_folds=3, seed=0
     )
     assert found.errors[r - 1] > 1e-3
     assert np.all(np.abs(found.errors[r:]) < 1e-8)
     noisy = sp.csr_array(M + 0.5 * rng.standard_normal(M.shape))
-    found = bi_cross_validate(
-        Deflated.of(noisy), ranks=in_position(80, 60), n_components=8, n_folds=3, seed=0
+    (found,) = bi_cross_validate(
+        [Deflated.of(noisy)], ranks=in_position(80, 60), n_components=8, n_folds=3, seed=0
     )
     assert found.n_components == r
 
@@ -89,8 +93,8 @@ def test_the_fewest_components_within_one_standard_error_of_the_least():
 
 def test_noise_is_predicted_by_nothing():
     noise = sp.csr_array(np.random.default_rng(0).standard_normal((100, 50)))
-    found = bi_cross_validate(
-        Deflated.of(noise), ranks=in_position(100, 50), n_components=8, n_folds=4, seed=0
+    (found,) = bi_cross_validate(
+        [Deflated.of(noise)], ranks=in_position(100, 50), n_components=8, n_folds=4, seed=0
     )
     assert found.n_components == 0
     assert np.all(np.diff(found.errors) > 0)
@@ -98,7 +102,7 @@ def test_noise_is_predicted_by_nothing():
 
 def test_where_nothing_varies_nothing_is_predicted():
     same = Deflated.of(sp.csr_array(np.tile([1.0, 0, 2, 5], (8, 1))))
-    found = bi_cross_validate(same, ranks=in_position(8, 4), n_components=2, n_folds=2, seed=0)
+    (found,) = bi_cross_validate([same], ranks=in_position(8, 4), n_components=2, n_folds=2, seed=0)
     assert found.errors.tolist() == [1, 1, 1]
     assert found.n_components == 0
 

@@ -54,15 +54,15 @@ class BiCrossValidation:
 
 
 def bi_cross_validate(
-    weighted: Deflated,
+    matrices: Sequence[Deflated],
     *,
     ranks: Ranks,
     n_components: int,
     n_folds: int,
     seed: int,
     engine: Engine = ONE_THREAD,
-) -> BiCrossValidation:
-    """Return the errors of predicting a quarter of the matrix from the other three, by components.
+) -> list[BiCrossValidation]:
+    """Return the errors of predicting a quarter of each matrix from the other three, by components.
 
     In each fold half of the customers and half of the items, drawn by rank, are held out. With
 
@@ -75,8 +75,8 @@ def bi_cross_validate(
 
     Parameters
     ----------
-    weighted : the weighted matrix, of shape (n_customers, n_items)
-    ranks : of its customers and items
+    matrices : weighted, all of the same shape (n_customers, n_items), and split alike
+    ranks : of their customers and items
     n_components : the largest p
     n_folds : at least 1
     engine : runs the folds
@@ -85,26 +85,6 @@ def bi_cross_validate(
     ----------
     Owen & Perry (2009), Ann. Appl. Stat. 3, 564-594, doi:10.1214/08-AOAS227, equation 3.1.
     """
-    return bi_cross_validate_all(
-        [weighted],
-        ranks=ranks,
-        n_components=n_components,
-        n_folds=n_folds,
-        seed=seed,
-        engine=engine,
-    )[0]
-
-
-def bi_cross_validate_all(
-    matrices: Sequence[Deflated],
-    *,
-    ranks: Ranks,
-    n_components: int,
-    n_folds: int,
-    seed: int,
-    engine: Engine = ONE_THREAD,
-) -> list[BiCrossValidation]:
-    """Return what `bi_cross_validate` says of each of some matrices of one shape, on the same folds."""
     folds = [
         partial(
             _fold_errors,

@@ -28,7 +28,7 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Blocks, Engine
 from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics import durations
-from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate_all
+from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate
 from segcli.numerics.deflated import Deflated, leading_singular
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
@@ -192,7 +192,7 @@ def gather_component_evidence(
     made = engine.run_tasks(tasks, "components of the null", seconds=durations.of_passes(sample))
     for j, (found, _) in enumerate(made):
         null_ratios[j, : len(found)] = found
-    null_prediction, prediction = bi_cross_validate_all(
+    null_prediction, prediction = bi_cross_validate(
         [next(null for _, null in made if null is not None), weighted],
         ranks=ranks_by_position(sample),
         n_components=len(ratios),
