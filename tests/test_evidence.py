@@ -24,7 +24,7 @@ from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import null_of, swapped
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
-from segcli.numerics.silhouette import silhouettes
+from segcli.numerics.silhouette import mean_silhouettes
 from segcli.numerics.stability import resample
 from segcli.numerics.verdict import verdict, verdict_for
 from segcli.numerics.weighting import DEFAULT, NAMES
@@ -209,10 +209,7 @@ def figures(X, recipe, ks, seed, n):
             / (full.scores**2).sum()
             for own, k in zip(labels, ks, strict=True)
         ],
-        "silhouette": [
-            one.mean
-            for one in silhouettes(full.scores, labels, rng=np.random.default_rng([seed, 9]))
-        ],
+        "silhouette": mean_silhouettes(full.scores, labels, rng=np.random.default_rng([seed, 9])),
         "jaccard_min": [one.min() for one in jaccards],
         "jaccard_mean": [one.mean() for one in jaccards],
         "held_out_gain": gains[:, 0],

@@ -23,7 +23,7 @@ from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
-from segcli.numerics.silhouette import silhouettes
+from segcli.numerics.silhouette import mean_silhouettes
 from segcli.numerics.stability import Resample, nan_mean, resample
 
 LEAST_CUSTOMERS = 20
@@ -240,12 +240,12 @@ def _on_all(
 ) -> tuple[FittedRecipe, list[float]]:
     """Return the recipe fitted to all customers, and the mean silhouette for each k that they bear."""
     full = fit_recipe(X, recipe, ks, seed=seed)
-    widths = silhouettes(
+    silhouettes = mean_silhouettes(
         full.scores,
         [partition.labels for partition in full.partitions],
         rng=np.random.default_rng([seed, 9]),
     )
-    return full, [width.mean for width in widths]
+    return full, silhouettes
 
 
 def _on_null(

@@ -9,7 +9,6 @@ analysis", J. Comput. Appl. Math. 20, 53-65, doi:10.1016/0377-0427(87)90125-7.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,39 +17,24 @@ SAMPLE_SIZE = 2000
 """Customers, at most: all pairs of them are compared."""
 
 
-@dataclass(frozen=True)
-class Silhouette:
-    """Silhouettes of a segmentation, on a sample of customers.
-
-    -1 to 1, 1 is best: how much nearer a customer is to the own segment than to the next. About 0,
-    segments touch; negative, the customer is nearer to another segment. It is high for any split of
-    data that differ in activity alone: read it beside its null.
-
-    Attributes
-    ----------
-    mean : float, over the customers of the sample; NaN if they are all of one segment
-    segments : ndarray of shape (k,), over each segment's; NaN for one without customers there
-    """
-
-    mean: float
-    segments: np.ndarray
-
-
-def silhouettes(
+def mean_silhouettes(
     scores: np.ndarray,
     labellings: Sequence[np.ndarray],
     *,
     rng: np.random.Generator,
     sample_size: int = SAMPLE_SIZE,
-) -> list[Silhouette]:
-    """Return the silhouettes of several segmentations of the same customers.
+) -> list[float]:
+    """Return the mean silhouette of each of several segmentations, on a sample of the customers.
 
-    The distances are computed once, and serve all.
+    -1 to 1, 1 is best: how much nearer a customer is to the own segment than to the next. About 0,
+    segments touch; negative, the customer is nearer to another segment; NaN if all of the sample are
+    of one segment. It is high for any split of data that differ in activity alone: read it beside its
+    null. The distances are computed once, and serve all.
 
     Parameters
     ----------
     scores : ndarray of shape (n_customers, n_components), in rank order
-    labellings : ndarrays of shape (n_customers,), values from 0 up
+    labellings : ndarrays of shape (n_customers,)
     rng : draws the sample
     sample_size : customers in it, at most
     """
@@ -60,14 +44,7 @@ def silhouettes(
 
     rows = np.sort(rng.permutation(len(scores))[:sample_size])
     distances = cdist(scores[rows], scores[rows])
-    found = []
-    for labels in labellings:
-        values, k = silhouette_values(distances, labels[rows]), int(labels.max()) + 1
-        sizes = np.bincount(labels[rows], minlength=k)
-        sums = np.bincount(labels[rows], values, k)
-        segments = np.divide(sums, sizes, out=np.full(k, np.nan), where=sizes > 0)
-        found.append(Silhouette(float(values.mean()), segments))
-    return found
+    return [float(silhouette_values(distances, labels[rows]).mean()) for labels in labellings]
 
 
 def silhouette_values(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
