@@ -32,17 +32,14 @@ class ComponentFace:
         Of items' loadings with the log of their number of customers. Near ±1 it tells bestsellers
         from rare items. NaN where all are equally popular.
     positive, negative : ndarray of int, items' positions, the strongest loading first
-        Fewer than asked, or none, where fewer items load on that side.
-    positive_loadings, negative_loadings : ndarray, their loadings
+        `N_TOP` at each end; fewer, or none, where fewer items load on that side.
     """
 
     component: int
     activity_correlation: float
     popularity_correlation: float
     positive: np.ndarray
-    positive_loadings: np.ndarray
     negative: np.ndarray
-    negative_loadings: np.ndarray
 
 
 def describe_components(
@@ -51,7 +48,6 @@ def describe_components(
     X: sp.csr_array,
     *,
     item_ranks: np.ndarray,
-    n_top: int = N_TOP,
 ) -> tuple[ComponentFace, ...]:
     """Return the face of each component, after one pass that holds nobody's scores.
 
@@ -62,7 +58,6 @@ def describe_components(
     X : csr_array of shape (n_customers, n_items), unweighted
         Customers without items are left out of the correlation, as items without customers are.
     item_ranks : ndarray of shape (n_items,), from `segcli.numerics.ranks`; they break ties
-    n_top : items to list at each end
     """
     by_activity = _activity_correlations(weighted, pca, np.diff(X.indptr))
     popularity = np.bincount(X.indices, minlength=X.shape[1])
@@ -70,16 +65,14 @@ def describe_components(
     log_popularity = np.log(popularity[known])
     faces = []
     for p, loading in enumerate(pca.loadings):
-        positive, negative = (_strongest(side, item_ranks, n_top) for side in (loading, -loading))
+        positive, negative = (_strongest(side, item_ranks) for side in (loading, -loading))
         faces.append(
             ComponentFace(
                 component=p + 1,
                 activity_correlation=float(by_activity[p]),
                 popularity_correlation=correlation(loading[known], log_popularity),
                 positive=positive,
-                positive_loadings=loading[positive],
                 negative=negative,
-                negative_loadings=loading[negative],
             )
         )
     return tuple(faces)
@@ -123,7 +116,7 @@ def _score_sums(
     return active @ scores, active @ scores**2, deviations[block.rows] @ scores
 
 
-def _strongest(loading: np.ndarray, item_ranks: np.ndarray, n: int) -> np.ndarray:
-    """Return the positions of the n largest positive loadings."""
+def _strongest(loading: np.ndarray, item_ranks: np.ndarray) -> np.ndarray:
+    """Return the positions of the largest positive loadings."""
     candidates = np.flatnonzero(loading > 0)
-    return np.asarray(candidates[top(loading[candidates], n, item_ranks[candidates])])
+    return np.asarray(candidates[top(loading[candidates], N_TOP, item_ranks[candidates])])
