@@ -28,11 +28,12 @@ def decimal(value: float | None, digits: int = 2) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"  # no zero is below 0
 
 
-def short_of(value: float | None, limits: Iterable[float], digits: int = 2) -> str:
+def short_of(value: float | None, limits: Iterable[float]) -> str:
     """Return a number as `decimal` does, with more digits where it would read as a limit that it misses.
 
     With a limit of 0.65: ``0.64`` and ``0.66``, and ``0.647`` rather than 0.65.
     """
+    digits = 2
     if value is not None:
         missed = [limit for limit in limits if value < limit]
         while digits < 15 and any(round(value, digits) >= limit for limit in missed):

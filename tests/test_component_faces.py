@@ -11,13 +11,13 @@ from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import Weighting, fit_weighting, weigh
 
 
-def describe(X, weighting="raw", n_components=3, **options):
+def describe(X, weighting="raw", n_components=3):
     blocks = LocalEngine(1).blocks(X)
     fitted = fit_weighting(blocks, weighting)
     ranks = rank(blocks)
     blocks = weigh(blocks, fitted)
     pca = fit_pca(blocks, fitted, n_components, item_ranks=ranks.items, seed=0)
-    faces = describe_components(blocks, pca, X, item_ranks=ranks.items, **options)
+    faces = describe_components(blocks, pca, X, item_ranks=ranks.items)
     return pca, score(blocks, pca), faces
 
 

@@ -134,7 +134,7 @@ class TextTable:
         if part.text:
             columns = self._parsed(part.text, types, passed)
         n = len(next(iter(columns.values())))
-        rows = part.before + _numbers(np.arange(n), [number for number, _ in passed])
+        rows = part.before + _numbers(n, [number for number, _ in passed])
         malformed = [(part.before + number, text) for number, text in self._malformed(passed)]
         batch = LineBatch(
             rows,
@@ -211,11 +211,10 @@ class TextTable:
         at_once = self._read_options(len(text) + 1)
         return pacsv.read_csv(pa.py_buffer(text), at_once, parse, convert)
 
-    def _read_options(self, block: int, skip: int = 0) -> pacsv.ReadOptions:
+    def _read_options(self, block: int) -> pacsv.ReadOptions:
         return pacsv.ReadOptions(
             use_threads=False,  # rows are numbered only then
             block_size=block,
-            skip_rows=skip,
             column_names=[str(i) for i in range(self.n_columns)],
         )
 
@@ -306,14 +305,9 @@ def _empty(columns: dict[int, pa.Array]) -> np.ndarray:
     return empty
 
 
-def _numbers(positions: np.ndarray, passed: Sequence[int]) -> np.ndarray:
-    """Return the numbers, from 1, of rows among records of which some were passed over.
-
-    Parameters
-    ----------
-    positions : int64 ndarray, the rows' positions from 0, those that were passed over not counted
-    passed : the numbers of those
-    """
+def _numbers(n: int, passed: Sequence[int]) -> np.ndarray:
+    """Return the numbers, from 1, of n rows among records of which those numbered were passed over."""
+    positions = np.arange(n)
     if not passed:
         return positions + 1
     # Before the i-th record passed over, its number - 1 - i others were handed on.

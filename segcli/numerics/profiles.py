@@ -66,14 +66,13 @@ def profile_segments(X: Blocks, labels: np.ndarray, k: int) -> Profiles:
     )
 
 
-def top(scores: np.ndarray, n: int, ranks: np.ndarray | None = None) -> np.ndarray:
+def top(scores: np.ndarray, n: int, ranks: np.ndarray) -> np.ndarray:
     """Return the positions of the n largest scores, largest first.
 
-    Ties go to the lower rank, without ranks to the earlier position. Scores equal to 12 digits are
-    ties, so that rounding does not decide the order.
+    Ties go to the lower rank. Scores equal to 12 digits are ties, so that rounding does not decide the
+    order.
     """
     positions = np.arange(len(scores))
-    ranks = positions if ranks is None else ranks
     if len(scores) > n:
         # The order by twelve digits is slow; give it only what can be in it.
         least = np.partition(scores, -n)[-n]

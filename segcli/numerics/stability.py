@@ -105,11 +105,6 @@ class SegmentStability:
     models: tuple[HalfModel, ...]
     item_order: np.ndarray
 
-    @property
-    def grades(self) -> tuple[str | None, ...]:
-        """Each segment's grade in words, see `grade`."""
-        return tuple(grade(value) for value in self.jaccard)
-
     def membership(self, blocks: Blocks, labels: np.ndarray) -> np.ndarray:
         """Return how often each customer lands in the own segment when a half makes the segments.
 

@@ -65,12 +65,10 @@ class KJudgement:
 
     Attributes
     ----------
-    k : int
     supported : bool
     reason : str, a sentence; another where chance may have decided
     """
 
-    k: int
     supported: bool
     reason: str
 
@@ -116,8 +114,8 @@ def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
     row = evidence.row(k)
     failures, near = _failures(row), _near_in_words(evidence, [k])
     if not failures:
-        return KJudgement(k, True, f"k = {k} is supported: {_strengths(row)}.{near}")
-    return KJudgement(k, False, f"k = {k} is not supported: {'; '.join(failures)}.{near}")
+        return KJudgement(True, f"k = {k} is supported: {_strengths(row)}.{near}")
+    return KJudgement(False, f"k = {k} is not supported: {'; '.join(failures)}.{near}")
 
 
 def gain_peak(evidence: KEvidence) -> int | None:
