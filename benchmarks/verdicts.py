@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -45,8 +46,7 @@ def judge(X, weighting, ks, seed, level, n_components=N_COMPONENTS):
         ks,
         ranks=ranks_of(X),
         seed=seed,
-        n_splits=level.n_splits,
-        n_nulls=level.n_nulls,
+        level=replace(level, n_customers=LEVELS["full"].n_customers),
     )
     return evidence, verdict(evidence)
 

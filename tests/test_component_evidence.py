@@ -11,6 +11,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics import component_evidence
 from segcli.numerics.component_evidence import (
     LEVELS,
+    Level,
     component_evidence_level,
     count_leading,
     explained_variance_ratios,
@@ -25,11 +26,18 @@ from segcli.numerics.weighting import NAMES, fit_weighting, weigh
 ONE_THREAD = LocalEngine(1)
 
 
-def gather(X, weighting="tfidf", *, engine=ONE_THREAD, n_components=10, **options):
+def gather(
+    X, weighting="tfidf", *, engine=ONE_THREAD, n_components=10, n_customers=16_000, **options
+):
     blocks = engine.blocks(X)
-    options = {"seed": 0, "n_nulls": 2, "n_folds": 4, **options}
+    options = {
+        "seed": 0,
+        "level": Level(2, 4, n_customers),
+        "n_components": n_components,
+        **options,
+    }
     return gather_component_evidence(
-        blocks, weighting, engine=engine, ranks=rank(blocks), n_components=n_components, **options
+        blocks, weighting, engine=engine, ranks=rank(blocks), **options
     )
 
 
@@ -115,8 +123,8 @@ def test_the_null_of_a_null_looks_like_it():
 def test_shuffled_and_renamed_data_give_the_same_evidence(ratings, name):
     rng = np.random.default_rng(3)
     rows, columns = rng.permutation(ratings.shape[0]), rng.permutation(ratings.shape[1])
-    first = gather(ratings, name, sample_size=120)
-    again = gather(sp.csr_array(ratings[rows][:, columns]), name, sample_size=120)
+    first = gather(ratings, name, n_customers=120)
+    again = gather(sp.csr_array(ratings[rows][:, columns]), name, n_customers=120)
     assert np.array_equal(again.ratios, first.ratios)
     assert np.array_equal(again.null_ratios, first.null_ratios)
     assert np.array_equal(again.prediction.errors, first.prediction.errors)
@@ -139,7 +147,7 @@ def test_another_seed_draws_other_nulls_and_folds(ratings):
 
 
 def test_of_many_customers_a_sample_is_taken(ratings):
-    whole, sample = gather(ratings), gather(ratings, sample_size=100)
+    whole, sample = gather(ratings), gather(ratings, n_customers=100)
     assert (whole.is_sample, whole.n_customers) == (False, ratings.shape[0])
     assert (sample.is_sample, sample.n_customers) == (True, 100)
     assert sample.n_customers_total == ratings.shape[0]
@@ -254,13 +262,9 @@ def test_as_much_evidence_as_the_data_can_bear():
 
 
 def test_another_seed_draws_other_nulls(ratings):
-    blocks = ONE_THREAD.blocks(ratings)
+    level = Level(2, 1, 100)
     a, b = (
-        gather_component_evidence(
-            blocks, "l2", engine=ONE_THREAD, ranks=rank(blocks), n_components=3, seed=seed,
-            n_nulls=2, n_folds=1,
-        ).null_ratios
-        for seed in (0, 1)
-    )  # fmt: skip
+        gather(ratings, "l2", n_components=3, level=level, seed=seed).null_ratios for seed in (0, 1)
+    )
     assert not np.allclose(a, b, rtol=1e-3)
     assert not np.allclose(a[0], a[1], rtol=1e-3)

@@ -15,6 +15,7 @@ from segcli.numerics.activity import activity_share
 from segcli.numerics.evidence import (
     LEVELS,
     MEASURES,
+    Level,
     _step_up,
     evidence_level,
     gather_evidence,
@@ -26,7 +27,7 @@ from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.silhouette import mean_silhouettes
 from segcli.numerics.stability import resample
-from segcli.numerics.verdict import verdict, verdict_for
+from segcli.numerics.verdict import verdict
 from segcli.numerics.weighting import DEFAULT, NAMES
 
 DESIGN = DESIGNS["equal, even, stars"]
@@ -44,19 +45,13 @@ def gather(X, weighting=DEFAULT, ks=KS, seed=0, n_components=6, n_splits=2, n_nu
         ks,
         ranks=ranks_of(X),
         seed=seed,
-        n_splits=n_splits,
-        n_nulls=n_nulls,
+        level=Level(n_splits, n_nulls, 0, X.shape[0]),
     )
 
 
 @pytest.fixture(scope="module")
 def planted():
     return gather(plant(DESIGN, 1)[0])
-
-
-def test_a_k_that_was_not_looked_at_is_refused(planted):
-    with pytest.raises(ChoiceError, match="no evidence for k = 7"):
-        verdict_for(planted, 7)
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -231,7 +226,7 @@ def test_every_figure_is_what_it_is_said_to_be():
     X = sp.csr_array(sp.hstack([X, sp.eye_array(200)]))  # an item each that nobody else has
     recipe, ks, ranks = Recipe("tfidf", 3), [2, 4, 7, 9], ranks_of(X)
     asked = gather_evidence(
-        X, recipe, ks, ranks=ranks, seed=3, n_splits=3, n_nulls=2, sample_size=150,
+        X, recipe, ks, ranks=ranks, seed=3, level=Level(3, 2, 0, 150),
         ask_null=lambda null, full: (null.indices.tolist(), full.ks),
     )  # fmt: skip
     rows = sample_rows(ranks, 150, seed=3)

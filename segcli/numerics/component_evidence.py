@@ -147,9 +147,7 @@ def gather_component_evidence(
     ranks: Ranks,
     n_components: int,
     seed: int,
-    n_nulls: int = LEVELS["full"].n_nulls,
-    n_folds: int = LEVELS["full"].n_folds,
-    sample_size: int = LEVELS["full"].n_customers,
+    level: Level,
     more: bool = True,
 ) -> ComponentEvidence:
     """Return the evidence for the number of components, and a recommendation.
@@ -162,8 +160,7 @@ def gather_component_evidence(
     ranks : of X's customers and items
     n_components : the most to consider; cut to what the sample can have
     seed : int
-    n_nulls, n_folds : see `Level`; both at least 1
-    sample_size : of more customers than that, so many are drawn
+    level : how much to gather
     more : whether X may have more components
 
     Raises
@@ -171,7 +168,7 @@ def gather_component_evidence(
     ChoiceError
         If there are fewer than 4 customers or 4 items, or no variance.
     """
-    sample = _sample(X, ranks, sample_size, np.random.default_rng([seed, _PURPOSE, 0]))
+    sample = _sample(X, ranks, level.n_customers, np.random.default_rng([seed, _PURPOSE, 0]))
     if min(sample.shape) < LEAST_ITEMS:
         msg = (
             f"{sample.shape[0]} customers with {sample.shape[1]} items are too few to say how many "
@@ -184,6 +181,7 @@ def gather_component_evidence(
     if not len(ratios):
         raise AllAlikeError
 
+    n_nulls = level.n_nulls
     null_ratios = np.zeros((n_nulls, len(ratios)))
     tasks = [
         partial(_on_null, sample, weighting, j, len(ratios), seed, kept=j == n_nulls - 1)
@@ -196,7 +194,7 @@ def gather_component_evidence(
         [next(null for _, null in made if null is not None), weighted],
         ranks=ranks_by_position(sample),
         n_components=len(ratios),
-        n_folds=n_folds,
+        n_folds=level.n_folds,
         seed=seed,
         engine=engine,
     )

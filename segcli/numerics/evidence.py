@@ -131,18 +131,9 @@ class KEvidence:
     null_answers: tuple[Any, ...] = ()
 
     def row(self, k: int) -> dict[str, float]:
-        """Return all figures of this k, by column.
-
-        Raises
-        ------
-        ChoiceError
-            If there is no evidence for this k.
-        """
-        ks = self.table["k"].tolist()
-        if k not in ks:
-            msg = f"there is no evidence for k = {k}. Run segcli explore-k with it in the range."
-            raise ChoiceError(msg)
-        return {name: float(column[ks.index(k)]) for name, column in self.table.items()}
+        """Return all figures of a k that was looked at, by column."""
+        position = self.table["k"].tolist().index(k)
+        return {name: float(column[position]) for name, column in self.table.items()}
 
 
 def gather_evidence(
@@ -152,9 +143,7 @@ def gather_evidence(
     *,
     ranks: Ranks,
     seed: int,
-    n_splits: int = LEVELS["full"].n_splits,
-    n_nulls: int = LEVELS["full"].n_nulls,
-    sample_size: int = LEVELS["full"].n_customers,
+    level: Level,
     engine: Engine = ONE_THREAD,
     ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
     meanwhile: Callable[[], object] | None = None,
@@ -163,29 +152,18 @@ def gather_evidence(
 
     Parameters
     ----------
-    X : csr_array of shape (n_customers, n_items), unweighted, non-negative
+    X : csr_array of shape (n_customers, n_items), unweighted, that can bear it (`evidence_level`)
     recipe : what is done to the matrix
     ks : increasing numbers of segments, from 2 up
     ranks : the ranks of X's customers and items
     seed : int
-    n_splits, n_nulls : see `Level`; both at least 1
-    sample_size : customers to work on, at most
+    level : how much to gather
     engine : runs splits and nulls
     ask_null : asks something more of a null, in rank order, and the recipe fitted to it
     meanwhile : what this process is to do once; while others gather, if there are any
-
-    Raises
-    ------
-    ChoiceError
-        If there are fewer than 20 customers, or negative values.
     """
-    rows = sample_rows(ranks, sample_size, seed=seed)
-    if len(rows) < LEAST_CUSTOMERS:
-        msg = (
-            f"{len(rows)} customers are too few to be split into halves: evidence needs "
-            f"{LEAST_CUSTOMERS}. Use --evidence none."
-        )
-        raise ChoiceError(msg)
+    rows = sample_rows(ranks, level.n_customers, seed=seed)
+    n_splits, n_nulls = level.n_splits, level.n_nulls
     ordered = in_rank_order(X, ranks, rows, items_they_have=True)
     made = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
     hidings = [partial(_hiding, ordered, recipe, ks, j, seed) for j in range(n_splits)]

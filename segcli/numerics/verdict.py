@@ -104,13 +104,7 @@ def verdict(evidence: KEvidence) -> KVerdict:
 
 
 def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
-    """Return whether the evidence supports this k, and why.
-
-    Raises
-    ------
-    ChoiceError
-        If there is no evidence for this k.
-    """
+    """Return whether the evidence supports a k that was looked at, and why."""
     row = evidence.row(k)
     failures, near = _failures(row), _near_in_words(evidence, [k])
     if not failures:

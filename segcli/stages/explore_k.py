@@ -193,9 +193,7 @@ def run(
                 [k for k in ks if k > 1],
                 ranks=ranks,
                 seed=seed,
-                n_splits=level.n_splits,
-                n_nulls=level.n_nulls,
-                sample_size=level.n_customers,
+                level=level,
                 engine=engine,
                 meanwhile=curve,
             )

@@ -221,9 +221,7 @@ def run(
                 ranks=ranks,
                 n_components=pca.n_components,
                 seed=seed,
-                n_nulls=level.n_nulls,
-                n_folds=level.n_folds,
-                sample_size=level.n_customers,
+                level=level,
                 more=not pca.holds_all,
             )
             stage.save(COMPONENTS_VERDICT, verdict_document(gathered))

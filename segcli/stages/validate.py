@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from segcli import plots
 from segcli.artifacts import Columns, Stage, open_stage
@@ -25,7 +24,7 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Engine
 from segcli.numerics.agreement import Agreement
-from segcli.numerics.evidence import KEvidence, Level, evidence_level, gather_evidence
+from segcli.numerics.evidence import KEvidence, evidence_level, gather_evidence
 from segcli.numerics.judgement import (
     N_FOLDS,
     agreement_on_null,
@@ -38,7 +37,7 @@ from segcli.numerics.judgement import (
     unassigned_in_words,
 )
 from segcli.numerics.naive_bayes import UNASSIGNED, by_sign
-from segcli.numerics.ranks import Ranks, rank
+from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.stability import graded
 from segcli.numerics.verdict import KJudgement, verdict_for
@@ -169,10 +168,19 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         )
         plot = plots.draw(plots.confusion_matrix, evaluations)
         level, no_evidence = evidence_level(evidence, matrix, [k])
-        gathered = (
-            _gather(engine, matrix, recipe, k, ranks, level, seed) if level is not None else None
-        )
-        judged = verdict_for(gathered, k) if gathered is not None else None
+        gathered = judged = None
+        if level is not None:
+            gathered = gather_evidence(
+                matrix,
+                recipe,
+                smaller_ks(k),
+                ranks=ranks,
+                seed=seed,
+                level=level,
+                engine=engine,
+                ask_null=partial(agreement_on_null, k=k, seed=seed),
+            )
+            judged = verdict_for(gathered, k)
         found = Validation(
             k=k,
             n_folds=N_FOLDS,
@@ -202,29 +210,6 @@ def confusion_table(evaluations: dict[str, Agreement]) -> Columns:
         "segment": np.tile(np.arange(k), len(evaluations)),
         **{f"predicted_{label}": both[:, label] for label in range(k)},
     }
-
-
-def _gather(
-    engine: Engine,
-    matrix: sp.csr_array,
-    recipe: Recipe,
-    k: int,
-    ranks: Ranks,
-    level: Level,
-    seed: int,
-) -> KEvidence:
-    return gather_evidence(
-        matrix,
-        recipe,
-        smaller_ks(k),
-        ranks=ranks,
-        seed=seed,
-        n_splits=level.n_splits,
-        n_nulls=level.n_nulls,
-        sample_size=level.n_customers,
-        engine=engine,
-        ask_null=partial(agreement_on_null, k=k, seed=seed),
-    )
 
 
 def _rests_on(gathered: KEvidence | None) -> dict[str, Any] | None:
