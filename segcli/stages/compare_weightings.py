@@ -12,39 +12,18 @@ from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import MATRIX
 from segcli.engine import Engine
 from segcli.numerics.ranks import rank
-from segcli.numerics.weighting_comparison import N_COMPONENTS, compare_weightings
+from segcli.numerics.weighting_comparison import (
+    N_COMPONENTS,
+    WeightingComparison,
+    compare_weightings,
+)
 from segcli.words import counted, decimal
 
 
 @dataclass(frozen=True)
-class WeightingsCompared:
-    """What --compare-weightings found.
+class WeightingsCompared(WeightingComparison):
+    """What --compare-weightings found, in words too. ``wrote`` is empty."""
 
-    Attributes
-    ----------
-    weightings : tuple of dict, the best first
-        See `segcli.numerics.weighting_comparison.WeightingComparison`.
-    skipped : dict from the weightings that these data cannot take to the reason
-    recommended : str or None, a weighting
-    reason : str
-    n_components : int
-    ks : tuple of int, the numbers of segments tried
-    n_customers : int, on whom the comparison rests
-    is_sample : bool
-    n_splits, n_nulls : int
-    wrote : tuple, empty
-    """
-
-    weightings: tuple[dict[str, Any], ...]
-    skipped: dict[str, str]
-    recommended: str | None
-    reason: str
-    n_components: int
-    ks: tuple[int, ...]
-    n_customers: int
-    is_sample: bool
-    n_splits: int
-    n_nulls: int
     wrote: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
@@ -82,18 +61,7 @@ def run(
         n_components=N_COMPONENTS if n_components is None else n_components,
         engine=engine,
     )
-    return WeightingsCompared(
-        weightings=found.weightings,
-        skipped=found.skipped,
-        recommended=found.recommended,
-        reason=found.reason,
-        n_components=found.n_components,
-        ks=found.ks,
-        n_customers=found.n_customers,
-        is_sample=found.is_sample,
-        n_splits=found.n_splits,
-        n_nulls=found.n_nulls,
-    )
+    return WeightingsCompared(**vars(found))
 
 
 def _row(line: dict[str, Any]) -> str:
