@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -253,7 +253,7 @@ def run(
             ),
         )
         stage.save(CLUSTERING, found.document())
-    return Clustering(**{**vars(found), "wrote": tuple(stage.writes)})
+    return replace(found, wrote=tuple(stage.writes))
 
 
 @dataclass(frozen=True)

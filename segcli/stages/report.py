@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -251,7 +251,7 @@ def run(
                 pictures=_pictures(stage, sizes_plot.png()),
             ),
         )
-    return Report(**{**vars(found), "wrote": tuple(stage.writes)})
+    return replace(found, wrote=tuple(stage.writes))
 
 
 def top_items_table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         stage.save(CONFUSION_MATRIX, confusion_table(evaluations))
         stage.save(CONFUSION_PLOT, plot.png())
         stage.save(VALIDATION, found.document())
-    return Validation(**{**vars(found), "wrote": tuple(stage.writes)})
+    return replace(found, wrote=tuple(stage.writes))
 
 
 def confusion_table(evaluations: dict[str, Agreement]) -> Columns:
