@@ -77,6 +77,9 @@ components; the prior bounds that, as a cap on residuals does, and keeps the mat
 
 TAKE_NEGATIVES = ("raw", "l2")
 
+EVEN_OUT_ACTIVITY = ("l2", "tfidf", "pearson")
+"""The others leave an active customer's row longer than another's."""
+
 
 @dataclass(frozen=True)
 class Weighting:

@@ -37,15 +37,12 @@ from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe, in_rank_order, sample_rows
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, graded, nan_mean, segment_stability
-from segcli.numerics.weighting import weigh
+from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, weigh
 from segcli.stages.memory import require_memory_for
 from segcli.words import counted, six_digits
 
 KEPT_PER_CUSTOMER = 30
 """Numbers, beside the scores: ranks, sums, labels, distances, and room to order them."""
-
-EVENS_OUT = ("tfidf", "pearson", "l2")
-"""Weightings that take activity out, as far as it goes."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ class Clustering:
         fewer = "Fewer segments, or more components," if self.k > 2 else "More components"
         remedy = (
             f"{fewer} may bring out tastes"
-            if self.weighting in EVENS_OUT
+            if self.weighting in EVEN_OUT_ACTIVITY
             else "To segment by taste, weigh activity down: segcli explore-pca with --weighting pearson "
             "or tfidf"
         )

@@ -34,7 +34,7 @@ from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_compo
 from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit
 from segcli.numerics.ranks import rank
-from segcli.numerics.weighting import fit_weighting, weigh
+from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, fit_weighting, weigh
 from segcli.stages.memory import WAY_OUT, require_memory_for
 from segcli.words import counted, decimal, percent_digits
 
@@ -45,9 +45,6 @@ KEPT_PER_CUSTOMER = 30
 
 MOSTLY_ACTIVITY = 0.7
 """A correlation from which on more or less half of a component's variance is activity's."""
-
-ACTIVITY_WEIGHTINGS = ("raw", "log1p", "bm25")
-"""The weightings that leave an active customer's row longer than another's."""
 
 N_FACES = 5
 _NAME_WIDTH = 36
@@ -343,7 +340,7 @@ def _or_none(correlation: float) -> float | None:
 
 def _warning(first: ComponentFace, weighting: str) -> str | None:
     correlation = first.activity_correlation
-    if weighting not in ACTIVITY_WEIGHTINGS or not abs(correlation) >= MOSTLY_ACTIVITY:
+    if weighting in EVEN_OUT_ACTIVITY or not abs(correlation) >= MOSTLY_ACTIVITY:
         return None
     return (
         f"Component 1 is mostly activity (correlation {correlation:.2f} with the log of a customer's "
