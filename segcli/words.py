@@ -8,6 +8,7 @@ from collections.abc import Iterable
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
 
+_LONG = 80
 _READABLE = {code: f"\\x{code:02x}" for code in _CONTROLS} | dict.fromkeys(map(ord, _BREAKS), " ")
 
 
@@ -54,6 +55,11 @@ def percent_digits(shares: Iterable[float | None], least: int) -> int:
     sizes = [abs(share) for share in shares if share is not None and share == share]
     largest = 100 * max(sizes, default=0)
     return max(least, min(1 - math.floor(math.log10(largest)), 4)) if largest else least
+
+
+def shortened(text: str) -> str:
+    """Return a text, or the beginning of a long one."""
+    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,7 @@ from segcli.errors import InputError, OptionError
 from segcli.inputs import quoting, streams
 from segcli.inputs.columns import KNOWN, plain
 from segcli.inputs.values import is_number
-from segcli.words import counted
+from segcli.words import counted, shortened
 
 _NAMES = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " ", "colons": "::"}
 _TRIED = ("\x01", "\t", "::", ";", "|", ",")  # the first is Hive's
@@ -186,7 +186,7 @@ def check_first_row(file: str, found: Dialect) -> None:
     alike = counts[len(first)] if len(first) > 1 else 0
     if most == len(first) or 10 * alike >= len(rest):
         return
-    fields = _shortened(", ".join(map(repr, first)))
+    fields = shortened(", ".join(map(repr, first)))
     msg = (
         f"{file}: the first line has {counted(len(first), 'field')}, {fields}, and of the next "
         f"{counted(len(rest), 'row')} {counts[most]:,} have {most}. "
@@ -263,7 +263,7 @@ def _find_delimiter(path: Path, head: str, way_out: str) -> str:
         scores = {" ": _regularity(rows)}
         best = scores[" "][0]
     if best < 0.5:
-        first = _shortened(next(line for line in head.splitlines() if line.strip()))
+        first = shortened(next(line for line in head.splitlines() if line.strip()))
         within = "\n".join(row[0] for row in _rows(head, ",", quoted=True) if len(row) == 1)
         if first.startswith('"') and any(
             _regularity(_rows(within, d, True))[0] >= 0.5 for d in _TRIED
@@ -319,7 +319,7 @@ def _refuse_header_below(path: Path, sample: tuple[tuple[str, ...], ...]) -> Non
         if all(not names.isdisjoint(KNOWN[role]) for role in ("customer", "item")):
             them = "row" if n_above == 1 else f"{n_above} rows"
             msg = (
-                f"{path}: a header stands below its first row, {_shortened(', '.join(map(repr, row)))}. "
+                f"{path}: a header stands below its first row, {shortened(', '.join(map(repr, row)))}. "
                 f"Remove the {them} above it, or say --no-header."
             )
             raise InputError(msg)
@@ -364,7 +364,7 @@ def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, 
             place, begin = astray
             msg = (
                 f"{path}, line {1 + _lines_before(source(), place):,}: a quote is opened and not "
-                f"closed: {_shortened(begin)!r}. Close it or remove it."
+                f"closed: {shortened(begin)!r}. Close it or remove it."
             )
             raise InputError(msg)
         ends.append(ends[-1] + len(text))
@@ -404,7 +404,3 @@ def _replaced(source: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes
         rest = chunk[len(chunk) - keep :]
         yield chunk[: len(chunk) - keep].replace(old, new)
     yield rest
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 80 else text[:79] + "…"

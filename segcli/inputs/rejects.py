@@ -9,6 +9,7 @@ from itertools import compress, islice
 import numpy as np
 
 from segcli.inputs.values import CODES, REASONS
+from segcli.words import shortened
 
 
 @dataclass
@@ -82,6 +83,5 @@ class Rejects:
     def first(self) -> str:
         """Return the first reject in one line: where it stands, why, and its text."""
         table = self.table()
-        text = table["text"][0]
-        text = text if len(text) <= 80 else text[:79] + "…"
+        text = shortened(table["text"][0])
         return f"row {table['row'][0]} of {table['file'][0]}, {table['reason'][0]}: {text!r}"
