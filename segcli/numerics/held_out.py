@@ -66,12 +66,17 @@ def hide(X: sp.csr_array, *, rng: np.random.Generator, share: float = SHARE_HIDD
     draws = rng.random(X.nnz)
     is_hidden = draws < share
     n_of = np.diff(X.indptr)
-    rows = np.repeat(np.arange(X.shape[0]), n_of)
     # The interaction with the largest draw of each customer stays.
     starts = X.indptr[:-1][n_of > 0]
     largest = np.maximum.reduceat(draws, starts)
     is_hidden &= draws < np.repeat(largest, n_of[n_of > 0])
-    return Hidden(_part(X, rows, ~is_hidden), _part(X, rows, is_hidden))
+    return Hidden(select(X, ~is_hidden), select(X, is_hidden))
+
+
+def select(X: sp.csr_array, keep: np.ndarray) -> sp.csr_array:
+    """Return the matrix with some of its interactions: a boolean for each, in the order of ``X.data``."""
+    indptr = np.concatenate([[0], np.cumsum(keep)])[X.indptr]
+    return sp.csr_array((X.data[keep], X.indices[keep], indptr), shape=X.shape)
 
 
 def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
@@ -202,8 +207,3 @@ def mixture_weights(n: np.ndarray, sources: Sequence[np.ndarray], starts: np.nda
             weight *= np.add.reduceat(product, starts, axis=-1) / total
     rest = np.maximum(1 - weights.sum(axis=0, dtype=np.float64), least)
     return np.concatenate([weights, rest[None]], dtype=np.float64)
-
-
-def _part(X: sp.csr_array, rows: np.ndarray, keep: np.ndarray) -> sp.csr_array:
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[keep], minlength=X.shape[0]))])
-    return sp.csr_array((X.data[keep], X.indices[keep], indptr), shape=X.shape)

@@ -30,6 +30,7 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Engine
 from segcli.engine.sparse_views import with_values
 from segcli.numerics import durations
+from segcli.numerics.held_out import select
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.stability import matched
@@ -137,7 +138,7 @@ def profile_unseen(
         together += np.bincount(own[groups == own], minlength=k) / n_rounds
         members = _membership(groups, looked_at, k + 1)
         n_members = np.bincount(groups[looked_at], minlength=k + 1)
-        found += _count(members, _select(ordered, parts == part))
+        found += _count(members, select(ordered, parts == part))
         lacking += (n_members[:, None] - _count(members, ordered)) / n_rounds
         sizes += n_members / n_rounds
     shares = np.divide(found, found + lacking, out=np.zeros(shape), where=found > 0)
@@ -159,7 +160,7 @@ def _segments_without(
     X: sp.csr_array, parts: np.ndarray, part: int, recipe: Recipe, k: int, seed: int
 ) -> np.ndarray | None:
     """Return the segments that the recipe makes when one part is hidden; None if it cannot."""
-    fit = fit_recipe(_select(X, parts != part), recipe, [k], seed=seed)
+    fit = fit_recipe(select(X, parts != part), recipe, [k], seed=seed)
     return fit.partitions[0].labels if fit.partitions else None
 
 
@@ -195,9 +196,3 @@ def _membership(groups: np.ndarray, looked_at: np.ndarray, n_groups: int) -> sp.
 
 def _count(members: sp.csr_array, X: sp.csr_array) -> np.ndarray:
     return np.asarray((members.T @ with_values(X, np.ones(X.nnz))).toarray())
-
-
-def _select(X: sp.csr_array, keep: np.ndarray) -> sp.csr_array:
-    """Return the matrix with some of its interactions."""
-    indptr = np.concatenate([[0], np.cumsum(keep)])[X.indptr]
-    return sp.csr_array((X.data[keep], X.indices[keep], indptr), shape=X.shape)
