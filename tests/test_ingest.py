@@ -285,8 +285,6 @@ def test_an_unreadable_file_is_refused(good, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"duplicates": "first"}, "--duplicates first does not exist"),
-        ({"negative": "drop"}, "--negative drop does not exist"),
         ({"negative": "net", "duplicates": "last"}, "cannot go with --duplicates last"),
         ({"items_id": "x"}, "Name the table with --items"),
         ({"delimiter": "and"}, "cannot separate fields"),

@@ -53,10 +53,7 @@ def read_triplets_on(
     ------
     InputError
         If a file cannot be read as asked, or no row can be used.
-    OptionError
-        If choices do not go together.
     """
-    form.check()
     found = find_source(engine, location, form)
     with found.collecting(engine) as reads:
         for _ in set_aside((part for read in reads for part in read.parts), rejects):

@@ -14,11 +14,8 @@ from segcli.errors import InputError, OptionError
 from segcli.inputs import tables
 from segcli.inputs.arrow import strings
 from segcli.inputs.columns import KNOWN, Role, plain
-from segcli.inputs.pairs import WAYS
 from segcli.inputs.values import read_times
 
-#: What becomes of negative values.
-NEGATIVES = ("reject", "keep", "net")
 _is_time = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{1,2}[/.]\d{1,2}[/.]\d{4})(?:[T ].*)?").fullmatch
 
 
@@ -27,6 +24,11 @@ class Form:
     """What the user says of a file of interactions; None is left to be found out.
 
     ``value`` may be empty or ``none``: each row then counts 1.
+
+    Raises
+    ------
+    OptionError
+        If choices do not go together.
     """
 
     customer: str | None = None
@@ -39,20 +41,7 @@ class Form:
     duplicates: str = "sum"
     negative: str = "reject"
 
-    def check(self) -> None:
-        """Refuse choices that do not exist or do not go together.
-
-        Raises
-        ------
-        OptionError
-        """
-        for option, choice, choices in (
-            ("--duplicates", self.duplicates, WAYS),
-            ("--negative", self.negative, NEGATIVES),
-        ):
-            if choice not in choices:
-                msg = f"{option} {choice} does not exist. Choose one of {', '.join(choices)}."
-                raise OptionError(msg)
+    def __post_init__(self) -> None:
         if self.negative == "net" and self.duplicates != "sum":
             msg = (
                 f"--negative net sums a pair's values, so it cannot go with --duplicates "

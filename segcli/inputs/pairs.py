@@ -18,8 +18,6 @@ from segcli.engine.memory import require_memory
 from segcli.inputs import sums
 from segcli.inputs.parallel import Threads
 
-#: How the values of one pair become one.
-WAYS = ("sum", "last", "mean", "max")
 #: What is known of a pair: its value, time and number of rows, and limbs of a sum by their place.
 Columns = dict[str | int, np.ndarray]
 
@@ -101,7 +99,7 @@ class Pairs:
 
     Attributes
     ----------
-    way : one of `WAYS`
+    way : how the values of one pair become one: "sum", "last", "mean" or "max"
     n_rows : the rows added
     """
 

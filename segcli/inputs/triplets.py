@@ -72,9 +72,8 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     InputError
         If a file cannot be read as asked, or no row can be used.
     OptionError
-        If choices do not go together.
+        If the location is a URL.
     """
-    form.check()
     path = require_local(location)
     files = list_files(path)
     first = open_first(files, partial(open_file, form=form))

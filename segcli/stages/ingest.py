@@ -162,7 +162,6 @@ def run(
         msg = f"{option} names a column of the table of items. Name the table with --items."
         raise OptionError(msg)
     form = Form(customer, item, value, timestamp, delimiter, header, encoding, duplicates, negative)
-    form.check()
     _refuse_folder(interactions, run_dir)
     parameters = _parameters(form, items, items_id, items_name)
     with open_stage(run_dir, "ingest", parameters) as stage:
