@@ -5,8 +5,6 @@ The same list stands in the README as the run directory's contract.
 
 from __future__ import annotations
 
-from typing import Any
-
 from segcli.artifacts.formats import (
     Arrays,
     Artifact,
@@ -26,15 +24,13 @@ ITEMS = Artifact("items.csv", "ingest", Table(text=("item", "name")))
 REJECTS = Artifact("rejects.csv", "ingest", Table(text=("file", "reason", "text")))
 
 # explore-pca
-PCA_MODEL: Artifact[Any, Any] = Artifact(
+PCA_MODEL = Artifact(
     "pca.joblib",
     "explore-pca",
     Model(("segcli.numerics.pca.PCA", "segcli.numerics.weighting.Weighting")),
 )
 EXPLAINED_VARIANCE = Artifact("explained_variance.csv", "explore-pca", Table())
-EXPLAINED_VARIANCE_PLOT: Artifact[bytes, bytes] = Artifact(
-    "explained_variance.png", "explore-pca", Picture()
-)
+EXPLAINED_VARIANCE_PLOT = Artifact("explained_variance.png", "explore-pca", Picture())
 COMPONENTS = Artifact(
     "components.csv",
     "explore-pca",
@@ -45,11 +41,11 @@ COMPONENTS_VERDICT = Artifact("components_verdict.json", "explore-pca", Json())
 # explore-k
 K_SCORES = Artifact("k_scores.csv", "explore-k", Table())
 K_VERDICT = Artifact("k_verdict.json", "explore-k", Json())
-K_EVIDENCE_PLOT: Artifact[bytes, bytes] = Artifact("k_evidence.png", "explore-k", Picture())
-INERTIA_PLOT: Artifact[bytes, bytes] = Artifact("inertia.png", "explore-k", Picture())
+K_EVIDENCE_PLOT = Artifact("k_evidence.png", "explore-k", Picture())
+INERTIA_PLOT = Artifact("inertia.png", "explore-k", Picture())
 
 # cluster
-SEGMENTATION: Artifact[Any, Any] = Artifact(
+SEGMENTATION = Artifact(
     "segmentation.joblib",
     "cluster",
     Model(
@@ -67,7 +63,7 @@ CLUSTERING = Artifact("clustering.json", "cluster", Json())
 # validate
 VALIDATION = Artifact("validation.json", "validate", Json())
 CONFUSION_MATRIX = Artifact("confusion_matrix.csv", "validate", Table(text=("evaluation",)))
-CONFUSION_PLOT: Artifact[bytes, bytes] = Artifact("confusion_matrix.png", "validate", Picture())
+CONFUSION_PLOT = Artifact("confusion_matrix.png", "validate", Picture())
 
 # report
 REPORT_PAGE = Artifact("report.html", "report", Text())
@@ -80,6 +76,6 @@ TYPICAL_CUSTOMERS = Artifact("typical_customers.csv", "report", Table(text=("cus
 SEGMENT_SUMMARY = Artifact(
     "segment_summary.csv", "report", Table(text=("grade", "name", "marked_by"))
 )
-SEGMENT_SIZES_PLOT: Artifact[bytes, bytes] = Artifact("segment_sizes.png", "report", Picture())
+SEGMENT_SIZES_PLOT = Artifact("segment_sizes.png", "report", Picture())
 
 STAGES = ("ingest", "explore-pca", "explore-k", "cluster", "validate", "report")
