@@ -13,6 +13,7 @@ import click
 
 from segcli import __version__, progress
 from segcli.errors import OptionError
+from segcli.jsontext import to_json
 from segcli.options import (
     FILE_PATH,
     RUN,
@@ -424,14 +425,13 @@ def status(run_dir: Path, *, as_json: bool) -> None:
     Example:
       segcli status run/
     """
-    import json
     from dataclasses import asdict
 
     from segcli.artifacts import describe
 
     states = describe(run_dir)
     if as_json:
-        say(json.dumps({"stages": [asdict(state) for state in states]}))
+        say(to_json({"stages": [asdict(state) for state in states]}))
         return
     rows = [("stage", "state", "choices")]
     for state in states:
