@@ -52,7 +52,7 @@ def judge(X, weighting, ks, seed, level, n_components=N_COMPONENTS):
 
 
 def judge_null(X, i, ks, level, weighting):
-    null = swapped(X, ranks=ranks_of(X), rng=np.random.default_rng([2026, i]))
+    null = swapped(in_rank_order(X, ranks_of(X)), rng=np.random.default_rng([2026, i]))
     evidence, found = judge(null, weighting, ks, i, level)
     table = evidence.table
     above = np.nanmax(table["held_out_gain"] - table["held_out_gain_null_max"])

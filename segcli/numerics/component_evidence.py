@@ -312,7 +312,7 @@ def _on_null(
 ) -> tuple[np.ndarray, Deflated | None]:
     """Return the ratios of the j-th null and, if it is to be kept, the null itself, weighted."""
     rng = np.random.default_rng([seed, _PURPOSE, 1, j])
-    null = _weighted(swapped(sample, ranks=ranks_by_position(sample), rng=rng), weighting)
+    null = _weighted(swapped(sample, rng=rng), weighting)
     ratios = explained_variance_ratios(null, n_components, seed=seed)
     return ratios, null if kept else None
 

@@ -31,32 +31,22 @@ import scipy.sparse as sp
 
 from segcli.engine import Engine
 from segcli.numerics import durations
-from segcli.numerics.ranks import Ranks, ranks_by_position
 
 N_ROUNDS = 30
 """Rounds of trades. On real data co-occurrences are as after 150 rounds from about ten, and the share
 of entries in common with the original from about twenty."""
 
 
-def swapped(
-    X: sp.csr_array,
-    *,
-    ranks: Ranks,
-    rng: np.random.Generator,
-    n_rounds: int = N_ROUNDS,
-) -> sp.csr_array:
+def swapped(X: sp.csr_array, *, rng: np.random.Generator, n_rounds: int = N_ROUNDS) -> sp.csr_array:
     """Return a null of the matrix: the same counts by row and by column, and nothing else of it.
 
-    The null depends on the data, ``ranks`` and ``rng`` alone: permute or rename customers and items,
-    and it is permuted or renamed alike.
+    Chance picks by position: permute customers and items, and another null comes back. In rank order it
+    depends on the data and ``rng`` alone.
 
     Parameters
     ----------
-    X : csr_array of shape (n_customers, n_items), without repeated entries; values of any sign
+    X : csr_array of shape (n_customers, n_items), in canonical format; values of any sign
         A stored entry is an interaction, whatever its value.
-    ranks : ranks of X's customers and items
-        Only their order counts: for a sample of customers, the ranks of the whole matrix cut to the
-        sample will do.
     rng : the source of chance; it is advanced
     n_rounds : rounds in which every customer trades once. With 0, only values are shuffled.
 
@@ -65,22 +55,14 @@ def swapped(
     csr_array of shape (n_customers, n_items), float64, its indices sorted
         As many entries in each row and in each column as X; in each row, the same values.
     """
-    customers, items = ranks.customer_order, ranks.item_order
-    ordered = X[customers]
-    ordered.indices = _inverse(items)[ordered.indices]
-    ordered.has_sorted_indices = False
-    ordered.sort_indices()
-    lengths = np.diff(ordered.indptr)
-    values = _shuffled_within(ordered.data.astype(np.float64), lengths, rng)
-    ones = np.ones(X.nnz, dtype=np.int8)
-    have = sp.csr_array((ones, ordered.indices, ordered.indptr), shape=X.shape)
+    values = _shuffled_within(X.data.astype(np.float64), np.diff(X.indptr), rng)
+    have = sp.csr_array((np.ones(X.nnz, dtype=np.int8), X.indices, X.indptr), shape=X.shape)
     who = np.arange(X.shape[0])  # stands where
     for _ in range(n_rounds):
         order = rng.permutation(X.shape[0])
         have, who = _traded(have[order], rng), who[order]
-    null = sp.csr_array((values, items[have[_inverse(who)].indices], ordered.indptr), shape=X.shape)
-    null = null[_inverse(customers)]
-    null.sort_indices()
+    null = sp.csr_array((values, have[_inverse(who)].indices, X.indptr), shape=X.shape)
+    null.has_canonical_format = True
     return null
 
 
@@ -110,7 +92,7 @@ def nulls_of(X: sp.csr_array, n: int, *, seed: int, engine: Engine) -> list[sp.c
 
 def null_of(X: sp.csr_array, j: int, *, seed: int) -> sp.csr_array:
     """Return the j-th null of a matrix in rank order."""
-    return swapped(X, ranks=ranks_by_position(X), rng=np.random.default_rng([seed, 6, j]))
+    return swapped(X, rng=np.random.default_rng([seed, 6, j]))
 
 
 _MADE: dict[bytes, list[sp.csr_array]] = {}
