@@ -7,7 +7,8 @@ import scipy.sparse as sp
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import row_range, stack, sum_groups, transposed
+from segcli.engine.rows import row_range, stack, sum_groups, transposed_product
+from segcli.engine.sparse_views import transpose_view
 from segcli.numerics import pca
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import KMeansFit, refine
@@ -52,12 +53,8 @@ def test_by_hand():
 def test_products(rows):
     dense, W, Y = rows.toarray(), RNG.random((15, 4)), RNG.random((40, 3))
     assert close(rows @ W, dense @ W)
-    assert close(rows @ W[:, 0], dense @ W[:, 0])
-    assert close(rows.T @ Y, dense.T @ Y)
-    assert close(rows.T @ Y[:, 0], dense.T @ Y[:, 0])
+    assert close(transposed_product(rows, Y), dense.T @ Y)
     assert rows.shape == dense.shape
-    assert rows.T.shape == dense.T.shape
-    assert len(rows) == 40
 
 
 def test_sums_and_norms(rows):
@@ -108,11 +105,11 @@ def test_a_parts_transpose_is_a_view_too(rows, form):
     """Of a small part of a large matrix, where scipy's own would copy the entries."""
     part = row_range(rows if form is SparseMinusRankOne else rows.sparse, 3, 9)
     W = np.random.default_rng(1).standard_normal((6, 2))
-    assert np.allclose(transposed(part) @ W, part.toarray().T @ W)
+    assert np.allclose(transposed_product(part, W), part.toarray().T @ W)
     if form is sp.csr_array:
         assert not np.shares_memory(part.T.data, part.data)
-        assert np.shares_memory(transposed(part).data, part.data)
-        assert np.shares_memory(transposed(part).indices, part.indices)
+        assert np.shares_memory(transpose_view(part).data, part.data)
+        assert np.shares_memory(transpose_view(part).indices, part.indices)
 
 
 def test_parts_stack_to_the_whole(rows):

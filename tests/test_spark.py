@@ -34,6 +34,7 @@ from webhdfs import served
 
 from segcli.engine import LocalEngine, scratch, spark_blocks
 from segcli.engine import spark as spark_engine
+from segcli.engine.rows import transposed_product
 from segcli.engine.session import find_java, open_session, require_pyspark
 from segcli.engine.spark import SparkEngine
 from segcli.errors import ResourceError
@@ -126,7 +127,8 @@ def test_a_weighted_matrix_outlives_the_pass_that_made_it(spark, tmp_path, weigh
 
 
 def gram_and_count(block, W):
-    return block.matrix.T @ (block.matrix @ W), np.array(block.stop - block.start)
+    product = transposed_product(block.matrix, block.matrix @ W)
+    return product, np.array(block.stop - block.start)
 
 
 def test_a_small_matrix_in_memory_stays_here(spark_installed, tmp_path):

@@ -43,14 +43,6 @@ class SparseMinusRankOne:
         """Where each row's stored entries begin: what the matrix costs, row by row."""
         return np.asarray(self.sparse.indptr)
 
-    @property
-    def T(self) -> Transposed:  # noqa: N802 (numpy's name)
-        """The transpose, good for products with dense arrays."""
-        return Transposed(self)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, rows: slice | np.ndarray) -> SparseMinusRankOne:
         """Return the rows of a slice, or at the positions in an integer or boolean array."""
         return SparseMinusRankOne(
@@ -58,15 +50,24 @@ class SparseMinusRankOne:
         )
 
     def __matmul__(self, W: np.ndarray) -> np.ndarray:
-        """Return the product with a dense array of shape (m,) or (m, b)."""
-        expected = self.column_factors @ W
-        if W.ndim == 1:
-            return np.asarray(self.sparse @ W - self.row_factors * expected)
-        return np.asarray(self.sparse @ W - np.outer(self.row_factors, expected))
+        """Return the product with a dense array of shape (m, b)."""
+        return np.asarray(self.sparse @ W - np.outer(self.row_factors, self.column_factors @ W))
+
+    def transposed_product(self, Y: np.ndarray) -> np.ndarray:
+        """Return the product of the transpose with a dense array of shape (n, b)."""
+        expected = np.outer(self.column_factors, self.row_factors @ Y)
+        return np.asarray(transpose_view(self.sparse) @ Y - expected)
 
     def squared_norms(self) -> np.ndarray:
-        """Return each row's squared Euclidean length, an ndarray of shape (n,)."""
-        return squared_residual_norms(self.sparse, self.row_factors, self.column_factors)
+        """Return each row's squared Euclidean length, an ndarray of shape (n,).
+
+        ``s·s − 2 u s·v + u² v·v`` for each row s of S.
+        """
+        S, u, v = self.sparse, self.row_factors, self.column_factors
+        rows = np.repeat(np.arange(S.shape[0]), np.diff(S.indptr))
+        terms = S.data * (S.data - 2 * u[rows] * v[S.indices])
+        norms = np.bincount(rows, terms, S.shape[0]) + u**2 * float(v @ v)
+        return np.asarray(np.maximum(norms, 0))
 
     def column_sums(self) -> np.ndarray:
         """Return each column's sum, an ndarray of shape (m,)."""
@@ -85,34 +86,3 @@ class SparseMinusRankOne:
     def toarray(self) -> np.ndarray:
         """Return the matrix, dense: for a few rows."""
         return np.asarray(self.sparse.toarray() - np.outer(self.row_factors, self.column_factors))
-
-
-@dataclass(frozen=True)
-class Transposed:
-    """The transpose of a `SparseMinusRankOne`."""
-
-    rows: SparseMinusRankOne
-
-    __array_ufunc__ = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(m, n)."""
-        n, m = self.rows.shape
-        return m, n
-
-    def __matmul__(self, Y: np.ndarray) -> np.ndarray:
-        """Return the product with a dense array of shape (n,) or (n, b)."""
-        X = self.rows
-        observed, expected = transpose_view(X.sparse) @ Y, X.row_factors @ Y
-        if Y.ndim == 1:
-            return np.asarray(observed - X.column_factors * expected)
-        return np.asarray(observed - np.outer(X.column_factors, expected))
-
-
-def squared_residual_norms(S: sp.csr_array, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return the squared row lengths of S − u vᵀ: ``s·s − 2 u s·v + u² v·v`` for each row s."""
-    rows = np.repeat(np.arange(S.shape[0]), np.diff(S.indptr))
-    terms = S.data * (S.data - 2 * u[rows] * v[S.indices])
-    norms = np.bincount(rows, terms, S.shape[0]) + u**2 * float(v @ v)
-    return np.asarray(np.maximum(norms, 0))

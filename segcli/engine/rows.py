@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.engine.rank_one import SparseMinusRankOne, Transposed
+from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.sparse_views import row_view, transpose_view, with_values
 
 Matrix = sp.csr_array | SparseMinusRankOne | np.ndarray
@@ -25,9 +25,11 @@ def row_range(X: Any, start: int, stop: int) -> Any:
     return row_view(X, start, stop)
 
 
-def transposed(X: sp.csr_array | SparseMinusRankOne) -> sp.csc_array | Transposed:
-    """Return the transpose, good for products with dense arrays, without a copy of the entries."""
-    return X.T if isinstance(X, SparseMinusRankOne) else transpose_view(X)
+def transposed_product(X: sp.csr_array | SparseMinusRankOne, Y: np.ndarray) -> np.ndarray:
+    """Return the product of X's transpose with a dense array, without a copy of X's entries."""
+    if isinstance(X, SparseMinusRankOne):
+        return X.transposed_product(Y)
+    return np.asarray(transpose_view(X) @ Y)
 
 
 def stack(parts: Sequence[Any]) -> Any:

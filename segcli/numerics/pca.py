@@ -21,7 +21,7 @@ import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import Matrix, transposed
+from segcli.engine.rows import Matrix, transposed_product
 from segcli.engine.sparse_views import row_view, transpose_view, with_values
 from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics.eigenpairs import (
@@ -409,7 +409,7 @@ def _centred_gram(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return X' times the centred scores XW, and the scores' sums; in the precision of X."""
     (scores,) = _centred_scores(block, W, mean_score)
-    product = np.asarray(transposed(block.matrix) @ scores, dtype=np.float64)
+    product = np.asarray(transposed_product(block.matrix, scores), dtype=np.float64)
     return product, scores.sum(axis=0, dtype=np.float64)
 
 
@@ -418,7 +418,7 @@ def _centred_scores(block: Block, W: np.ndarray, mean_score: np.ndarray) -> tupl
 
 
 def _transposed_product(block: Block, W: np.ndarray) -> tuple[np.ndarray]:
-    return (np.asarray(transposed(block.matrix) @ W[block.rows], dtype=np.float64),)
+    return (np.asarray(transposed_product(block.matrix, W[block.rows]), dtype=np.float64),)
 
 
 def _to_single_precision(block: Block, unit: float) -> Matrix:
