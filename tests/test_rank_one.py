@@ -7,14 +7,14 @@ import scipy.sparse as sp
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import row_range, stack, sum_groups, transposed_product
+from segcli.engine.rows import row_range, squared_norms, stack, sum_groups, transposed_product
 from segcli.engine.sparse_views import transpose_view
 from segcli.numerics import pca
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import KMeansFit, refine
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.segmentation import Segmentation
-from segcli.numerics.weighting import fit_weighting, squared_norms, weigh
+from segcli.numerics.weighting import fit_weighting, weigh
 
 RNG = np.random.default_rng(5)
 

@@ -72,6 +72,15 @@ def revalued(X: Matrix, parts: Iterable[Matrix]) -> Matrix:
     return SparseMinusRankOne(whole, np.concatenate(rows), columns[0])
 
 
+def squared_norms(X: Matrix) -> np.ndarray:
+    """Return each row's squared Euclidean length, an ndarray of shape (n,)."""
+    if isinstance(X, np.ndarray):
+        return np.asarray(np.einsum("ij,ij->i", X, X))
+    if isinstance(X, SparseMinusRankOne):
+        return X.squared_norms()
+    return np.asarray(X.multiply(X).sum(axis=1)).ravel()
+
+
 def sum_groups(X: Matrix, members: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return the sums of groups of rows, dense.
 

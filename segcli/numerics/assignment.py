@@ -13,8 +13,7 @@ import numpy as np
 
 from segcli.engine import Block
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import Matrix, row_range, sum_groups
-from segcli.numerics.weighting import squared_norms
+from segcli.engine.rows import Matrix, row_range, squared_norms, sum_groups
 
 _NEGLIGIBLE = 1e-12  # a share of a row's length
 _ROUNDING = 1e-14  # a share of its square, where a distance is a difference of squares

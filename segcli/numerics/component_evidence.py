@@ -26,6 +26,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Blocks, Engine
+from segcli.engine.rows import squared_norms
 from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate
@@ -34,7 +35,7 @@ from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, ranks_by_position, shuffled
-from segcli.numerics.weighting import fit_weighting, squared_norms
+from segcli.numerics.weighting import fit_weighting
 
 NULL_QUANTILE = 0.95
 LEAST_COMPONENTS = 2

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 
 from segcli import progress
 from segcli.engine.rank_one import SparseMinusRankOne
+from segcli.engine.rows import squared_norms
 from segcli.numerics.eigenpairs import WIDTH, leading_eigenpairs
-from segcli.numerics.weighting import squared_norms
 
 _TOLERANCE = 1e-4
 _NEGLIGIBLE = 1e-11  # of the largest eigenvalue: rounding

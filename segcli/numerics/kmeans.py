@@ -19,6 +19,7 @@ import numpy as np
 
 from segcli import progress
 from segcli.engine import Blocks
+from segcli.engine.rows import squared_norms
 from segcli.errors import ChoiceError, FewDistinctError
 from segcli.numerics.assignment import (
     assign_and_sum,
@@ -36,7 +37,6 @@ from segcli.numerics.kmeans_search import (
     search_fixed_path,
 )
 from segcli.numerics.partition import TOLERANCE, Partition, Rows
-from segcli.numerics.weighting import squared_norms
 from segcli.words import counted
 
 N_STARTS = 10

@@ -28,10 +28,10 @@ import numpy as np
 
 from segcli import progress
 from segcli.engine import Block, Blocks
+from segcli.engine.rows import squared_norms
 from segcli.numerics.assignment import labels_and_squares
 from segcli.numerics.partition import Partition, Rows
 from segcli.numerics.ranks import shuffled
-from segcli.numerics.weighting import squared_norms
 
 MAX_ITERATIONS = 300
 

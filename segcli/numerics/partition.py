@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from segcli.engine.rows import squared_norms
 from segcli.errors import FewDistinctError
-from segcli.numerics.weighting import squared_norms
 
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""

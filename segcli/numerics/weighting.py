@@ -45,6 +45,7 @@ import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
+from segcli.engine.rows import squared_norms
 from segcli.engine.sparse_views import with_values
 from segcli.errors import ChoiceError
 from segcli.words import counted
@@ -200,15 +201,6 @@ def unit_rows(X: sp.csr_array) -> sp.csr_array:
     lengths = np.sqrt(squared_norms(X))
     lengths[lengths == 0] = 1
     return with_values(X, X.data / np.repeat(lengths, np.diff(X.indptr)))
-
-
-def squared_norms(X: sp.csr_array | SparseMinusRankOne | np.ndarray) -> np.ndarray:
-    """Return each row's squared Euclidean length, an ndarray of shape (n,)."""
-    if isinstance(X, np.ndarray):
-        return np.asarray(np.einsum("ij,ij->i", X, X))
-    if isinstance(X, SparseMinusRankOne):
-        return X.squared_norms()
-    return np.asarray(X.multiply(X).sum(axis=1)).ravel()
 
 
 def _row_sums(X: sp.csr_array) -> np.ndarray:
