@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli import progress
-from segcli.engine import LocalEngine
+from segcli.engine import ONE_THREAD
 from segcli.errors import AllAlikeError, FewDistinctError
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct
@@ -86,6 +86,7 @@ class FittedRecipe:
         return [assign(scores, partition.centers)[0] for partition in self.partitions]
 
 
+@progress.unheard()  # whoever repeats the recipe reports how far that has come
 def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int) -> FittedRecipe:
     """Return the recipe fitted to customers, for each k.
 
@@ -97,8 +98,37 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
     ks : increasing numbers of segments
     seed : int
     """
-    with progress.unheard():  # whoever repeats the recipe reports how far that has come
-        return _fit(X, recipe, ks, seed)
+    blocks = ONE_THREAD.blocks(X)
+    weighting = fit_weighting(blocks, recipe.weighting)
+    weighted = weigh(blocks, weighting)
+    try:
+        pca = fit_pca(
+            weighted,
+            weighting,
+            min(recipe.n_components, n_components_limit(*X.shape)),
+            item_ranks=np.arange(X.shape[1]),
+            seed=seed,
+        )
+    except AllAlikeError:  # of a part of the customers, or of what they have, that may be so
+        return _of_the_same(X, weighting)
+    scores = score(weighted, pca)
+    most = n_distinct(scores, max(ks))
+    possible = [k for k in ks if k <= most]
+    while possible:
+        try:
+            partitions = fit_all(
+                ONE_THREAD.blocks(scores),
+                possible,
+                customer_ranks=np.arange(X.shape[0]),
+                seed=seed,
+                n_starts=recipe.n_starts,
+                along_fixed_path=False,
+            )
+        except FewDistinctError as error:  # some differ by less than k-means tells apart
+            possible = [k for k in possible if k <= error.n_found]
+        else:
+            return FittedRecipe(pca, tuple(partitions), scores)
+    return FittedRecipe(pca, (), scores)
 
 
 def in_rank_order(
@@ -133,41 +163,6 @@ def sample_rows(ranks: Ranks, size: int, *, seed: int) -> np.ndarray:
     """Return the positions of a random sample of at most ``size`` customers, first rank first."""
     chosen = np.random.default_rng([seed, 8]).permutation(len(ranks.customers))[:size]
     return np.asarray(ranks.customer_order[np.sort(chosen)])
-
-
-def _fit(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], seed: int) -> FittedRecipe:
-    engine = LocalEngine(n_threads=1)
-    blocks = engine.blocks(X)
-    weighting = fit_weighting(blocks, recipe.weighting)
-    weighted = weigh(blocks, weighting)
-    try:
-        pca = fit_pca(
-            weighted,
-            weighting,
-            min(recipe.n_components, n_components_limit(*X.shape)),
-            item_ranks=np.arange(X.shape[1]),
-            seed=seed,
-        )
-    except AllAlikeError:  # of a part of the customers, or of what they have, that may be so
-        return _of_the_same(X, weighting)
-    scores = score(weighted, pca)
-    most = n_distinct(scores, max(ks))
-    possible = [k for k in ks if k <= most]
-    while possible:
-        try:
-            partitions = fit_all(
-                engine.blocks(scores),
-                possible,
-                customer_ranks=np.arange(X.shape[0]),
-                seed=seed,
-                n_starts=recipe.n_starts,
-                along_fixed_path=False,
-            )
-        except FewDistinctError as error:  # some differ by less than k-means tells apart
-            possible = [k for k in possible if k <= error.n_found]
-        else:
-            return FittedRecipe(pca, tuple(partitions), scores)
-    return FittedRecipe(pca, (), scores)
 
 
 def _of_the_same(X: sp.csr_array, weighting: Weighting) -> FittedRecipe:

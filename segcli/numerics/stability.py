@@ -24,7 +24,7 @@ from itertools import chain
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.engine import ONE_THREAD, Block, Blocks, Engine, LocalEngine
+from segcli.engine import ONE_THREAD, Block, Blocks, Engine
 from segcli.numerics import durations
 from segcli.numerics.agreement import adjusted_rand, contingency
 from segcli.numerics.assignment import assign
@@ -207,8 +207,7 @@ def transfer_ari(
     others : csr_array of shape (m, n_items)
     other_labels : ndarray of shape (m,)
     """
-    blocks = LocalEngine(n_threads=1).blocks(X)
-    model = fit_naive_bayes(blocks, labels, int(labels.max()) + 1)
+    model = fit_naive_bayes(ONE_THREAD.blocks(X), labels, int(labels.max()) + 1)
     return adjusted_rand(other_labels, model.predict(others))
 
 
