@@ -19,7 +19,6 @@ from segcli.numerics.kmeans import (
     KMeansFit,
     Run,
     fit_all,
-    fit_kmeans,
     measure_inertias,
     n_distinct,
     refine,
@@ -35,7 +34,7 @@ from segcli.stages import explore_k, explore_pca, ingest
 def fit(X, k, *, ranks=None, engine=None, seed=0, **choices):
     ranks = np.arange(len(X)) if ranks is None else ranks
     blocks = (engine or LocalEngine(1)).blocks(np.ascontiguousarray(X, dtype=np.float64))
-    return fit_kmeans(blocks, k, customer_ranks=ranks, seed=seed, **choices)
+    return fit_all(blocks, [k], customer_ranks=ranks, seed=seed, **choices)[0]
 
 
 def scores_of(matrix, n_components=5, name="raw"):
@@ -225,7 +224,7 @@ def test_renamed_customers_and_items_give_the_same_segments(ratings, name, k, se
 def test_blocks_do_not_matter(cuts):
     X, truth = blobs()
     blocks = LocalBlocks(X, (0, *sorted(cuts), len(X)), 1)
-    found = fit_kmeans(blocks, 4, customer_ranks=np.arange(len(X)), seed=0)
+    (found,) = fit_all(blocks, [4], customer_ranks=np.arange(len(X)), seed=0)
     assert found.labels.tolist() == truth.tolist()
     assert found.inertia == pytest.approx(inertia_of(X, truth), rel=1e-12)
 

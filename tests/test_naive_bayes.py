@@ -9,7 +9,7 @@ from sklearn.naive_bayes import MultinomialNB
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
 from segcli.numerics import naive_bayes
-from segcli.numerics.kmeans import fit_kmeans
+from segcli.numerics.kmeans import fit_all
 from segcli.numerics.naive_bayes import (
     UNASSIGNED,
     by_sign,
@@ -236,7 +236,7 @@ def test_the_in_sample_agreement_of_2015(ml100k):
     ranks = rank(X)
     pca = fit_pca(X, fit_weighting(X, "raw"), 10, item_ranks=ranks.items, seed=0)
     scores = LocalEngine(2).blocks(score(X, pca))
-    labels = fit_kmeans(scores, 25, customer_ranks=ranks.customers, seed=0).labels
+    labels = fit_all(scores, [25], customer_ranks=ranks.customers, seed=0)[0].labels
     predicted = predict(X, fit_naive_bayes(X, labels, 25))
     assert 0.84 <= np.mean(predicted == labels) <= 0.93
     assert predicted.tolist() == MultinomialNB().fit(ml100k, labels).predict(ml100k).tolist()

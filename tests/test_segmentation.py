@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from segcli.engine import LocalEngine
 from segcli.errors import InputError
-from segcli.numerics.kmeans import fit_kmeans
+from segcli.numerics.kmeans import fit_all
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.ranks import rank
 from segcli.numerics.segmentation import Segmentation
@@ -26,7 +26,7 @@ def made(request, ratings):
     weighted = weigh(blocks, weighting)
     pca = fit_pca(weighted, weighting, 6, item_ranks=ranks.items, seed=0)
     scores = score(weighted, pca)
-    fit = fit_kmeans(LocalEngine(1).blocks(scores), 5, customer_ranks=ranks.customers, seed=0)
+    (fit,) = fit_all(LocalEngine(1).blocks(scores), [5], customer_ranks=ranks.customers, seed=0)
     items = tuple(f"item {j}" for j in range(ratings.shape[1]))
     distances = np.linalg.norm(scores - fit.centers[fit.labels], axis=1)
     return Segmentation(items, pca, fit.centers), fit.labels, distances

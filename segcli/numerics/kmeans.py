@@ -110,29 +110,6 @@ class Run:
         return len(self.centers)
 
 
-def fit_kmeans(
-    X: Blocks,
-    k: int,
-    *,
-    customer_ranks: np.ndarray,
-    seed: int,
-    n_starts: int = N_STARTS,
-    sample_size: int = SAMPLE_SIZE,
-) -> KMeansFit:
-    """Return the best partition into k segments that was found.
-
-    See `fit_all`: the result is the same as among the partitions for other k, but for its exception.
-    """
-    return fit_all(
-        X,
-        [k],
-        customer_ranks=customer_ranks,
-        seed=seed,
-        n_starts=n_starts,
-        sample_size=sample_size,
-    )[0]
-
-
 def fit_all(
     X: Blocks,
     ks: Sequence[int],

@@ -30,7 +30,7 @@ from segcli.numerics import durations
 from segcli.numerics.activity import MOSTLY, activity_share, activity_share_of_recipe
 from segcli.numerics.assignment import assign
 from segcli.numerics.evidence import Level, evidence_level, require_evidence
-from segcli.numerics.kmeans import KMeansFit, check_ks, fit_kmeans, n_distinct
+from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
@@ -210,8 +210,8 @@ def run(
         ranks = rank(X)
         scores = score(weigh(X, pca.weighting), pca)
         check_ks([n_clusters], n_distinct(scores, n_clusters), "distinct customer")
-        fit = fit_kmeans(
-            engine.blocks(scores), n_clusters, customer_ranks=ranks.customers, seed=seed
+        (fit,) = fit_all(
+            engine.blocks(scores), [n_clusters], customer_ranks=ranks.customers, seed=seed
         )
         _, distances = assign(scores, fit.centers)
         trust = None
