@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,33 +14,13 @@ from segcli.engine.blocks import Arrays, Block, Blocks
 from segcli.engine.places import MatrixPlace, stacked, take_rows, write_blocks
 from segcli.engine.rows import Matrix
 from segcli.engine.scratch import Scratch
-from segcli.engine.worker import Work, not_shared
+from segcli.engine.worker import not_shared
+
+if TYPE_CHECKING:
+    from segcli.engine.spark import SparkEngine
 
 AT_DRIVER = 1 << 26
 """Bytes of subtotals up to which the driver adds them; beyond, workers do, by ranges of entries."""
-
-
-class Passes(Protocol):
-    """Who has workers go through blocks: what `segcli.engine.spark` is to them."""
-
-    master: str
-    n_bytes_received: int
-
-    @property
-    def n_tasks(self) -> int:
-        """Into how many tasks a pass is cut."""
-
-    @property
-    def scratch(self) -> Scratch:
-        """Where arrays pass between processes."""
-
-    def collecting(
-        self, work: Work, n_tasks: int, *, copied: bool = True
-    ) -> AbstractContextManager[list[Any]]:
-        """Return a context that holds the results of ``work`` for task 0, 1, …, in order.
-
-        Unless they are ``copied``, large arrays in them are gone once the context is left.
-        """
 
 
 @dataclass(frozen=True)
@@ -50,7 +29,7 @@ class SparkBlocks:
 
     place: MatrixPlace
     bounds: tuple[int, ...]
-    engine: Passes
+    engine: SparkEngine
 
     @property
     def shape(self) -> tuple[int, int]:
