@@ -166,7 +166,7 @@ def gather_evidence(
     n_splits, n_nulls = level.n_splits, level.n_nulls
     ordered = in_rank_order(X, ranks, rows, items_they_have=True)
     made = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
-    hidings = [partial(_hiding, ordered, recipe, ks, j, seed) for j in range(n_splits)]
+    hidings = [partial(predict_hidden, ordered, recipe, ks, j, seed=seed) for j in range(n_splits)]
     nulls = [partial(_on_null, null, recipe, ks, seed, ask_null) for null in made]
     splits = [partial(resample, ordered, recipe, ks, split=j, seed=seed) for j in range(n_splits)]
     # The longest first, so that no process waits for another in the end; but where the first, by
@@ -197,20 +197,35 @@ def gather_evidence(
 
 
 @dataclass(frozen=True)
-class _Hiding:
-    """What one hiding says: for each k, bits gained of shape (n_ks, n_customers)."""
+class Hiding:
+    """What one hiding of interactions says of every k.
+
+    Attributes
+    ----------
+    bits : ndarray of shape (n_ks, n_customers), see `bits_gained`; NaN for a k that could not be fitted
+    n_hidden : ndarray of shape (n_customers,)
+    """
 
     bits: np.ndarray
     n_hidden: np.ndarray
 
 
-def _hiding(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], number: int, seed: int) -> _Hiding:
+def predict_hidden(
+    X: sp.csr_array, recipe: Recipe, ks: Sequence[int], number: int, *, seed: int
+) -> Hiding:
+    """Return what the segments that a recipe makes are worth for interactions hidden from it.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted, in rank order
+    number : of the hiding
+    """
     parts = hide(X, rng=np.random.default_rng([seed, 7, number]))
     seen = fit_recipe(parts.seen, recipe, ks, seed=seed)
     bits = np.full((len(ks), X.shape[0]), np.nan)
     for i, partition in enumerate(seen.partitions):
         bits[i] = bits_gained(parts, partition.labels, partition.k)
-    return _Hiding(bits, np.diff(parts.hidden.indptr))
+    return Hiding(bits, np.diff(parts.hidden.indptr))
 
 
 def _on_all(
@@ -235,7 +250,7 @@ def _on_null(
 ) -> tuple[np.ndarray, Any]:
     """Return the measures of a null, of shape (n_ks, n_measures), and what else is asked."""
     full, silhouette = _on_all(null, recipe, ks, seed)
-    hidings = [_hiding(null, recipe, ks, 0, seed)]
+    hidings = [predict_hidden(null, recipe, ks, 0, seed=seed)]
     resamples = resample(null, recipe, ks, split=0, seed=seed)
     columns = _measure(null, full, silhouette, hidings, resamples, ks)
     measures = np.stack([columns[measure] for measure in MEASURES], axis=1)
@@ -246,7 +261,7 @@ def _measure(
     X: sp.csr_array,
     full: FittedRecipe,
     silhouette: Sequence[float],
-    hidings: Sequence[_Hiding],
+    hidings: Sequence[Hiding],
     resamples: Sequence[Resample],
     ks: Sequence[int],
 ) -> dict[str, np.ndarray]:

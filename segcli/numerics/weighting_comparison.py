@@ -38,8 +38,8 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.activity import SOME, activity_share
-from segcli.numerics.evidence import LEAST_CUSTOMERS, LEVELS
-from segcli.numerics.held_out import bits_gained, hide, mean_gain
+from segcli.numerics.evidence import LEAST_CUSTOMERS, LEVELS, predict_hidden
+from segcli.numerics.held_out import mean_gain
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks
@@ -300,22 +300,15 @@ def _measure(
     activity[: len(full.ks)] = [activity_share(X, fit.labels) for fit in full.partitions]
     few = [k for k in full.ks if k <= LARGEST_FEW]
     is_counts = not (X.data < 0).any()
-    n, n_ks = X.shape[0], len(ks)
-    bits, n_hidden = np.zeros((n_ks, n)), np.zeros(n)
-    transfer = np.full((n_splits, n_ks), np.nan)
+    hidings = [predict_hidden(X, recipe, ks, j, seed=seed) for j in range(n_splits)]
+    transfer = np.full((n_splits, len(ks)), np.nan)
     for split in range(n_splits):
-        parts = hide(X, rng=np.random.default_rng([seed, 7, split]))
-        seen = fit_recipe(parts.seen, recipe, ks, seed=seed)
-        for i, partition in enumerate(seen.partitions):
-            bits[i] += bits_gained(parts, partition.labels, partition.k)
-        bits[len(seen.partitions) :] = np.nan
-        n_hidden += np.diff(parts.hidden.indptr)
         if is_counts and few:  # naive Bayes takes no negative values
             both = [r.transfer_ari for r in resample(X, recipe, few, split=split, seed=seed)]
             transfer[split, : len(few)] = nan_mean(np.stack(both))
     return _Measured(
-        bits=bits,
-        n_hidden=n_hidden,
+        bits=np.sum([hiding.bits for hiding in hidings], axis=0),
+        n_hidden=np.sum([hiding.n_hidden for hiding in hidings], axis=0),
         transfer_ari=nan_mean(transfer),
         activity_share=activity,
         variance_held=float(full.pca.explained_variance_ratio.sum()),
