@@ -15,19 +15,19 @@ from segcli import __version__, progress
 from segcli.errors import OptionError
 from segcli.jsontext import to_json
 from segcli.options import (
+    AS_JSON,
+    EVIDENCE,
     FILE_PATH,
+    N_COMPONENTS,
     RUN,
+    SEED,
     SHARE,
     WEIGHTINGS,
-    as_json,
     check_engine,
     check_evidence,
     check_range_of_k,
     cluster_or_not,
     engine,
-    evidence,
-    n_components,
-    seed,
 )
 from segcli.terminal import Group, ProgressBar, Summary, say, show, show_table
 from segcli.words import printable
@@ -109,7 +109,7 @@ def main() -> None:
 )
 @click.option("--strict", is_flag=True, help="Refuse the file if any row cannot be used.")
 @cluster_or_not
-@as_json
+@AS_JSON
 def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Read interactions into a sparse customers × items matrix.
 
@@ -159,10 +159,10 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     help="Measure all weightings on these data, on 10 components or --max-components, and say which "
     "to take. Writes nothing.",
 )
-@evidence
+@EVIDENCE
 @engine
-@seed
-@as_json
+@SEED
+@AS_JSON
 def explore_pca(
     run_dir: Path,
     *,
@@ -193,7 +193,7 @@ def explore_pca(
 
 @main.command("explore-k")
 @RUN
-@n_components
+@N_COMPONENTS
 @click.option("--k-min", type=click.IntRange(min=1), default=2, show_default=True, help="First k.")
 @click.option(
     "--k-max",
@@ -204,10 +204,10 @@ def explore_pca(
 @click.option(
     "--k-step", type=click.IntRange(min=1), default=1, show_default=True, help="Step of k."
 )
-@evidence
+@EVIDENCE
 @engine
-@seed
-@as_json
+@SEED
+@AS_JSON
 def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Find how many segments the data support, or that they support none.
 
@@ -228,7 +228,7 @@ def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
 
 @main.command()
 @RUN
-@n_components
+@N_COMPONENTS
 @click.option(
     "--n-clusters", type=click.IntRange(min=1), required=True, help="How many segments to make."
 )
@@ -244,10 +244,10 @@ def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     default=None,
     help="Why this choice. Kept with the evidence that was on the table; the report shows it.",
 )
-@evidence
+@EVIDENCE
 @engine
-@seed
-@as_json
+@SEED
+@AS_JSON
 def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Put every customer into one of k segments.
 
@@ -267,7 +267,7 @@ def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
 
 @main.command()
 @RUN
-@evidence
+@EVIDENCE
 @click.option(
     "--require",
     type=click.Choice(["supported"]),
@@ -275,8 +275,8 @@ def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     help="Exit with status 3 unless the evidence supports the segments.",
 )
 @engine
-@seed
-@as_json
+@SEED
+@AS_JSON
 def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: Any) -> None:
     """Ask whether the segments are real.
 
@@ -322,7 +322,7 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
     "some, 10, or none.  [default: quick, or none where there are too few customers]",
 )
 @engine
-@as_json
+@AS_JSON
 def report(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Describe the segments: report.html, report.txt and tables.
 
@@ -417,7 +417,7 @@ def _check_choices(options: dict[str, Any]) -> None:
 
 @main.command()
 @RUN
-@as_json
+@AS_JSON
 def status(run_dir: Path, *, as_json: bool) -> None:
     """Show which stages have run, with which choices, and which are stale.
 

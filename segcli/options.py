@@ -35,24 +35,29 @@ class _Share(click.FloatRange):
 SHARE = _Share(min=0, max=1)
 FILE_PATH = _Path(path_type=Path)
 RUN = click.argument("run_dir", metavar="RUN", type=FILE_PATH)
-
-
-def as_json(command: F) -> F:
-    """Add ``--json``."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print the summary as one JSON object."
-    )(command)
-
-
-def seed(command: F) -> F:
-    """Add ``--seed``."""
-    return click.option(
-        "--seed",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        help="Seeds every random choice. The same seed and data give the same files.",
-    )(command)
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as one JSON object."
+)
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seeds every random choice. The same seed and data give the same files.",
+)
+EVIDENCE = click.option(
+    "--evidence",
+    type=click.Choice(["quick", "full", "none"]),
+    default=None,
+    help="How much evidence to gather: each figure is shown beside the same on data without "
+    "segments.  [default: quick, or none where the data cannot bear it]",
+)
+N_COMPONENTS = click.option(
+    "--n-components",
+    type=click.IntRange(min=1),
+    required=True,
+    help="How many of the principal components to use.",
+)
 
 
 def cluster_or_not(command: F) -> F:
@@ -82,27 +87,6 @@ def engine(command: F) -> F:
         help="Threads to work with. They change the time, never the result.  [default: all cores]",
     )(command)
     return cluster_or_not(command)
-
-
-def evidence(command: F) -> F:
-    """Add ``--evidence``."""
-    return click.option(
-        "--evidence",
-        type=click.Choice(["quick", "full", "none"]),
-        default=None,
-        help="How much evidence to gather: each figure is shown beside the same on data without "
-        "segments.  [default: quick, or none where the data cannot bear it]",
-    )(command)
-
-
-def n_components(command: F) -> F:
-    """Add ``--n-components``."""
-    return click.option(
-        "--n-components",
-        type=click.IntRange(min=1),
-        required=True,
-        help="How many of the principal components to use.",
-    )(command)
 
 
 def check_range_of_k(k_min: int, k_max: int | None) -> None:
