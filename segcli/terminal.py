@@ -15,16 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import click
 
 from segcli.errors import ResourceError, SegcliError
 from segcli.jsontext import to_json
 from segcli.words import printable
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 # On its way out, Python would look through all that the libraries made, which takes longer than to load
 # some of them. Frozen, it goes with the process.
@@ -37,6 +34,8 @@ _BAR_WIDTH = 24
 
 class Summary(Protocol):
     """What a stage returns: a dataclass of JSON-able facts that can also say them in words."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def wrote(self) -> tuple[str, ...]:
@@ -103,7 +102,7 @@ def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
     lines = summary.lines()
     if summary.wrote:
         lines.append(f"Wrote to {run_dir}: {', '.join(summary.wrote)}")
-    shown = [to_json(asdict(_as_dataclass(summary)))] if as_json else map(printable, lines)
+    shown = [to_json(asdict(summary))] if as_json else map(printable, lines)
     for line in shown:
         say(line, done_in=run_dir if summary.wrote else None)
 
@@ -194,10 +193,6 @@ def _print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _as_dataclass(summary: Summary) -> DataclassInstance:
-    return summary  # type: ignore[return-value]
 
 
 def _last_line(message: str) -> str:

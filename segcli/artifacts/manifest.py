@@ -12,7 +12,7 @@ import json
 import platform
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -38,10 +38,10 @@ class Record:
 
     parameters: Mapping[str, Any]
     seed: int | None
-    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    reads: Mapping[str, str] = field(default_factory=dict)
-    writes: Mapping[str, str] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, Any]]
+    reads: Mapping[str, str]
+    writes: Mapping[str, str]
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,6 @@ class Stage:
         except (ValueError, OSError):
             return None
 
-    def record_of(self, stage: str) -> manifest.Record:
-        """Return the record of an earlier stage, which must have run."""
-        return self.records.stages[stage]
-
     def save(self, artifact: Artifact[Any, W], value: W) -> None:
         """Write an artifact; it takes its place when the stage ends well."""
         if artifact.stage != self.name:

@@ -155,7 +155,7 @@ def run(
         X = engine.blocks(matrix)
         ranks = rank(X)
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
-        seed = stage.record_of("cluster").seed or 0
+        seed = stage.records.stages["cluster"].seed or 0
         level, no_evidence = choose_level(evidence, ROUNDS, trouble_with_unseen(matrix.shape[0], k))
         n_rounds = level or 0
         profiles = profile_segments(X, labels, k)
