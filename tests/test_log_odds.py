@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from segcli.numerics import log_odds
 from segcli.numerics.log_odds import LogOdds, popularity_ranks, score_log_odds
 
 CUSTOMERS = np.array([[8.0, 1, 0, 5], [2, 6, 0, 5], [0, 0, 3, 5]])
@@ -130,23 +131,26 @@ def test_moved_items_and_segments_have_the_same_scores():
     assert after.popularity_rank.tolist() == before.popularity_rank[columns].tolist()
 
 
-def test_characteristic_items_need_support_and_come_strongest_first():
+def test_characteristic_items_need_support_and_come_strongest_first(monkeypatch):
     found = scored(np.array([[8.0, 6, 4, 20], [0, 1, 0, 80]]), np.array([20, 80]))
     by_z = np.argsort(-found.z[0]).tolist()
     ranks = np.arange(4)
     assert found.characteristic(0, 9, item_ranks=ranks).tolist() == [i for i in by_z if i in (0, 1)]
     assert found.characteristic(0, 1, item_ranks=ranks).tolist() == by_z[:1]
-    assert found.characteristic(0, 9, item_ranks=ranks, least_customers=4).tolist() == by_z[:3]
     assert found.characteristic(1, 9, item_ranks=ranks).tolist() == [3]
+    monkeypatch.setattr(log_odds, "LEAST_CUSTOMERS", 4)
+    assert found.characteristic(0, 9, item_ranks=ranks).tolist() == by_z[:3]
 
 
-def test_avoided_items_must_be_had_by_others():
+def test_avoided_items_must_be_had_by_others(monkeypatch):
     customers = np.array([[9.0, 0, 0, 3], [9, 50, 2, 3]])
     found = scored(customers, np.array([10, 100]))
     avoided = partial(found.avoided, 0, 9, item_ranks=np.arange(4))
     assert avoided().tolist() == [1]
-    assert avoided(least_share=0.01).tolist() == [1]
-    assert avoided(least_share=0.01, least_customers=0).tolist() == [1, 2]
+    monkeypatch.setattr(log_odds, "LEAST_SHARE", 0.01)
+    assert avoided().tolist() == [1]
+    monkeypatch.setattr(log_odds, "LEAST_CUSTOMERS", 0)
+    assert avoided().tolist() == [1, 2]
 
 
 def test_what_more_of_the_segment_have_is_not_avoided():

@@ -101,43 +101,27 @@ class LogOdds:
             / ((outside + 0.5) / (n_outside * part + 0.5))
         )
 
-    def characteristic(
-        self,
-        segment: int,
-        n: int,
-        *,
-        item_ranks: np.ndarray,
-        least_customers: int = LEAST_CUSTOMERS,
-    ) -> np.ndarray:
+    def characteristic(self, segment: int, n: int, *, item_ranks: np.ndarray) -> np.ndarray:
         """Return the positions of the items that mark a segment, the strongest first.
 
-        Fewer than ``n`` where fewer have a positive z-score and so many customers in the segment.
+        Fewer than ``n`` where fewer have a positive z-score and `LEAST_CUSTOMERS` in the segment.
         Ties go to the item of lower rank (`segcli.numerics.ranks`).
         """
-        supported = self.customers[segment] >= least_customers
+        supported = self.customers[segment] >= LEAST_CUSTOMERS
         return _first(self.z[segment], supported, n, item_ranks)
 
-    def avoided(
-        self,
-        segment: int,
-        n: int,
-        *,
-        item_ranks: np.ndarray,
-        least_share: float = LEAST_SHARE,
-        least_customers: int = LEAST_CUSTOMERS,
-    ) -> np.ndarray:
+    def avoided(self, segment: int, n: int, *, item_ranks: np.ndarray) -> np.ndarray:
         """Return the positions of the items that a segment avoids, the most avoided first.
 
-        Only items that at least ``least_share`` of the other customers have, for everybody lacks the
+        Only items that at least `LEAST_SHARE` of the other customers have, for everybody lacks the
         rare, and a smaller share of the segment's: of customers who have more of everything, more may
-        have an item that they care less for. And only items that ``least_customers`` of the segment
+        have an item that they care less for. And only items that `LEAST_CUSTOMERS` of the segment
         would be expected to have: that none of three has what one in five has elsewhere says nothing.
         """
         inside, outside = self.share[segment], self.share_outside[segment]
-        told = self.expected[segment] >= least_customers
-        return _first(
-            -self.z[segment], told & (outside >= least_share) & (inside < outside), n, item_ranks
-        )
+        told = self.expected[segment] >= LEAST_CUSTOMERS
+        eligible = told & (outside >= LEAST_SHARE) & (inside < outside)
+        return _first(-self.z[segment], eligible, n, item_ranks)
 
 
 def score_log_odds(
