@@ -210,3 +210,9 @@ def test_new_customers_get_the_segment_of_their_dense_residuals(counts):
     expected, _ = assign(scores, centers)
     assert np.array_equal(segmentation.predict(counts), expected)
     assert np.array_equal(segmentation.predict(counts[[50, 4]]), expected[[50, 4]])
+
+
+def test_squared_norms_of_sparse_and_dense_rows(ratings):
+    dense = ratings.toarray()
+    assert squared_norms(dense).tolist() == (dense**2).sum(axis=1).tolist()
+    assert squared_norms(ratings).tolist() == (dense**2).sum(axis=1).tolist()
