@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from segcli.engine import LocalEngine
-from segcli.numerics.profiles import profile_segments, top
+from segcli.numerics.profiles import profile_segments
 
 
 @pytest.fixture(scope="module")
@@ -66,23 +66,6 @@ def test_threads_change_no_bit(ratings, labels):
         for n in (1, 2)
     )
     assert one.tfidf.tobytes() == two.tfidf.tobytes()
-
-
-def top_of(scores, n):
-    """Of items in the order of their ranks."""
-    return top(np.array(scores), n, np.arange(len(scores))).tolist()
-
-
-def test_top_is_largest_first_and_ties_keep_their_order():
-    assert top_of([1.0, 3, 2, 3], 3) == [1, 3, 2]
-    assert top_of([1.0, 2], 10) == [1, 0]
-    assert top_of([0.0] * 4, 2) == [0, 1]
-    assert top_of([1.0, 2], 0) == []
-
-
-def test_top_does_not_let_rounding_decide():
-    assert top_of([0.3, 0.1 + 0.2], 2) == [0, 1]
-    assert top_of([3e-20, 1e-20 + 2e-20, 4e-20], 3) == [2, 0, 1]
 
 
 def test_the_unassigned_count_among_all_customers_and_in_no_segment(ratings, engine):

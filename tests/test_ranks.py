@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
-from segcli.numerics.ranks import rank, shuffled
+from segcli.numerics.ranks import rank, shuffled, top
 
 SMALL = hnp.arrays(
     np.float64,
@@ -129,3 +129,20 @@ def test_shuffled_varies_with_the_generator():
     ranks = np.arange(40)
     one, two = (shuffled(ranks, np.random.default_rng(seed)) for seed in (0, 1))
     assert one.tolist() != two.tolist()
+
+
+def top_of(scores, n):
+    """Of items in the order of their ranks."""
+    return top(np.array(scores), n, np.arange(len(scores))).tolist()
+
+
+def test_top_is_largest_first_and_ties_keep_their_order():
+    assert top_of([1.0, 3, 2, 3], 3) == [1, 3, 2]
+    assert top_of([1.0, 2], 10) == [1, 0]
+    assert top_of([0.0] * 4, 2) == [0, 1]
+    assert top_of([1.0, 2], 0) == []
+
+
+def test_top_does_not_let_rounding_decide():
+    assert top_of([0.3, 0.1 + 0.2], 2) == [0, 1]
+    assert top_of([3e-20, 1e-20 + 2e-20, 4e-20], 3) == [2, 0, 1]

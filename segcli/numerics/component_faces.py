@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
 from segcli.numerics.pca import PCA
-from segcli.numerics.profiles import top
+from segcli.numerics.ranks import top
 
 N_TOP = 5
 """Items to list at each end of a component."""

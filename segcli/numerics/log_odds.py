@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segcli.numerics.profiles import top
+from segcli.numerics.ranks import top
 
 PRIOR_INTERACTIONS = 500.0
 """Weight of the prior: so many interactions, spread over the items as all customers' are."""

@@ -66,21 +66,6 @@ def profile_segments(X: Blocks, labels: np.ndarray, k: int) -> Profiles:
     )
 
 
-def top(scores: np.ndarray, n: int, ranks: np.ndarray) -> np.ndarray:
-    """Return the positions of the n largest scores, largest first.
-
-    Ties go to the lower rank. Scores equal to 12 digits are ties, so that rounding does not decide the
-    order.
-    """
-    positions = np.arange(len(scores))
-    if len(scores) > n:
-        # The order by twelve digits is slow; give it only what can be in it.
-        least = np.partition(scores, -n)[-n]
-        positions = positions[scores >= least - abs(least) * 1e-9]
-    rounded = np.array([float(f"{score:.12g}") for score in scores[positions]])
-    return np.asarray(positions[np.lexsort((ranks[positions], -rounded))[:n]])
-
-
 def _support(block: Block, labels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     X: sp.csr_array = block.matrix
     members = _membership(block, labels, k)

@@ -75,6 +75,21 @@ def shuffled(ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(np.argsort(ranks)[rng.permutation(len(ranks))])
 
 
+def top(scores: np.ndarray, n: int, ranks: np.ndarray) -> np.ndarray:
+    """Return the positions of the n largest scores, largest first.
+
+    Ties go to the lower rank. Scores equal to 12 digits are ties, so that rounding does not decide the
+    order.
+    """
+    positions = np.arange(len(scores))
+    if len(scores) > n:
+        # The order by twelve digits is slow; give it only what can be in it.
+        least = np.partition(scores, -n)[-n]
+        positions = positions[scores >= least - abs(least) * 1e-9]
+    rounded = np.array([float(f"{score:.12g}") for score in scores[positions]])
+    return np.asarray(positions[np.lexsort((ranks[positions], -rounded))[:n]])
+
+
 def _item_sums(block: Block, customers: np.ndarray) -> tuple[np.ndarray]:
     X: sp.csr_array = block.matrix
     mine = np.repeat(customers[block.rows], np.diff(X.indptr))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segcli.numerics.profiles import top
+from segcli.numerics.ranks import top
 
 
 def typical_customers(

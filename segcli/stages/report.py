@@ -44,8 +44,8 @@ from segcli.numerics.description import (
     trouble_with_unseen,
 )
 from segcli.numerics.levels import choose_level
-from segcli.numerics.profiles import Profiles, profile_segments, top
-from segcli.numerics.ranks import Ranks, rank
+from segcli.numerics.profiles import Profiles, profile_segments
+from segcli.numerics.ranks import Ranks, rank, top
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.stability import nan_mean
 from segcli.numerics.typical import typical_customers
