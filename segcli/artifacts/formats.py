@@ -153,12 +153,8 @@ def _mapped(path: Path, members: zipfile.ZipFile, name: str) -> np.ndarray:
         file.seek(info.header_offset)
         *_, n_name, n_extra = struct.unpack("<4s5H3L2H", file.read(30))
         file.seek(n_name + n_extra, 1)
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, _, kind = read_header(file)
+        np.lib.format.read_magic(file)
+        shape, _, kind = np.lib.format.read_array_header_1_0(file)
         if kind.hasobject or len(shape) != 1:
             msg = f"{name} is not a plain array"
             raise ValueError(msg)
