@@ -38,8 +38,8 @@ from segcli.engine.worker import (
     ANSWERS,
     Failure,
     FileWork,
+    KeyedRows,
     Order,
-    Source,
     Work,
     answer_files,
     answer_ranges,
@@ -208,7 +208,7 @@ class SparkEngine:
         return self._collected(work, table, n_tasks, tell=tell, copied=copied)
 
     def collecting_ranges(
-        self, source: Source, n_tasks: int, n_ranges: int
+        self, source: KeyedRows, n_tasks: int, n_ranges: int
     ) -> AbstractContextManager[list[Any]]:
         """Return a context that holds what is made of ranges of keys, in the order of keys.
 

@@ -42,7 +42,7 @@ class FileWork(Protocol):
         """Return the result for a file, of which ``copy`` is one in a local folder."""
 
 
-class Source(Protocol):
+class KeyedRows(Protocol):
     """Rows with a key, in parts, and what to make of a range of keys; it can be pickled."""
 
     @property
