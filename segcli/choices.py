@@ -6,13 +6,11 @@ from pathlib import Path
 
 from segcli.artifacts.catalogue import MATRIX
 from segcli.artifacts.formats import SparseMatrix
-from segcli.errors import ChoiceError
 from segcli.numerics.evidence import require_evidence
 from segcli.numerics.kmeans import check_ks
-from segcli.numerics.pca import n_components_limit
+from segcli.numerics.pca import check_n_components
 from segcli.stages.explore_k import choose_ks
 from segcli.stages.explore_pca import choose_max_components
-from segcli.words import counted
 
 
 def check_choices(
@@ -39,13 +37,7 @@ def check_choices(
     path = run_dir / MATRIX.name
     size = SparseMatrix().size(path)
     choose_max_components(max_components, size.n_customers, size.n_items)
-    limit = n_components_limit(size.n_customers, size.n_items)
-    if n_components > limit:
-        msg = (
-            f"--n-components {n_components} is too large: {size.n_customers:,} customers and "
-            f"{size.n_items:,} items have at most {counted(limit, 'component')}. Choose {limit} or fewer."
-        )
-        raise ChoiceError(msg)
+    check_n_components(n_components, size.n_customers, size.n_items, option="--n-components")
     choose_ks(k_min, k_max, k_step, n_customers=size.n_customers)
     check_ks([n_clusters], size.n_customers)
     if min_membership is None and require is None:

@@ -145,6 +145,22 @@ def n_components_limit(n_customers: int, n_items: int) -> int:
     return min(n_customers - 1, n_items)
 
 
+def check_n_components(n: int, n_customers: int, n_items: int, *, option: str) -> None:
+    """Refuse more components than a matrix of this shape can have, in the words of an option.
+
+    Raises
+    ------
+    ChoiceError
+    """
+    limit = n_components_limit(n_customers, n_items)
+    if n > limit:
+        msg = (
+            f"{option} {n} is too large: {n_customers:,} customers and {n_items:,} items have at most "
+            f"{counted(limit, 'component')}. Choose {limit} or fewer."
+        )
+        raise ChoiceError(msg)
+
+
 def n_columns_held(n_components: int) -> int:
     """Return the most columns, of a number per item each, that `fit_pca` holds at once.
 

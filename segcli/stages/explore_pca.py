@@ -32,7 +32,13 @@ from segcli.numerics.component_evidence import (
 )
 from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_components
 from segcli.numerics.levels import customers_in_words
-from segcli.numerics.pca import PCA, fit_pca, n_columns_held, n_components_limit
+from segcli.numerics.pca import (
+    PCA,
+    check_n_components,
+    fit_pca,
+    n_columns_held,
+    n_components_limit,
+)
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, fit_weighting, weigh
 from segcli.stages.memory import WAY_OUT, require_memory_for
@@ -383,15 +389,9 @@ def choose_max_components(asked: int | None, n_customers: int, n_items: int) -> 
     ChoiceError
         If more are asked for than a matrix of this shape can have.
     """
-    limit = n_components_limit(n_customers, n_items)
     if asked is None:
-        return min(DEFAULT_MAX_COMPONENTS, limit)
-    if asked > limit:
-        msg = (
-            f"--max-components {asked} is too large: {n_customers:,} customers and {n_items:,} "
-            f"items have at most {counted(limit, 'component')}. Choose {limit} or fewer."
-        )
-        raise ChoiceError(msg)
+        return min(DEFAULT_MAX_COMPONENTS, n_components_limit(n_customers, n_items))
+    check_n_components(asked, n_customers, n_items, option="--max-components")
     return asked
 
 
