@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from run_dirs import STAGES, digests, invoke, ok, ratings, workplace_in
+from run_dirs import STAGES, digests, document, invoke, ok, ratings, table, workplace_in
 
 from segcli.errors import InputError
 from segcli.inputs.segment_names import read_segment_names
@@ -43,10 +43,6 @@ class Page(HTMLParser):
 
 def page_of(place):
     return Page((place.run / "report.html").read_text(encoding="utf-8"))
-
-
-def table(place, name):
-    return pd.read_csv(place.run / name, dtype={"item": str, "customer": str, "name": str})
 
 
 def run_all(place, *, names=None, report=(), cluster=(), pca=()):
@@ -407,7 +403,7 @@ def caption_of(place, begin):
 
 
 def test_the_number_of_components_is_not_read_off_an_elbow(place):
-    said = json.loads((place.run / "components_verdict.json").read_text())
+    said = document(place, "components_verdict.json")
     caption = caption_of(place, "How many components?")
     suggested = said["suggestions"]
     assert f"suggests {suggested['parallel_analysis']} (parallel analysis)" in caption
@@ -427,10 +423,10 @@ def test_a_median_between_two_counts_is_not_rounded(finished):
 
 
 def test_every_parameter_is_on_the_page_the_report_s_own_too(place):
-    document = json.loads((place.run / "manifest.json").read_text())
+    manifest = document(place, "manifest.json")
     given = [
         f"{stage} {name} {value}"
-        for stage, record in document["stages"].items()
+        for stage, record in manifest["stages"].items()
         for name, value in record["parameters"].items()
         if value is not None and value is not False
     ]
@@ -463,7 +459,7 @@ def test_a_segment_without_customers_has_no_items_and_cannot_be_told(place):
     assert empty not in table(place, "top_items.csv")["segment"].to_numpy()
     assert table(place, "top_items.csv")["customers"].min() > 0
     assert f"\n{empty} (0, 12)\n" in (place.run / "report.txt").read_text()
-    row = json.loads((place.run / "validation.json").read_text())["segments"][empty]
+    row = document(place, "validation.json")["segments"][empty]
     assert row["cross_validated_precision"] is row["cross_validated_recall"] is None
     assert re.search(rf"^ +{empty} +0 +– +– ", said, re.MULTILINE)
 

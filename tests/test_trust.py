@@ -1,18 +1,7 @@
 """How far to trust segments, from the command line: membership, the reason, the verdict required."""
 
-import contextlib
-import json
-
 import pandas as pd
-import pytest
-from run_dirs import STAGES, assert_one_line, invoke, ok, workplace_in
-
-
-@pytest.fixture
-def place(tmp_path):
-    place = workplace_in(tmp_path)
-    with contextlib.chdir(tmp_path):
-        yield place
+from run_dirs import STAGES, assert_one_line, document, invoke, ok
 
 
 def segments(place):
@@ -30,8 +19,7 @@ def test_customers_of_small_membership_are_unassigned_and_left_out(place):
     assert after.loc[~below, "segment"].equals(before.loc[~below, "segment"])
     ok(*STAGES["validate"])
     ok(*STAGES["report"])
-    document = json.loads((place.run / "validation.json").read_text())
-    assert document["n_customers"] == (~below).sum()
+    assert document(place, "validation.json")["n_customers"] == (~below).sum()
 
 
 def test_memberships_that_were_not_found_cannot_be_asked_for(place):
@@ -55,9 +43,9 @@ def test_memberships_need_halves_that_bear_as_many_segments(place):
 
 def test_the_reason_is_kept_with_the_evidence_on_the_table(place):
     ok(*STAGES["cluster"], "--because", "three <aisles>")
-    document = json.loads((place.run / "clustering.json").read_text())
-    assert document["because"] == "three <aisles>"
-    assert document["on_the_table"]["k_scores"]["k"] == 3
+    found = document(place, "clustering.json")
+    assert found["because"] == "three <aisles>"
+    assert found["on_the_table"]["k_scores"]["k"] == 3
     ok(*STAGES["validate"])
     ok(*STAGES["report"])
     page = (place.run / "report.html").read_text()
@@ -71,7 +59,7 @@ def test_another_look_at_k_does_not_make_the_segments_stale(place):
 
 
 def test_a_verdict_can_be_required(place):
-    supported = json.loads((place.run / "validation.json").read_text())["verdict"]["supported"]
+    supported = document(place, "validation.json")["verdict"]["supported"]
     result = invoke(*STAGES["validate"], "--require", "supported")
     assert result.exit_code == (0 if supported else 3)
     ok("cluster", "run", "--n-components", "2", "--n-clusters", "9")
