@@ -38,10 +38,9 @@ RANGE_ROWS = 1 << 22
 def read_triplets_on(
     engine: SparkEngine, location: Location, form: Form, rejects: Rejects
 ) -> Triplets:
-    """Return the matrix in interactions; rows that cannot be used go to ``rejects``.
+    """Return what `segcli.inputs.triplets.read_triplets` does, read by the workers of a cluster.
 
-    The same as `segcli.inputs.triplets.read_triplets`. The matrix's
-    arrays are mapped from files in the engine's folder.
+    The matrix's arrays are mapped from files in the engine's folder.
 
     Parameters
     ----------
