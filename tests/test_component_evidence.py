@@ -1,5 +1,7 @@
 """How many components: parallel analysis against its definition, and the recommendation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -259,6 +261,16 @@ def test_as_much_evidence_as_the_data_can_bear():
         assert component_evidence_level("none", *shape) == (None, None)
         with pytest.raises(ChoiceError, match=r"too few .* Use --evidence none"):
             component_evidence_level("quick", *shape)
+
+
+@pytest.mark.parametrize(
+    ("n_customers", "quick"),
+    [(3_000, 4_000), (80_000, 4_000), (162_541, 8_127), (320_000, 16_000), (3_000_000, 16_000)],
+)
+def test_of_many_customers_a_twentieth_is_looked_at_quickly(n_customers, quick):
+    level, _ = component_evidence_level("quick", n_customers, 1_000)
+    assert level == replace(LEVELS["quick"], n_customers=quick)
+    assert component_evidence_level("full", n_customers, 1_000) == (LEVELS["full"], None)
 
 
 def test_another_seed_draws_other_nulls(ratings):

@@ -19,7 +19,7 @@ Bi-cross-validation: see `segcli.numerics.bi_cross_validation`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -62,19 +62,30 @@ class Level:
 
 
 LEVELS = {"quick": Level(2, 4, 4_000), "full": Level(5, 8, 16_000)}
+_SHARE = 1 / 20
+"""Of many customers, how many are looked at quickly. With them come more items, each with its noise, which
+hides from a few thousand customers what all of them show."""
 
 
 def component_evidence_level(
     asked: str | None, n_customers: int, n_items: int
 ) -> tuple[Level | None, str | None]:
-    """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
+    """Return how much evidence to gather, or None and why there can be none: see `choose_level`.
+
+    Of more customers than a level's, a twentieth is taken if that is more, up to as many as the full
+    level takes.
+    """
     trouble = None
     if n_customers < LEAST_CUSTOMERS or n_items < LEAST_ITEMS:
         trouble = (
             f"{n_customers:,} customers with {n_items:,} items are too few to be split into halves: "
             f"evidence needs at least {LEAST_CUSTOMERS} customers and {LEAST_ITEMS} items"
         )
-    return choose_level(asked, LEVELS, trouble)
+    level, no_evidence = choose_level(asked, LEVELS, trouble)
+    if level is not None:
+        most = min(int(_SHARE * n_customers), LEVELS["full"].n_customers)
+        level = replace(level, n_customers=max(level.n_customers, most))
+    return level, no_evidence
 
 
 @dataclass(frozen=True)
