@@ -660,6 +660,44 @@ def test_quotes_that_are_part_of_most_ids_are_told(tmp_path, before, after):
     assert run(path, tmp_path / "run").doubts == ()
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_quote_that_is_closed_lines_later_is_told(tmp_path, end):
+    """As a stray one loses the rows up to the next: a text with quotes in it looks the same."""
+    path = tmp_path / "r.csv"
+    rows = [
+        'a,"x",1',
+        'b,"y',
+        "of two lines",
+        '",2',
+        "c,x,1",
+        'a,"z,3',
+        "b,x,1",
+        'c,"y",2',
+        "a,y,1",
+    ]
+    path.write_text(end.join(rows) + end, newline="")
+    said = (
+        "r.csv, line 6: a quote is opened and closed only 2 lines later: '\"z,3'. If it was to be closed "
+        "sooner, rows are lost in it."
+    )
+    assert run(path, tmp_path / "run").doubts == (said,)
+    path.write_text(end.join([*rows, *rows]) + end, newline="")
+    assert run(path, tmp_path / "run").doubts == (f"{said} So it is with 1 more.",)
+    path.write_text(end.join(row.replace('"z', "z") for row in rows) + end, newline="")
+    assert run(path, tmp_path / "run").doubts == ()
+
+
+def test_doubts_are_about_all_files_of_a_folder(tmp_path):
+    folder = tmp_path / "days"
+    folder.mkdir()
+    for day in range(5):
+        (folder / f"{day}.csv").write_text('a,"x",1\na,"z,3\nb,"y",1\nb,"x",1\n')
+    (folder / "5.csv").write_text('a,"x",1\n')
+    found = run(folder, tmp_path / "run").doubts
+    assert [doubt.split(",")[0] for doubt in found[:3]] == ["0.csv", "1.csv", "2.csv"]
+    assert found[3:] == ("2 more such doubts are about other files.",)
+
+
 def test_ids_that_differ_by_case_alone_are_told(tmp_path):
     path = tmp_path / "r.csv"
     rows = ["Ann@x.org,A1", "ann@x.org,A2", "BO,A2", "bo,a2", "BoB,É", "BoB,A1"]

@@ -51,7 +51,7 @@ class Dialect:
     separator : the one byte that stands for the delimiter when the file is parsed
     skip : the number of lines before the first row, which are blank or say what the delimiter is
     sample : the first rows, the header included
-    doubt : what to look at twice in how it is encoded, in a sentence, or None
+    doubts : what to look at twice in how it is written, in sentences
     """
 
     encoding: str
@@ -61,7 +61,7 @@ class Dialect:
     separator: bytes
     skip: int
     sample: tuple[tuple[str, ...], ...]
-    doubt: str | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def quoted(self) -> bool:
@@ -154,10 +154,11 @@ def find_dialect(
         separator = delimiter_from(delimiter)
     else:
         separator = before[1] or _find_delimiter(path, head, way_out)
-    stand_in, ends = separator.encode(), tuple[int, ...]()
+    stand_in, ends, doubts = separator.encode(), tuple[int, ...](), list[str | None]()
     if quotes or len(separator) > 1:
         try:
-            stand_in, ends = _scan(path, found, separator)
+            stand_in, ends, doubt = _scan(path, found, separator)
+            doubts.append(doubt)
         except streams.LongLineError as error:
             msg = f"{path} cannot be read: {error}"
             raise InputError(msg) from error
@@ -167,9 +168,10 @@ def find_dialect(
         if not header:
             _refuse_header_below(path, sample)
     skip = len(re.findall(_END, before[0]))
-    is_guess = encoding is None and found in ("latin-1", "cp1252")
-    doubt = streams.doubtful_encoding(path, found) if is_guess else None
-    return Dialect(found, separator, header, ends, stand_in, skip, sample, doubt)
+    if encoding is None and found in ("latin-1", "cp1252"):
+        doubts.append(streams.doubtful_encoding(path, found))
+    told = tuple(doubt for doubt in doubts if doubt is not None)
+    return Dialect(found, separator, header, ends, stand_in, skip, sample, told)
 
 
 def check_first_row(file: str, found: Dialect) -> None:
@@ -325,8 +327,10 @@ def _refuse_header_below(path: Path, sample: tuple[tuple[str, ...], ...]) -> Non
             raise InputError(msg)
 
 
-def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, ...]]:
-    """Return the byte to parse with, and where records end if quotes enclose fields, from the whole file.
+def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, ...], str | None]:
+    """Return how to parse a file, from the whole of it.
+
+    The byte to parse with; where records end, if quotes enclose fields; and what to look at twice.
 
     A comma or a semicolon goes with quotes unless no quoted field is well formed. Elsewhere a quote
     is literal unless every field that starts with one ends with one: names may begin with a quote.
@@ -347,39 +351,70 @@ def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, 
         text = streams.pieces(path, encoding)
         return _replaced(text, delimiter.encode(), separator) if len(delimiter) > 1 else text
 
+    def told(astray: _Astray) -> tuple[str, str]:
+        return f"line {1 + _lines_before(source(), astray.place):,}", repr(shortened(astray.begin))
+
     ends = [0]
-    any_whole, astray = False, None
+    any_whole = False
+    far, near = None, list[_Astray]()
     for text, fields in quoting.blocks(source(), streams.PIECE, separator):
         if fields is None:
             any_whole |= b'"' in text
         elif delimiter not in ",;" and not fields.is_whole.all():
-            return separator, ()
+            return separator, (), None
         else:
             any_whole |= bool(fields.is_whole.any())
-            place = _find_astray(text, fields)
-            if astray is None and place is not None:
-                first = text[place : place + _SHOWN].decode("utf-8", errors="replace")
-                astray = ends[-1] + place, first.splitlines()[0]
-        if astray is not None and any_whole:
-            place, begin = astray
+            for one in _find_astray(text, fields, ends[-1]):
+                if one.n_lines < _ASTRAY_LINES:
+                    near.append(one)
+                elif far is None:
+                    far = one
+        if far is not None and any_whole:
+            line, begin = told(far)
             msg = (
-                f"{path}, line {1 + _lines_before(source(), place):,}: a quote is opened and not "
-                f"closed: {shortened(begin)!r}. Close it or remove it."
+                f"{path}, {line}: a quote is opened and not closed: {begin}. Close it or remove it."
             )
             raise InputError(msg)
         ends.append(ends[-1] + len(text))
-    return separator, tuple(ends[1:]) if any_whole else ()
+    if not any_whole:
+        return separator, (), None
+    doubt = None
+    if near:
+        line, begin = told(near[0])
+        others = f" So it is with {len(near) - 1:,} more." if len(near) > 1 else ""
+        doubt = (
+            f"{path.name}, {line}: a quote is opened and closed only {counted(near[0].n_lines, 'line')} "
+            f"later: {begin}. If it was to be closed sooner, rows are lost in it.{others}"
+        )
+    return separator, tuple(ends[1:]), doubt
 
 
-def _find_astray(text: bytes, fields: quoting.Fields) -> int | None:
-    """Return where a quote is opened that is not closed before it is far too late, if one is."""
+@dataclass(frozen=True)
+class _Astray:
+    """A quote that is closed in another line, and not where a field ends.
+
+    Attributes
+    ----------
+    place : in what `pieces` yields
+    begin : what follows in its line, or the beginning of that
+    n_lines : the ends of lines up to the quote that closes it; very many if none does
+    """
+
+    place: int
+    begin: str
+    n_lines: int
+
+
+def _find_astray(text: bytes, fields: quoting.Fields, before: int) -> Iterator[_Astray]:
+    """Yield such quotes; ``before`` bytes come before the text."""
     for i in np.flatnonzero(~fields.is_whole).tolist():
         start, end = int(fields.starts[i]), int(fields.ends[i])
-        is_open = fields.is_open and i == len(fields.starts) - 1
         n_lines = max(text.count(mark, start, end) for mark in (b"\n", b"\r"))
-        if is_open or n_lines >= _ASTRAY_LINES:
-            return start
-    return None
+        if fields.is_open and i == len(fields.starts) - 1:
+            n_lines = max(n_lines, _ASTRAY_LINES)
+        if n_lines:
+            begin = text[start : start + _SHOWN].decode("utf-8", errors="replace")
+            yield _Astray(before + start, begin.splitlines()[0], n_lines)
 
 
 def _lines_before(source: Iterable[bytes], place: int) -> int:

@@ -53,6 +53,7 @@ class Source:
     files : the files' names by their paths; from the folder on, where it is one
     header, encoding : what the user says; None: it is as with the first, or each file's own
     digests : once `parts` has read a file, its name and SHA-256
+    doubts : once `parts` has opened a file, what to look at twice in how it is written
     """
 
     first: tables.Table
@@ -60,6 +61,7 @@ class Source:
     header: bool | None
     encoding: str | None
     digests: list[tuple[str, str]] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     def parts(self, columns: Sequence[int]) -> Iterator[Part]:
         """Yield the parts of all files.
@@ -69,7 +71,7 @@ class Source:
         InputError
             If a file has other columns than the first.
         """
-        self.digests = []
+        self.digests, self.doubts = [], []
         number = 0
         n_files = len(self.files)
         for i, (path, file) in enumerate(self.files.items(), start=1):
@@ -80,6 +82,7 @@ class Source:
                 except BlankError:
                     self.digests.append((file, sha256_of(path)))
                     continue
+            self.doubts += doubts_about(table)
             of_files = f", file {i:,} of {n_files:,}" if n_files > 1 else ""
             for content in table.parts(columns, of_files=of_files):
                 yield Part(table, file, number, content)
@@ -210,6 +213,11 @@ def open_like(
         )
         raise InputError(msg)
     return table
+
+
+def doubts_about(table: tables.Table) -> tuple[str, ...]:
+    """Return what to look at twice in how a file is written, in sentences."""
+    return table.dialect.doubts if isinstance(table, TextTable) else ()
 
 
 def digest_of(files: Iterable[tuple[str, str]]) -> str:

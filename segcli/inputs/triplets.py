@@ -26,6 +26,7 @@ from segcli.inputs.sources import Source, digest_of, doubtful_folder, list_files
 from segcli.inputs.text_table import TextTable
 from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, OUT_OF_RANGE, is_number_otherwise
 
+_TOLD = 3  # doubts about files
 _LOOKED_AT = 100  # rejects, for what they have in common: the first may be a header
 
 
@@ -103,6 +104,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         rejects,
         first,
         columns,
+        doubts=source.doubts,
         n_usable=rows.n_rows,
         n_files=len(files),
         sha256=digest_of(source.digests) if is_folder(path) else source.digests[0][1],
@@ -117,6 +119,7 @@ def finished(
     table: tables.Table,
     columns: dict[str, int | None],
     *,
+    doubts: Sequence[str],
     n_usable: int,
     n_files: int,
     sha256: str | None,
@@ -127,6 +130,7 @@ def finished(
     ----------
     table : the file, or the first of several
     columns : its 0-based column of each role
+    doubts : what to look at twice in how files are written
 
     Raises
     ------
@@ -156,7 +160,7 @@ def finished(
         n_merged=n_usable - n_pairs,
         n_cancelled=n_cancelled,
         dialect=described(table, columns, form),
-        doubts=_doubts(path, rejects, table, columns),
+        doubts=_all_doubts(path, doubts, rejects, table, columns),
         sha256=sha256,
     )
 
@@ -211,18 +215,23 @@ def refuse_nothing(
     raise InputError(msg)
 
 
-def _doubts(
-    path: Location, rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]
+def _all_doubts(
+    path: Location,
+    of_files: Sequence[str],
+    rejects: Rejects,
+    table: tables.Table,
+    columns: Mapping[str, int | None],
 ) -> list[str]:
-    doubts: list[str | None] = [doubtful_folder(path)] if isinstance(path, Path) else []
-    read: list[str] = []
+    in_folder = doubtful_folder(path) if isinstance(path, Path) else None
+    doubts = [in_folder] if in_folder is not None else []
+    doubts += of_files[:_TOLD]
+    if len(of_files) > _TOLD:
+        doubts.append(f"{len(of_files) - _TOLD:,} more such doubts are about other files.")
     column = columns["value"]
-    if isinstance(table, TextTable):
-        doubts.append(table.dialect.doubt)
-        read = table.sample(column) if column is not None else []
     if column is not None:
+        read = table.sample(column) if isinstance(table, TextTable) else []
         doubts += doubtful_values(read, _no_numbers(rejects, table, columns))
-    return [doubt for doubt in doubts if doubt is not None]
+    return doubts
 
 
 def _no_numbers(
