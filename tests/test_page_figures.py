@@ -127,12 +127,33 @@ def test_a_share_of_nothing_is_not_less_than_one_percent():
     assert [_times(ratio) for ratio in ratios] == shown
 
 
+def told_of_pictures(place):
+    return " ".join(picture.get("alt") for picture in tree_of(place).iter("img"))
+
+
+def test_pictures_are_told_in_the_figures_of_their_stages(finished):
+    suggested = document(finished, "components_verdict.json")["suggestions"]
+    of_three = table(finished, "k_scores.csv").set_index("k").loc[3]
+    guessed = document(finished, "validation.json")
+    assert document(finished, "k_verdict.json")["supported"] == []
+    told = told_of_pictures(finished)
+    for part in (
+        f"with a mark at {suggested['parallel_analysis']};",
+        f"with a mark at {suggested['bi_cross_validation']}.",
+        "No number is marked as supported.",
+        f"With 3 segments it is {of_three['inertia_reduced_share']:.0%} on 2 components",
+        f"are {guessed['in_sample']:.0%} of the customers in-sample",
+    ):
+        assert part in told
+
+
 def test_the_components_that_explore_k_took_are_told_where_they_are_others(place):
     ok(*STAGES["explore-k"][:3], "3", "--k-max", "4")
     ok("report", "run")
     words = text_of(tree_of(place))
     assert "Made with 3 components; the segments on this page with 2." in words
     assert "on 3 components (blue) and on all items (orange)" in words
+    assert "on 2 components" not in told_of_pictures(place)  # the curve is drawn of 3
 
 
 def test_the_least_membership_is_the_one_asked_for(place):

@@ -119,6 +119,8 @@ def render(
     )
     k = len(tables.summary)
     explored = [p.value for p in parameters if (p.stage, p.name) == ("explore-k", "n_components")]
+    explored_with = explored[0] if explored else n_components
+    said_of_k = (clustering or {}).get("on_the_table")
     rows_by_segment = {row["segment"]: row for row in (validation or {}).get("segments", ())}
     return environment.get_template("report.html.j2").render(
         extent=extent,
@@ -152,7 +154,7 @@ def render(
         default_weighting=DEFAULT,
         weighting_in_words=DESCRIPTIONS[weighting],
         n_components=n_components,
-        explored_with=explored[0] if explored else n_components,
+        explored_with=explored_with,
         without_unseen=("report", "evidence", "none")
         in [(p.stage, p.name, p.value) for p in parameters],
         parameters=parameters,
@@ -162,7 +164,7 @@ def render(
             "explained_variance.png": alternatives.explained_variance(components_said),
             "k_evidence.png": alternatives.k_evidence(k_said),
             "inertia.png": alternatives.inertia(
-                (clustering or {}).get("on_the_table"), n_components
+                said_of_k if explored_with == n_components else None, n_components
             ),
             "confusion_matrix.png": alternatives.confusion_matrix(validation),
         },
