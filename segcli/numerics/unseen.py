@@ -56,7 +56,7 @@ class UnseenProfiles:
         The segment's customers who have the item, as the hidden interactions tell.
     sizes : ndarray of shape (k,), customers in the segment who could be looked at, mean over rounds
     everyone : ndarray of shape (n_items,), the same as ``customers`` for all customers
-    n_everyone : float, all customers who could be looked at: those with two interactions or more
+    n_everyone : int, all customers who could be looked at: those with two interactions or more
     together : ndarray of shape (k,)
         The share of the segment's customers who are in it again in a round, 0 to 1: its mean. Where
         it is small, the rounds describe another segment.
@@ -69,7 +69,7 @@ class UnseenProfiles:
     customers: np.ndarray
     sizes: np.ndarray
     everyone: np.ndarray
-    n_everyone: float
+    n_everyone: int
     together: np.ndarray
     n_customers: int
     is_sample: bool
@@ -78,7 +78,7 @@ class UnseenProfiles:
     @cached_property
     def is_enough(self) -> np.ndarray:
         """Whether there is enough to tell the share of each item in each segment, (k, n_items)."""
-        expected = np.outer(self.sizes, self.everyone / max(self.n_everyone, 1.0))
+        expected = np.outer(self.sizes, self.everyone / max(self.n_everyone, 1))
         return np.asarray(np.maximum(self.found, expected) >= LEAST_CUSTOMERS)
 
 
@@ -140,15 +140,16 @@ def profile_unseen(
         n_members = np.bincount(groups[looked_at], minlength=k + 1)
         found += _count(members, select(ordered, parts == part))
         lacking += (n_members[:, None] - _count(members, ordered)) / n_rounds
-        sizes += n_members / n_rounds
+        sizes += n_members
     shares = np.divide(found, found + lacking, out=np.zeros(shape), where=found > 0)
+    sizes /= n_rounds
     customers = (shares * sizes[:, None])[:, ranks.items]
     return UnseenProfiles(
         found=found[:k, ranks.items],
         customers=customers[:k],
         sizes=sizes[:k],
         everyone=customers.sum(axis=0),
-        n_everyone=float(sizes.sum()),
+        n_everyone=int(looked_at.sum()),  # not of sizes, which are means and rounded
         together=together / np.maximum(np.bincount(own[own >= 0], minlength=k), 1),
         n_customers=len(rows),
         is_sample=len(rows) < X.shape[0],
