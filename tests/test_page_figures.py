@@ -2,13 +2,18 @@
 
 import math
 import re
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
-from run_dirs import STAGES, document, ok, table
-from test_accessible_page import rows_of, text_of, tree_of
+from run_dirs import STAGES, document, ok, table, workplace_in
+from test_accessible_page import Tree, rows_of, text_of, tree_of
 
+from segcli import page as report_page
+from segcli.numerics.description import Echo
 from segcli.numerics.judgement import no_evidence_in_words
+from segcli.page.words import activity_in_words
 from segcli.words import decimal
 
 
@@ -105,6 +110,9 @@ def test_every_figure_on_the_page_is_from_its_own_column(finished):
     )
     assert "and the least stable segment must reach 0.75." in words
     assert "were not looked at" not in words
+    made = document(finished, "clustering.json")
+    assert made["activity_share_null"] is not None
+    assert activity_in_words(made["activity_share"], made["activity_share_null"]) in words
     assert no_evidence_in_words(found["measures"]) is None
     assert "no evidence by" not in words
     bars = [cell for cell in page.iter("td") if cell.get("class", "").startswith("bars")]
@@ -191,3 +199,116 @@ def test_the_median_of_all_customers_is_no_mean(place):
     assert f"The median of all customers has {activity.median():g} items." in text_of(
         tree_of(place)
     )
+
+
+# States that these data are not in
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """What the finished report's page is made of."""
+    place, found, render = workplace_in(tmp_path_factory.mktemp("given")), {}, report_page.render
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        patch.setattr(report_page, "render", lambda **all_: found.update(all_) or render(**all_))
+        ok(*STAGES["report"])
+    return found
+
+
+def page_of(given, **changed):
+    return Tree(report_page.render(**{**given, **changed})).root
+
+
+def with_rows(given, *changes):
+    """Return the tables with changes to the summary, row by row."""
+    rows = [row | change for row, change in zip(given["tables"].summary, changes, strict=True)]
+    return replace(given["tables"], summary=rows)
+
+
+@pytest.mark.parametrize(
+    ("supported", "kind"), [(True, "verdict good"), (False, "verdict bad"), (None, "verdict")]
+)
+def test_the_verdict_has_the_colour_of_its_answer(given, supported, kind):
+    said = {"supported": supported, "reason": "k = 3 is the largest." if supported else "So it is."}
+    page = page_of(given, validation=given["validation"] | {"verdict": said}, clustering=None)
+    (shown,) = [part for part in page.iter("div") if "verdict" in part.get("class", "")]
+    assert shown.get("class") == kind
+    # The letter is explained where it stands.
+    assert ("k is the number of segments" in text_of(shown)) == ("k = " in text_of(shown))
+    assert ("k = " in text_of(shown)) == bool(supported)
+
+
+def test_grades_have_the_colour_of_what_they_say(given):
+    grades = [{"grade": grade} for grade in ("highly stable", "stable", "not trusted")]
+    page = page_of(given, tables=with_rows(given, *grades))
+    shown = {(text_of(part), part.get("class")) for part in page.iter("span")}
+    assert {one for one in shown if "grade" in (one[1] or "")} == {
+        ("highly stable", "grade good"),
+        ("stable", "grade good"),
+        ("not trusted", "grade bad"),
+    }
+
+
+def test_a_grade_is_explained_where_there_is_one(given):
+    legend = "highly stable from 0.85, stable from 0.75, pattern from 0.6, not trusted below."
+    assert legend in text_of(page_of(given))
+    without = {"grade": "", "stability": None}
+    words = text_of(page_of(given, tables=with_rows(given, without, without, without)))
+    assert "Grade:" not in words
+    assert "fare when half" not in words
+    some = text_of(page_of(given, tables=with_rows(given, {"grade": "stable"}, without, without)))
+    assert "How the 3 segments fare" in some
+    assert ": 1 stable, 2 without a grade." in some
+
+
+def test_of_a_segment_most_of_whom_have_nothing_that_marks_it_this_is_said(given):
+    tables = with_rows(given, {"listed_share": 0.49}, {"listed_share": 0.5}, {"listed_share": 0.9})
+    words = text_of(page_of(given, tables=tables))
+    assert words.count("most of its customers have none of the items that mark it") == 1
+    assert words.count("Most have none: these may be the customers who fit no other segment.") == 1
+
+
+def test_a_segment_that_comes_out_as_another_is_said_to(given):
+    unseen = replace(given["unseen"], together=np.array([0.9, 0.49, 0.5]))
+    cards = [text_of(card) for card in page_of(given, unseen=unseen).iter("section")]
+    assert ["comes out as another: only 49% of" in card for card in cards] == [False, True, False]
+    empty = with_rows(given, {}, {"customers": 0}, {})
+    assert "comes out as another" not in text_of(page_of(given, unseen=unseen, tables=empty))
+
+
+def test_whose_interactions_were_hidden_is_said(given):
+    words = text_of(page_of(given))
+    assert "5 times, a part of each customer's interactions was hidden" in words
+    assert "nothing to hide" not in words
+    sample = replace(given["unseen"], is_sample=True, n_customers=5000, n_everyone=4990)
+    words = text_of(page_of(given, unseen=sample))
+    assert (
+        "a part of the interactions of each of 5,000 customers, taken at random, was hidden"
+        in words
+    )
+    assert "Customers with one interaction have nothing to hide and are left out." in words
+
+
+@pytest.mark.parametrize(
+    ("n_items", "n_hold", "said"),
+    [
+        (9, 7, "Of 9 marking items listed here with enough support, 7 are more frequent"),
+        (9, 1, "Of 9 marking items listed here with enough support, 1 is more frequent"),
+        (1, 1, "Of 1 marking item listed here with enough support, 1 is more frequent"),
+    ],
+)
+def test_how_many_marks_hold_is_said(given, n_items, n_hold, said):
+    assert said in text_of(page_of(given, echo=Echo(n_items, 2.0, 1.5, n_hold)))
+
+
+def test_one_unassigned_customer_is_one(given):
+    words = text_of(page_of(given, extent=replace(given["extent"], n_unassigned=1)))
+    assert "59 of 60 customers were sorted into 3 segments" in words
+    assert "1 customer is unassigned: they land" in words
+
+
+def test_of_a_sample_it_is_said_that_it_is_one(given):
+    said = given["components_said"]
+    assert "Left and right are of" not in text_of(page_of(given))
+    sample = page_of(given, components_said=said | {"is_sample": True, "n_customers": 4000})
+    assert "Left and right are of 4,000 customers, taken at random." in text_of(sample)

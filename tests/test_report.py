@@ -273,9 +273,14 @@ def test_the_terminal_and_json_say_the_same(place):
     told = json.loads(ok("report", "run", "--top", "3", "--json").stdout)
     for row in told["segments"]:
         assert any(row["name"] in line and row["grade"] in line for line in printed.splitlines())
-    assert "unseen interactions" in printed
+    (echo,) = [line for line in printed.splitlines() if line.startswith("In the median")]
+    assert echo in page_of(place).words
+    for found, form in (
+        (told["echo"], "{} times as frequent"),
+        (told["echo_null"], "; in data without segments {} times"),
+    ):
+        assert form.format(f"{found['unseen']:.1f}") in echo
     assert told["echo"]["n_items"] <= 9
-    assert set(told["echo"]) == set(told["echo_null"])
     assert told["n_unassigned"] == 0
     assert set(told["wrote"]) >= {"characteristic_items.csv", "typical_customers.csv"}
 
@@ -565,6 +570,7 @@ def test_activity_in_words():
         "(94% in data without segments): heavy and light customers are mostly in different segments."
     )
     assert words.activity_in_words(0.1, None).endswith("lie between the segments.")
+    assert "(0% in data without segments)" in words.activity_in_words(0.1, 0.0)
 
 
 def test_two_stabilities_are_told_apart():
@@ -600,7 +606,8 @@ def test_the_echo_in_words():
 
 
 @pytest.mark.parametrize(
-    ("together", "few"), [(0.24, "only 24%"), (0.004, "next to none"), (0.0, "none")]
+    ("together", "few"),
+    [(0.24, "only 24%"), (0.006, "only 1%"), (0.004, "next to none"), (0.0, "none")],
 )
 def test_how_few_are_together_again(together, few):
     assert f"as another: {few} of its customers are" in words.another_in_words(together)
