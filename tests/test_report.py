@@ -487,8 +487,10 @@ def test_of_a_few_customers_it_is_not_said_what_marks_them(place):
         ok(*STAGES[name], *(() if name == "ingest" else ("--weighting", "raw")))
     ok("cluster", "run", "--n-components", "3", "--n-clusters", "4")
     summary = ok("report", "run").stdout
-    assert re.search(r"^ +3 +3 .*\(no item stands out\)$", summary, re.MULTILINE)
+    assert re.search(r"^ +3 +3 .*\(too few customers to tell\)$", summary, re.MULTILINE)
     page = page_of(place).words
+    assert "3 too few customers to tell 3" in page
+    assert "no item stands out" not in page
     assert "Its customers are too few to tell what marks it. What it avoids Nothing that" in page
     assert "others have as much" not in page
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from segcli.numerics.activity import MOSTLY
 from segcli.numerics.description import Echo
+from segcli.numerics.log_odds import LEAST_CUSTOMERS
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
 
 ANSWERS = {
@@ -150,7 +151,9 @@ def is_named(summary: Sequence[Mapping[str, Any]]) -> bool:
 
 def nameless_in_words(n_customers: int) -> str:
     """Return why no item marks a segment of so many customers."""
-    return "no item stands out" if n_customers else "all its customers are unassigned"
+    if not n_customers:
+        return "all its customers are unassigned"
+    return "too few customers to tell" if n_customers < LEAST_CUSTOMERS else "no item stands out"
 
 
 def another_in_words(together: float) -> str:
