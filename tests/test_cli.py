@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from run_dirs import (
     STAGES,
     assert_one_line,
@@ -25,8 +26,9 @@ from run_dirs import (
     process,
 )
 
-from segcli import __version__, terminal
+from segcli import __version__, progress, terminal
 from segcli.cli import main
+from segcli.errors import InputError
 
 HEAVY = ("numpy", "scipy", "pandas", "sklearn", "matplotlib", "joblib", "pyarrow", "jinja2")
 
@@ -364,6 +366,28 @@ def test_a_bar_without_a_total_counts_steps(monkeypatch, clock):
     clock[0] += 5
     bar("PCA", 3, None)
     assert stream.getvalue().endswith("PCA: step 3")
+
+
+def test_a_bar_is_wiped_before_anything_else_is_said(place, monkeypatch):
+    class OnTerminal(terminal.ProgressBar):
+        def __init__(self):
+            super().__init__()
+            self._enabled = True
+
+    def run(**_):
+        progress.report("k-means", 1, 2)
+        msg = "the data are gone"
+        raise InputError(msg)
+
+    monkeypatch.setattr("segcli.cli.ProgressBar", OnTerminal)
+    monkeypatch.setattr(terminal, "_QUIET_SECONDS", 0)
+    shown = CliRunner().invoke(main, STAGES["cluster"], color=True).stderr
+    assert "[#" in shown
+    assert shown.endswith("\r\x1b[2K")
+    monkeypatch.setattr("segcli.stages.cluster.run", run)
+    shown = CliRunner().invoke(main, STAGES["cluster"], color=True).stderr
+    assert shown.endswith("\r\x1b[2KError: the data are gone\n")
+    assert "50%" in shown
 
 
 # Ctrl-C
