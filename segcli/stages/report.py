@@ -163,7 +163,7 @@ def run(
         sizes_plot = plots.draw(
             plots.segment_sizes,
             profiles.sizes / len(labels),
-            interactions_by_segment(activity, labels, k) / max(activity.sum(), 1),
+            interactions_by_segment(activity, labels, k) / activity.sum(),
         )
         described = describe_segments(
             matrix,
@@ -413,7 +413,7 @@ def segment_summary_table(
         "customers": profiles.sizes,
         "share": profiles.sizes / len(labels),
         "interactions": interactions,
-        "interactions_share": interactions / max(activity.sum(), 1),
+        "interactions_share": interactions / activity.sum(),
         "median_interactions": middles(np.median, activity),
         "total_value": profiles.totals.sum(axis=1),
         "mean_distance": middles(np.mean, segments["distance"]),
@@ -486,9 +486,12 @@ def _count_having_any(block: Block, marks: sp.csr_array, labels: np.ndarray) -> 
 
 
 def _count_own_marks(block: Block, marks: sp.csr_array, labels: np.ndarray) -> tuple[np.ndarray]:
-    """Return how many of the items that mark the own segment each customer has; 0 of the unassigned."""
+    """Return how many of the items that mark the own segment each customer has.
+
+    Of the unassigned it says nothing.
+    """
     own, counts = labels[block.rows], _count_marks(block, marks)
-    return (np.where(own >= 0, counts[np.arange(len(own)), own], 0),)
+    return (counts[np.arange(len(own)), own],)
 
 
 def _count_marks(block: Block, marks: sp.csr_array) -> np.ndarray:
