@@ -169,10 +169,16 @@ def test_the_least_membership_is_the_one_asked_for(place):
     ok(*five)
     least = float(table(place, "segments.csv")["membership"].sort_values().iloc[20]) + 1e-6
     ok(*five, "--min-membership", str(least))
-    ok("report", "run")
-    words = text_of(tree_of(place))
+    ok("report", "run", "--evidence", "full")
+    page = tree_of(place)
+    words = text_of(page)
     assert f"they land in their segment in less than {least:.0%} of trials" in words
-    assert "5 times, a part of each customer's interactions was hidden" in words
+    chosen = rows_of(page, "What was chosen, and what it does")
+    assert [(choice, made) for choice, made, _ in chosen] == [
+        *(("weighting", "pearson"), ("components", "2"), ("segments", "5")),
+        ("least membership", str(least)),
+    ]
+    assert "10 times, a part of each customer's interactions was hidden" in words
 
 
 def test_only_this_report_s_own_parameters_are_on_its_page(place):

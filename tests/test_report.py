@@ -13,6 +13,7 @@ from run_dirs import STAGES, digests, document, invoke, ok, ratings, table, work
 from segcli.errors import InputError
 from segcli.inputs.segment_names import read_segment_names
 from segcli.numerics.description import Echo
+from segcli.numerics.weighting import DESCRIPTIONS
 from segcli.page import echo_in_words, words
 
 NASTY = '<script>alert("x")</script>&"\'{{ 7919 * 7 }}'
@@ -432,10 +433,10 @@ def test_every_parameter_is_on_the_page_the_report_s_own_too(place):
     given = [
         f"{stage} {name} {value}"
         for stage, record in manifest["stages"].items()
-        for name, value in record["parameters"].items()
+        for name, value in [*record["parameters"].items(), ("seed", record["seed"])]
         if value is not None and value is not False
     ]
-    assert "report top 3" in given
+    assert {"report top 3", "cluster seed 0"} < set(given)
     listed = page_of(place).words.partition("Every parameter")[2]
     assert [one for one in given if one not in listed] == []
     ok("report", "run", "--top", "2", "--evidence", "none")
@@ -445,7 +446,9 @@ def test_every_parameter_is_on_the_page_the_report_s_own_too(place):
 def test_a_default_is_not_called_a_person_s_choice(place):
     assert "weighting is the one that segcli takes unless told otherwise." in page_of(place).words
     run_all(place, pca=("--weighting", "tfidf"))
-    assert "These choices were made by a person. " in page_of(place).words
+    chosen = page_of(place).words
+    assert "These choices were made by a person. " in chosen
+    assert f"before customers are compared: {DESCRIPTIONS['tfidf']}." in chosen
 
 
 def test_a_segment_without_customers_has_no_items_and_cannot_be_told(place):
