@@ -168,4 +168,4 @@ def another_in_words(together: float) -> str:
 def _sentence(text: str) -> str:
     text = text.strip()
     begin = text if text.startswith("k =") else text[:1].upper() + text[1:]
-    return begin + ("" if begin.endswith((".", "!", "?")) else ".")
+    return begin + ("" if begin.endswith(".") else ".")
