@@ -87,7 +87,7 @@ def test_where_all_are_alike_a_correlation_is_undefined():
 
 def test_where_the_active_score_alike_the_correlation_with_activity_is_undefined():
     X = sp.csr_array([[1.0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0]])
-    pca = with_loadings([[0.1, 0.0, 0.0]], [0.7, 0.0, 0.0], 4)  # 0.03 for each, and -0.07
+    pca = with_loadings([[0.1, 0.0, 0.0]], [1 / 3, 0.0, 0.0], 4)  # 1/15 for each, but for rounding
     faces = describe_components(LocalEngine(1).blocks(X), pca, X, item_ranks=np.arange(3))
     assert np.isnan(faces[0].activity_correlation)
     nobody = sp.csr_array((4, 3))
