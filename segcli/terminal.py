@@ -189,10 +189,12 @@ def _open_what_is_closed() -> None:
 
 
 def _print_anything() -> None:
-    """Let a name that the terminal's encoding lacks come out escaped; it must not stop a command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Let a name that the terminal's encoding lacks come out escaped; it must not stop a command.
+
+    On standard error Python does so by itself.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _last_line(message: str) -> str:
