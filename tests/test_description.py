@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from planted import DESIGNS, unplanted
 
 from segcli.engine import LocalEngine
-from segcli.numerics.description import describe_segments, null_echo
+from segcli.numerics.description import describe_segments, null_echo, trouble_with_unseen
 from segcli.numerics.log_odds import score_log_odds
 from segcli.numerics.nulls import null_of
 from segcli.numerics.profiles import profile_segments
@@ -89,6 +89,15 @@ def test_a_sole_segment_or_very_few_customers_have_no_unseen_side(tastes):
     assert [len(listed) for listed in sole.characteristic + sole.avoided] == [0, 0]
     few = described(X[:19], groups[:19], 3)
     assert few.unseen is few.echo is None
+
+
+@pytest.mark.parametrize(
+    ("n_customers", "k", "why"),
+    [(20, 2, None), (19, 2, "19 customers are too few"), (20, 1, "one segment needs no evidence")],
+)
+def test_twenty_customers_in_two_segments_have_an_unseen_side(n_customers, k, why):
+    found = trouble_with_unseen(n_customers, k)
+    assert found is None if why is None else found.startswith(why)
 
 
 def test_customers_all_alike_have_no_unseen_side():

@@ -35,9 +35,12 @@ def test_a_stage_that_would_not_fit_is_refused_and_changes_nothing(stage, tmp_pa
     monkeypatch.setattr(memory, "available_memory", lambda: 100_000_000)
     result = invoke(*STAGES[stage])
     assert result.exit_code == 1
-    assert f"{stage} of " in result.stderr
-    assert "needs about 0.4 GB of memory, and 0.1 GB are free" in result.stderr
-    assert "Ingest" in result.stderr or "ingest" in result.stderr
+    assert (
+        f"{stage} of 269 interactions of 60 customers with 12 items needs about 0.4 GB of memory, and "
+        "0.1 GB are free. "
+    ) in result.stderr
+    assert ("Ask for fewer --max-components." in result.stderr) == (stage == "explore-pca")
+    assert "Ingest a sample of the customers" in result.stderr
     assert files(place.run) == before
 
 

@@ -131,7 +131,7 @@ def test_evidence_that_the_data_cannot_bear_is_missed_before_the_long_work(place
 def test_more_components_than_there_are_are_found_before_the_long_work(place):
     at = RUN.index("--max-components")
     words = [*RUN[:at], *RUN[at + 2 :], "--n-components", "45"]
-    assert_ended_by(invoke(*words), "--n-components 45 is too large")
+    assert_ended_by(invoke(*words), "--n-components 45 is too large", "Choose 12 or fewer")
     assert done(place.folder / "run-2") == ["ingest"]
 
 
@@ -157,6 +157,9 @@ def test_options_that_contradict_each_other_are_found_before_the_first_stage(pla
 def test_how_many_components_to_compute_is_said_where_they_are_too_few(place):
     found = invoke(*RUN, "--n-components", "5")
     assert "larger than --max-components 4: give --max-components 5 too." in found.stderr
+    at = RUN.index("--max-components")
+    found = invoke(*RUN[:at], *RUN[at + 2 :], "--n-components", "51")
+    assert "larger than --max-components 50: give --max-components 51 too." in found.stderr
 
 
 @pytest.mark.parametrize("missing", ["--n-components", "--n-clusters"])

@@ -9,6 +9,7 @@ from run_dirs import STAGES, assert_one_line, invoke, ok
 
 from segcli.page.words import activity_in_words
 from segcli.stages.cluster import Clustering
+from segcli.stages.report import Report
 from segcli.terminal import show_table
 from segcli.words import counted, decimal, percent_digits, printable, short_of, six_digits
 
@@ -162,3 +163,10 @@ def test_who_has_two_segments_is_not_told_to_make_fewer():
     assert "different segments. More components may bring out tastes." in made.lines()[-1]
     three = replace(made, k=3, segments=made.segments[:1] * 3, sizes=(9, 9, 9))
     assert "Fewer segments, or more components, may bring out" in three.lines()[-1]
+
+
+def test_one_unassigned_customer_is_one():
+    row = {"segment": 0, "customers": 9, "share": 0.9, "grade": "", "name": "A", "marked_by": "A"}
+    found = Report(1, 3, (row,), 1, echo=None, echo_null=None, no_evidence=None, wrote=())
+    assert "1 customer is unassigned." in found.lines()
+    assert "2 customers are unassigned." in replace(found, n_unassigned=2).lines()
