@@ -450,11 +450,8 @@ def _grades(
     validation: Mapping[str, Any] | None, clustering: Mapping[str, Any] | None, k: int
 ) -> Columns:
     """Return stability and grade of each segment; None and "" where nobody has found them."""
-    found: dict[int, Mapping[str, Any]] = {}
-    for document in (clustering, validation):
-        for row in (document or {}).get("segments", ()):
-            if row.get("grade"):
-                found[row["segment"]] = row
+    document = clustering or validation or {}  # the second has them from the first
+    found = {row["segment"]: row for row in document.get("segments", ())}
     rows = [found.get(segment, {}) for segment in range(k)]
     return {
         "stability": [row.get("stability") for row in rows],
