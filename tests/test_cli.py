@@ -368,6 +368,17 @@ def test_a_bar_without_a_total_counts_steps(monkeypatch, clock):
     assert stream.getvalue().endswith("PCA: step 3")
 
 
+def test_steps_of_a_step_are_not_heard_and_nobody_hears_what_comes_after():
+    heard = []
+    with progress.listening(lambda *step: heard.append(step)):
+        progress.report("k-means", 1, 2)
+        with progress.unheard():
+            progress.report("PCA", 1)
+        progress.report("k-means", 2, 2)
+    progress.report("k-means", 3, 3)
+    assert heard == [("k-means", 1, 2), ("k-means", 2, 2)]
+
+
 def test_a_bar_is_wiped_before_anything_else_is_said(place, monkeypatch):
     class OnTerminal(terminal.ProgressBar):
         def __init__(self):

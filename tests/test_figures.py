@@ -29,7 +29,7 @@ from segcli.numerics.recipe import Recipe
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KJudgement, KVerdict
 from segcli.page.words import verdict as page_verdict
 from segcli.stages import cluster, explore_k, validate
-from segcli.stages.report import characteristic_items_table
+from segcli.stages.report import characteristic_items_table, top_items_table
 from segcli.stages.validate import _verdict, confusion_table
 
 
@@ -302,6 +302,21 @@ def test_figures_on_unseen_interactions_stand_in_their_own_columns():
         **{"popularity_rank": 9, "unseen_customers": 30, "unseen_share": 14},
         **{"unseen_share_outside": 15, "unseen_times": 16, "unseen_log_odds": 11},
     }
+    described.unseen.is_enough[:] = False
+    (few,) = records(characteristic_items_table(described, np.array(["i"]), np.array(["Item"])))
+    told = ("share", "share_outside", "times", "log_odds")
+    assert few == row | {f"unseen_{name}": None for name in told}
+
+
+def test_of_top_items_alike_the_one_of_lower_rank_comes_first():
+    profiles = SimpleNamespace(
+        tfidf=np.array([[0.5, 0.5, 0.9]]),
+        customers=np.array([[2, 2, 1]]),
+        shares=np.array([[1.0, 1.0, 0.5]]),
+    )
+    items = np.array(["a", "b", "c"])
+    listed = top_items_table(profiles, items, items, 3, np.array([2, 1, 0]))
+    assert [row["item"] for row in records(listed)] == ["c", "b", "a"]
 
 
 def test_python_loads_no_model_that_is_stale_or_altered(place):

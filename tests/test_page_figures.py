@@ -286,6 +286,7 @@ def test_whose_interactions_were_hidden_is_said(given):
     words = text_of(page_of(given))
     assert "5 times, a part of each customer's interactions was hidden" in words
     assert "nothing to hide" not in words
+    assert "“Too few to tell”: fewer than 5 customers with the item are found or" in words
     sample = replace(given["unseen"], is_sample=True, n_customers=5000, n_everyone=4990)
     words = text_of(page_of(given, unseen=sample))
     assert (

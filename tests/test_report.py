@@ -108,7 +108,9 @@ def test_characteristic_items_add_up(finished):
     have = data.assign(segment=data["customer"].map(segment_of))
     n_all = data["item"].value_counts()
     sizes = segment_of.value_counts()
-    for row in table(finished, "characteristic_items.csv").itertuples():
+    listed = table(finished, "characteristic_items.csv")
+    assert listed["segment"].is_monotonic_increasing
+    for row in listed.itertuples():
         inside = ((have["item"] == row.item) & (have["segment"] == row.segment)).sum()
         outside = n_all[row.item] - inside
         assert row.customers == inside
