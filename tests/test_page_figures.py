@@ -282,6 +282,16 @@ def test_a_segment_that_comes_out_as_another_is_said_to(given):
     assert "comes out as another" not in text_of(page_of(given, unseen=unseen, tables=empty))
 
 
+def test_each_segment_has_its_own_verdict(given):
+    said = [f"It is segment {s}." for s in range(3)]
+    rows = [
+        row | {"verdict": v} for row, v in zip(given["validation"]["segments"], said, strict=True)
+    ]
+    page = page_of(given, validation=given["validation"] | {"segments": rows})
+    cards = [text_of(card) for card in page.iter("section")]
+    assert [[v for v in said if v in card] for card in cards] == [[v] for v in said]
+
+
 def test_whose_interactions_were_hidden_is_said(given):
     words = text_of(page_of(given))
     assert "5 times, a part of each customer's interactions was hidden" in words
