@@ -12,7 +12,7 @@ from segcli.numerics.description import describe_segments, null_echo, trouble_wi
 from segcli.numerics.log_odds import score_log_odds
 from segcli.numerics.nulls import null_of
 from segcli.numerics.profiles import profile_segments
-from segcli.numerics.ranks import rank, ranks_by_position
+from segcli.numerics.ranks import Ranks, rank, ranks_by_position
 from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
 from segcli.numerics.unseen import profile_unseen
 
@@ -98,6 +98,22 @@ def test_a_sole_segment_or_very_few_customers_have_no_unseen_side(tastes):
 def test_twenty_customers_in_two_segments_have_an_unseen_side(n_customers, k, why):
     found = trouble_with_unseen(n_customers, k)
     assert found is None if why is None else found.startswith(why)
+
+
+def test_of_items_alike_the_one_of_lower_rank_comes_first():
+    labels = np.repeat([0, 1], 20)
+    own = labels[:, None] == [0, 0, 1, 1]
+    X = sp.csr_array(np.column_stack([own, np.ones(40)]).astype(np.float64))
+    found = describe_segments(
+        X,
+        profile_segments(LocalEngine(1).blocks(X), labels, 2),
+        labels,
+        Recipe("raw", 1),
+        ranks=Ranks(np.arange(40), np.array([1, 0, 3, 2, 4])),
+        **{"seed": 0, "n_items": 2, "n_avoided": 2, "n_rounds": 0},
+    )
+    assert [items.tolist() for items in found.characteristic] == [[1, 0], [3, 2]]
+    assert [items.tolist() for items in found.avoided] == [[3, 2], [1, 0]]
 
 
 def test_customers_all_alike_have_no_unseen_side():
