@@ -149,6 +149,8 @@ COMMAND_LINES = [
     ("report", "run", "--top", "0"),
     ("validate",),
     ("validate", "run", "extra"),
+    ("validate", "run", "--master", "local[2]"),
+    ("validate", "run", "--engine", "spark", "--threads", "2"),
     ("validate", "run", "--unknown"),
     ("ingest", "ratings.csv"),
     ("ingest", "ratings.csv", ""),
@@ -246,7 +248,7 @@ def test_a_run_directory_whose_name_is_too_long(place, name):
     long = "x" * 300
     args = [long if arg == "run" else arg for arg in STAGES.get(name, ("status", "run"))]
     before = digests(place.folder)
-    assert_one_line(invoke(*args))
+    assert_one_line(invoke(*args), f"{long}", ": File name too long")
     assert digests(place.folder) == before
 
 
