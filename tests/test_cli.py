@@ -28,6 +28,7 @@ from run_dirs import (
 
 from segcli import __version__, progress, terminal
 from segcli.cli import main
+from segcli.engine import LocalEngine
 from segcli.errors import InputError
 
 HEAVY = ("numpy", "scipy", "pandas", "sklearn", "matplotlib", "joblib", "pyarrow", "jinja2")
@@ -294,6 +295,20 @@ def test_completion_offers_the_commands(tmp_path):
     assert found.stdout.split() == ["plain,explore-pca", "plain,explore-k"]
 
 
+@pytest.mark.parametrize(("options", "n_threads"), [((), None), (("--threads", "3"), 3)])
+def test_as_many_threads_work_as_are_asked_for(place, monkeypatch, options, n_threads):
+    engines = []
+
+    def run(*, engine, **_):
+        engines.append(engine)
+        msg = "seen"
+        raise InputError(msg)
+
+    monkeypatch.setattr("segcli.stages.cluster.run", run)
+    assert_one_line(invoke(*STAGES["cluster"], *options), "seen")
+    assert engines == [LocalEngine(n_threads)]
+
+
 # The progress bar
 
 
@@ -412,6 +427,7 @@ def slow(self, path, value):
     time.sleep(30)
 formats.Picture.write = slow
 from segcli.cli import main
+from segcli.engine import LocalEngine
 main(sys.argv[1:], prog_name="segcli")
 """
 
