@@ -240,6 +240,7 @@ def test_a_full_disk_under_the_summary_leaves_done_what_is_done(place):
     [
         (["status", "run"], ""),
         (["status", "run", "--json"], ""),
+        (["explore-pca", "run", "--compare-weightings", "--max-components", "2"], ""),
         (["run", "ratings.csv", "new", *CHOSEN], ""),
         (["run", "ratings.csv", "new", *CHOSEN, "--json"], " What was done until then is in new."),
     ],

@@ -185,6 +185,11 @@ def test_only_this_report_s_own_parameters_are_on_its_page(place):
     ok("report", "run", "--top", "2")
     listed = rows_of(tree_of(place), "Every parameter of every stage")
     assert [row for row in listed if row[0] == "report"] == [["report", "top", "2"]]
+    # What was not asked for is none: no file was to be refused for a row.
+    assert [row[1:] for row in listed if row[0] == "ingest"] == [
+        ["duplicates", "sum"],
+        ["negative", "reject"],
+    ]
 
 
 def test_a_validation_of_other_segments_is_not_in_the_report(place):
@@ -280,6 +285,11 @@ def test_a_segment_that_comes_out_as_another_is_said_to(given):
     assert ["comes out as another: only 49% of" in card for card in cards] == [False, False, True]
     empty = with_rows(given, {}, {}, {"customers": 0})
     assert "comes out as another" not in text_of(page_of(given, unseen=unseen, tables=empty))
+
+
+def test_that_segments_do_not_sort_by_activity_is_said_too(given):
+    page = page_of(given, clustering=given["clustering"] | {"activity_share": 0.0})
+    assert "0% of the differences in how much customers do lie between" in text_of(page)
 
 
 def test_each_segment_has_its_own_verdict(given):

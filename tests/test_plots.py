@@ -421,3 +421,9 @@ def test_inertia_has_the_colours_that_the_page_says():
     (ax,) = plots.inertia(inertia_table(), 10, "raw").axes
     colours = {line.get_label(): line.get_color() for line in ax.lines}
     assert colours == {"10 components": BLUE, "full matrix": ORANGE}
+
+
+def test_small_shares_have_the_decimals_that_their_ticks_need():
+    (ax,) = plots.segment_sizes(np.array([0.005, 0.004]), np.array([0.003, 0.002])).axes
+    shown = ax.yaxis.get_major_formatter()
+    assert [shown(share) for share in (0.0, 0.0025, 0.1, 1.0)] == ["0%", "0.25%", "10%", "100%"]

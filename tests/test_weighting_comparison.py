@@ -256,7 +256,7 @@ def test_a_weighting_beside_it_is_refused(place):
         "--compare-weightings gathers evidence of its own: leave --evidence out." in result.stderr
     )
     assert result.exit_code == 2
-    result = invoke("explore-pca", "run", "--compare-weightings", "--weighting", "raw")
+    result = invoke("explore-pca", "run", "--compare-weightings", "--weighting", "pearson")
     assert result.exit_code == 2
     assert "leave --weighting out" in result.stderr
 
