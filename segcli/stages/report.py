@@ -527,11 +527,7 @@ def _parameters(stage: Stage, own: Mapping[str, Any]) -> list[page.Parameter]:
 
 
 def _given(parameters: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [
-        (name, value)
-        for name, value in parameters.items()
-        if value is not None and value is not False
-    ]
+    return [(name, value) for name, value in parameters.items() if value is not None]
 
 
 def _by_segment(table: Columns, kind: str | None = None) -> dict[int, list[dict[str, Any]]]:
