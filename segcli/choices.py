@@ -10,14 +10,12 @@ from segcli.numerics.evidence import require_evidence
 from segcli.numerics.kmeans import check_ks
 from segcli.numerics.pca import check_n_components
 from segcli.stages.explore_k import choose_ks
-from segcli.stages.explore_pca import choose_max_components
 
 
 def check_choices(
     run_dir: Path,
     *,
     n_components: int,
-    max_components: int | None,
     k_min: int,
     k_max: int | None,
     k_step: int,
@@ -28,7 +26,8 @@ def check_choices(
 ) -> None:
     """Refuse what the stages to come would refuse for the matrix alone.
 
-    What only the work shows, such as customers who are all the same, is left to them.
+    What only the work shows, such as customers who are all the same, is left to them, and so is what the
+    first of them refuses before it works.
 
     Raises
     ------
@@ -36,7 +35,6 @@ def check_choices(
     """
     path = run_dir / MATRIX.name
     size = SparseMatrix().size(path)
-    choose_max_components(max_components, size.n_customers, size.n_items)
     check_n_components(n_components, size.n_customers, size.n_items, option="--n-components")
     choose_ks(k_min, k_max, k_step, n_customers=size.n_customers)
     check_ks([n_clusters], size.n_customers)

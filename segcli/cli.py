@@ -409,7 +409,7 @@ def _check_choices(options: dict[str, Any]) -> None:
     from segcli.choices import check_choices
 
     names = (
-        *("n_components", "max_components", "k_min", "k_max", "k_step", "n_clusters"),
+        *("n_components", "k_min", "k_max", "k_step", "n_clusters"),
         *("evidence", "min_membership", "require"),
     )
     check_choices(options["run_dir"], **{name: options[name] for name in names})

@@ -288,7 +288,7 @@ def test_as_many_components_as_there_can_be_may_be_chosen(finished):
     from segcli.errors import ChoiceError
 
     others = {
-        **{"max_components": None, "k_min": 2, "k_max": None, "k_step": 1, "n_clusters": 3},
+        **{"k_min": 2, "k_max": None, "k_step": 1, "n_clusters": 3},
         **{"evidence": None, "min_membership": None, "require": None},
     }
     check_choices(finished.run, n_components=12, **others)
