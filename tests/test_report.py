@@ -1,5 +1,6 @@
 """The report: its tables, its words, and a page that anybody can read and no name can break."""
 
+import hashlib
 import json
 import re
 import sys
@@ -179,6 +180,9 @@ def test_a_person_s_names_stand_wherever_segments_are_named(place):
     assert f"Readers, mostly {made['name'][0]}" in page.words
     assert page.words.count(made["name"][2]) == 2  # in the table and over the segment, once each
     assert "report segment_names names.csv" in page.words
+    digest = hashlib.sha256((place.folder / "names.csv").read_bytes()).hexdigest()
+    manifest = json.loads((place.run / "manifest.json").read_text())
+    assert manifest["stages"]["report"]["inputs"]["segment_names"]["sha256"] == digest
     again = next(row for row in described(place) if row["stage"] == "report")
     assert again["command"] == "segcli report run --top 3 --segment-names names.csv"
     ok("report", "run", "--top", "3")
