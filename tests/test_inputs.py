@@ -1471,6 +1471,18 @@ def test_a_known_name_that_stands_below_too_is_no_header(tmp_path):
     assert not find_dialect(written(tmp_path / "f.csv", rows)).header
 
 
+def test_names_of_customer_and_item_are_a_header_also_if_they_stand_below_too_or_beside_a_number(
+    tmp_path,
+):
+    """Files that were joined with their headers, and one whose value is named by a year."""
+    rows = [("x", "al", "1"), ("y", "bo", "2"), ("product", "user", "n"), ("y", "al", "3")]
+    found, rejects = read(written(tmp_path / "f.csv", rows, header=("product", "user", "n")))
+    assert found.customers.to_pylist() == ["al", "bo"]
+    assert rejects.table()["row"].tolist() == [4]
+    found, _ = read(written(tmp_path / "f.csv", rows[:2], header=("product", "user", "2014")))
+    assert found.dialect["columns"] == {"customer": "user", "item": "product", "value": "2014"}
+
+
 def test_a_comma_in_every_name_does_not_outdo_tabs_that_one_row_lacks(tmp_path):
     rows = [(f"c{i}", f"Doe, John {i % 3}", "1") for i in range(20)]
     rows[7] = ("c7 Doe, John 1",)

@@ -297,10 +297,11 @@ def _regularity(rows: tuple[tuple[str, ...], ...]) -> tuple[float, bool, int, in
 def _has_header(sample: tuple[tuple[str, ...], ...], named: set[str]) -> bool:
     """Return whether a file's first row names its columns.
 
-    It does if it holds a name that the user asked for, a well-known name, or text above numbers.
+    It does if it holds a name that the user asked for, well-known names of a customer and an item, or,
+    without numbers, one well-known name or text above numbers.
     """
     first, rest = sample[0], sample[1:]
-    if {name for name in named if not name.isdigit()} & set(first):
+    if {name for name in named if not name.isdigit()} & set(first) or _names_both(first):
         return True
     if any(is_number(field) for field in first):
         return False
@@ -317,14 +318,19 @@ def _has_header(sample: tuple[tuple[str, ...], ...], named: set[str]) -> bool:
 def _refuse_header_below(path: Path, sample: tuple[tuple[str, ...], ...]) -> None:
     """Refuse a file of which a header stands below the first row: titles are above it."""
     for n_above, row in enumerate(sample[:_TITLE_ROWS]):
-        names = {plain(field) for field in row}
-        if all(not names.isdisjoint(KNOWN[role]) for role in ("customer", "item")):
+        if _names_both(row):
             them = "row" if n_above == 1 else f"{n_above} rows"
             msg = (
                 f"{path}: a header stands below its first row, {shortened(', '.join(map(repr, row)))}. "
                 f"Remove the {them} above it, or say --no-header."
             )
             raise InputError(msg)
+
+
+def _names_both(row: tuple[str, ...]) -> bool:
+    """Return whether well-known names of a customer and of an item are in a row."""
+    names = {plain(field) for field in row}
+    return all(not names.isdisjoint(KNOWN[role]) for role in ("customer", "item"))
 
 
 def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, ...], str | None]:
