@@ -357,12 +357,13 @@ def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, 
         text = streams.pieces(path, encoding)
         return _replaced(text, delimiter.encode(), separator) if len(delimiter) > 1 else text
 
-    def told(astray: _Astray) -> tuple[str, str]:
-        return f"line {1 + _lines_before(source(), astray.place):,}", repr(shortened(astray.begin))
+    def line_of(astray: _Astray) -> str:
+        return f"{1 + _lines_before(source(), astray.place):,}"
 
     ends = [0]
     any_whole = False
-    far, near = None, list[_Astray]()
+    far = near = None
+    n_near = 0
     for text, fields in quoting.blocks(source(), streams.PIECE, separator):
         if fields is None:
             any_whole |= b'"' in text
@@ -370,28 +371,30 @@ def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, 
             return separator, (), None
         else:
             any_whole |= bool(fields.is_whole.any())
-            for one in _find_astray(text, fields, ends[-1]):
-                if one.n_lines < _ASTRAY_LINES:
-                    near.append(one)
-                elif far is None:
-                    far = one
+            for start, n_lines in _find_astray(text, fields):
+                if n_lines >= _ASTRAY_LINES:
+                    far = far or _Astray.at(start, n_lines, text, ends[-1])
+                else:
+                    near = near or _Astray.at(start, n_lines, text, ends[-1])
+                    n_near += 1
         if far is not None and any_whole:
-            line, begin = told(far)
             msg = (
-                f"{path}, {line}: a quote is opened and not closed: {begin}. Close it or remove it."
+                f"{path}, line {line_of(far)}: a quote is opened and not closed: {far.begin!r}. "
+                "Close it or remove it."
             )
             raise InputError(msg)
         ends.append(ends[-1] + len(text))
     if not any_whole:
         return separator, (), None
     doubt = None
-    if near:
-        line, begin = told(near[0])
-        others = f" So it is with {len(near) - 1:,} more." if len(near) > 1 else ""
+    if near is not None:
         doubt = (
-            f"{path.name}, {line}: a quote is opened and closed only {counted(near[0].n_lines, 'line')} "
-            f"later: {begin}. If it was to be closed sooner, rows are lost in it.{others}"
+            f"{path.name}, line {line_of(near)}: a quote is opened and closed only "
+            f"{counted(near.n_lines, 'line')} later: {near.begin!r}. If it was to be closed sooner, rows "
+            "are lost in it."
         )
+        if n_near > 1:
+            doubt += f" So it is with {n_near - 1:,} more."
     return separator, tuple(ends[1:]), doubt
 
 
@@ -402,7 +405,7 @@ class _Astray:
     Attributes
     ----------
     place : in what `pieces` yields
-    begin : what follows in its line, or the beginning of that
+    begin : its line from there on, shortened
     n_lines : the ends of lines up to the quote that closes it; very many if none does
     """
 
@@ -410,17 +413,22 @@ class _Astray:
     begin: str
     n_lines: int
 
+    @classmethod
+    def at(cls, start: int, n_lines: int, text: bytes, before: int) -> _Astray:
+        """Return the one that starts there in a text, before which so many bytes come."""
+        begin = text[start : start + _SHOWN].decode("utf-8", errors="replace").splitlines()[0]
+        return cls(before + start, shortened(begin), n_lines)
 
-def _find_astray(text: bytes, fields: quoting.Fields, before: int) -> Iterator[_Astray]:
-    """Yield such quotes; ``before`` bytes come before the text."""
+
+def _find_astray(text: bytes, fields: quoting.Fields) -> Iterator[tuple[int, int]]:
+    """Yield where such quotes are in a text, each with the number of lines up to its end."""
     for i in np.flatnonzero(~fields.is_whole).tolist():
         start, end = int(fields.starts[i]), int(fields.ends[i])
         n_lines = max(text.count(mark, start, end) for mark in (b"\n", b"\r"))
         if fields.is_open and i == len(fields.starts) - 1:
             n_lines = max(n_lines, _ASTRAY_LINES)
         if n_lines:
-            begin = text[start : start + _SHOWN].decode("utf-8", errors="replace")
-            yield _Astray(before + start, begin.splitlines()[0], n_lines)
+            yield start, n_lines
 
 
 def _lines_before(source: Iterable[bytes], place: int) -> int:
