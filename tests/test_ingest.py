@@ -621,8 +621,8 @@ def test_a_file_that_is_utf_8_but_for_some_bytes_is_told(tmp_path, n_before):
     rows = "a,ä,1\na,öö,1\n".encode() * n_before
     path.write_bytes(rows + b"c,Caf\xe9,1\nb,Caf\xe9,1\n")
     assert run(path, tmp_path / "run").doubts == (
-        f"r.csv is UTF-8 but for 2 bytes, the first in line {2 * n_before + 1:,}, so all is read as "
-        "latin-1: letters beyond ASCII come out wrong.",
+        f"r.csv, line {2 * n_before + 1:,}: 2 bytes from here on are not UTF-8, though all else is, so "
+        "the file is read as latin-1, and letters beyond ASCII come out wrong. Write all of it as UTF-8.",
     )
     assert run(path, tmp_path / "run", encoding="latin-1").doubts == ()
 
@@ -690,12 +690,14 @@ def test_a_quote_that_is_closed_lines_later_is_told(tmp_path, end):
 def test_doubts_are_about_all_files_of_a_folder(tmp_path):
     folder = tmp_path / "days"
     folder.mkdir()
-    for day in range(5):
-        (folder / f"{day}.csv").write_text('a,"x",1\na,"z,3\nb,"y",1\nb,"x",1\n')
     (folder / "5.csv").write_text('a,"x",1\n')
-    found = run(folder, tmp_path / "run").doubts
-    assert [doubt.split(",")[0] for doubt in found[:3]] == ["0.csv", "1.csv", "2.csv"]
-    assert found[3:] == ("2 more such doubts are about other files.",)
+    for n_days, more in ((3, ()), (4, ("1 more such doubt",)), (5, ("2 more such doubts",))):
+        for day in range(n_days):
+            (folder / str(day)).mkdir(exist_ok=True)
+            (folder / str(day) / "a.csv").write_text('a,"x",1\na,"z,3\nb,"y",1\nb,"x",1\n')
+        found = run(folder, tmp_path / "run").doubts
+        assert [doubt.split(",")[0] for doubt in found[:3]] == ["0/a.csv", "1/a.csv", "2/a.csv"]
+        assert found[3:] == tuple(f"Files give rise to {doubts}." for doubts in more)
 
 
 def test_ids_that_differ_by_case_alone_are_told(tmp_path):

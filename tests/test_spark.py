@@ -224,6 +224,21 @@ def test_a_folder_of_unlike_parts_is_read_as_here(spark, tmp_path):
         assert digests(run) == digests(here)
 
 
+def test_doubts_are_those_of_the_local_engine(spark, tmp_path):
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "a.csv").write_text("user,item\n\na,x\nb,NULL\n")
+    (parts / "b.csv").write_text('user,item\na,"x"\na,"z\nb,"y"\nb,"X"\n')
+    (parts / "c.csv").write_bytes(b"user,item\na,\xc3\xa4\nb,\xc3\xa4\nc,\xc3\xa4\nc,\xe4\n")
+    for source in ("parts", "parts/b.csv", "parts/c.csv"):
+        here, there = (
+            ok("ingest", tmp_path / source, tmp_path / "run", "--json", "--engine", engine).stdout
+            for engine in ("local", "spark")
+        )
+        assert '"doubts": ["' in here
+        assert here == there
+
+
 def test_parts_that_are_not_written_alike_are_refused(spark, tmp_path):
     parts = tmp_path / "parts"
     parts.mkdir()

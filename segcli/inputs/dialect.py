@@ -51,7 +51,7 @@ class Dialect:
     separator : the one byte that stands for the delimiter when the file is parsed
     skip : the number of lines before the first row, which are blank or say what the delimiter is
     sample : the first rows, the header included
-    doubts : what to look at twice in how it is written, in sentences
+    doubts : what to look at twice in how it is written, in sentences that go on after the file's name
     """
 
     encoding: str
@@ -389,7 +389,7 @@ def _scan(path: Path, encoding: str, delimiter: str) -> tuple[bytes, tuple[int, 
     doubt = None
     if near is not None:
         doubt = (
-            f"{path.name}, line {line_of(near)}: a quote is opened and closed only "
+            f"line {line_of(near)}: a quote is opened and closed only "
             f"{counted(near.n_lines, 'line')} later: {near.begin!r}. If it was to be closed sooner, rows "
             "are lost in it."
         )

@@ -28,7 +28,6 @@ from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import Threads
 from segcli.inputs.reader import set_aside
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.sources import doubts_about
 from segcli.inputs.triplets import Triplets, finished, refuse_nothing
 from segcli.inputs.vocabulary import are_floats, plain_numbers
 
@@ -73,7 +72,7 @@ def read_triplets_on(
         rejects,
         found.manner.table,
         found.columns,
-        doubts=doubts_about(found.manner.table),  # of the first file: workers open the others
+        doubts=found.doubts(reads),
         n_usable=n_rows,
         n_files=found.n_files,
         sha256=found.digest(reads),

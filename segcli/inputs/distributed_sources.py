@@ -33,6 +33,7 @@ from segcli.inputs.reader import Reader
 from segcli.inputs.sources import (
     Part,
     digest_of,
+    doubts_about,
     is_hidden,
     list_files,
     open_first,
@@ -147,6 +148,11 @@ class _Parts:
         """The 0-based column of each role, from `columns_of`."""
         return self.reading.columns
 
+    def doubts(self, reads: Sequence[Grouped]) -> list[str]:
+        """Return what to look at twice in how the files are written, once they have been read."""
+        del reads
+        return doubts_about(self.manner.table, self.manner.path.name)
+
     def _collecting(self, engine: SparkEngine, n: int) -> AbstractContextManager[list[Any]]:
         what = f"reading {self.manner.path.name}"
         return engine.collecting(self, n, lambda done: report(what, done, n))  # type: ignore[arg-type]
@@ -190,11 +196,17 @@ class _Files(_Parts):
         form = self.reading.form
         table = self.manner.table
         contents: Iterable[Any] = ()
+        doubts = list[str]()
         with suppress(BlankError):
             table = open_like(table, path, name, form.header, form.encoding)
             contents = table.parts(columns_read(self.columns))
+            doubts = doubts_about(table, name)
         found = self.reading.grouped(number, name, contents, table)
-        return replace(found, sha256=sha256_of(path))
+        return replace(found, sha256=sha256_of(path), doubts=tuple(doubts))
+
+    def doubts(self, reads: Sequence[Grouped]) -> list[str]:
+        """Return what to look at twice in how the files are written, once they have been read."""
+        return [doubt for read in reads for doubt in read.doubts]
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
         """Return a digest of the files' names and digests."""

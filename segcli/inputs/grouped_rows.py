@@ -35,6 +35,7 @@ class Grouped:
     items : ids by the code that stands in the rows
     are_floats : whether all customers are written as a float column's whole numbers
     sha256 : of the file, where it was read as a whole
+    doubts : likewise, what to look at twice in how it is written, in sentences
     """
 
     file: str
@@ -44,6 +45,7 @@ class Grouped:
     items: pa.Array
     are_floats: bool
     sha256: str | None
+    doubts: tuple[str, ...] = ()
 
 
 def write_groups(

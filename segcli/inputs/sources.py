@@ -82,7 +82,7 @@ class Source:
                 except BlankError:
                     self.digests.append((file, sha256_of(path)))
                     continue
-            self.doubts += doubts_about(table)
+            self.doubts += doubts_about(table, file)
             of_files = f", file {i:,} of {n_files:,}" if n_files > 1 else ""
             for content in table.parts(columns, of_files=of_files):
                 yield Part(table, file, number, content)
@@ -215,9 +215,10 @@ def open_like(
     return table
 
 
-def doubts_about(table: tables.Table) -> tuple[str, ...]:
-    """Return what to look at twice in how a file is written, in sentences."""
-    return table.dialect.doubts if isinstance(table, TextTable) else ()
+def doubts_about(table: tables.Table, file: str) -> list[str]:
+    """Return what to look at twice in how a file of that name is written, in sentences."""
+    doubts = table.dialect.doubts if isinstance(table, TextTable) else ()
+    return [f"{file}, {doubt}" for doubt in doubts]
 
 
 def digest_of(files: Iterable[tuple[str, str]]) -> str:

@@ -150,7 +150,7 @@ def survey(path: Path, stated: str | None) -> tuple[str, bool]:
 
 
 def doubtful_encoding(path: Path, encoding: str) -> str | None:
-    """Return a sentence if most letters beyond ASCII of a file that is not all UTF-8 are, or None.
+    """Return sentences, without the file's name, if most letters beyond ASCII are UTF-8, or None.
 
     ``encoding`` is the one that reads all of it.
     """
@@ -161,9 +161,11 @@ def doubtful_encoding(path: Path, encoding: str) -> str | None:
         n_other += len(piece) - len(decoder.decode(piece).encode())
     if n_beyond <= 2 * n_other:
         return None
+    are = "is" if n_other == 1 else "are"
     return (
-        f"{path.name} is UTF-8 but for {counted(n_other, 'byte')}, the first in line "
-        f"{_line_of_other(path):,}, so all is read as {encoding}: letters beyond ASCII come out wrong."
+        f"line {_line_of_other(path):,}: {counted(n_other, 'byte')} from here on {are} not UTF-8, though "
+        f"all else is, so the file is read as {encoding}, and letters beyond ASCII come out wrong. Write "
+        "all of it as UTF-8."
     )
 
 

@@ -25,6 +25,7 @@ from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import Source, digest_of, doubtful_folder, list_files, open_first
 from segcli.inputs.text_table import TextTable
 from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, OUT_OF_RANGE, is_number_otherwise
+from segcli.words import counted
 
 _TOLD = 3  # doubts about files
 _LOOKED_AT = 100  # rejects, for what they have in common: the first may be a header
@@ -226,7 +227,7 @@ def _all_doubts(
     doubts = [in_folder] if in_folder is not None else []
     doubts += of_files[:_TOLD]
     if len(of_files) > _TOLD:
-        doubts.append(f"{len(of_files) - _TOLD:,} more such doubts are about other files.")
+        doubts.append(f"Files give rise to {counted(len(of_files) - _TOLD, 'more such doubt')}.")
     column = columns["value"]
     if column is not None:
         read = table.sample(column) if isinstance(table, TextTable) else []
