@@ -702,10 +702,20 @@ def test_doubts_are_about_all_files_of_a_folder(tmp_path):
 
 def test_ids_that_differ_by_case_alone_are_told(tmp_path):
     path = tmp_path / "r.csv"
-    rows = ["Ann@x.org,A1", "ann@x.org,A2", "BO,A2", "bo,a2", "BoB,É", "BoB,A1"]
+    rows = [
+        "Ann@x.org,A1",
+        "ann@x.org,A2",
+        "BO,A2",
+        "bo,a2",
+        "BoB,É",
+        "BoB,A1",
+        "Cy,A1",
+        "CY,A1",
+        "cY,A1",
+    ]
     path.write_text("user,item\n" + "\n".join(rows))
     said = "Ids differ by case: write those alike that are the same."
     assert run(path, tmp_path / "run").doubts == (
-        f"Twice? 2 customers are there in lower case, too, such as 'ann@x.org'. {said}",
-        f"Twice? 1 item is there in lower case, too, such as 'a2'. {said}",
+        f"Twice? 3 customers are there with other capitals, too, such as 'Ann@x.org'. {said}",
+        f"Twice? 1 item is there with other capitals, too, such as 'A2'. {said}",
     )

@@ -53,11 +53,11 @@ def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[s
             f"Quotes are part of {role} {_some(ids, n_interactions, in_quotes)}. They enclose a field "
             "only if they are double, right after a delimiter, and doubled within."
         )
-    twice = _lower_ones(ids)
+    twice = _alike_but_for_case(ids)
     if len(twice):
         are = "is" if len(twice) == 1 else "are"
         found.append(
-            f"Twice? {counted(len(twice), role)} {are} there in lower case, too, such as "
+            f"Twice? {counted(len(twice), role)} {are} there with other capitals, too, such as "
             f"'{twice[0].as_py()}'. Ids differ by case: write those alike that are the same."
         )
     if (n_interactions == 1).all():
@@ -69,11 +69,14 @@ def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[s
     return found
 
 
-def _lower_ones(ids: pa.Array) -> pa.Array:
-    """Return the ids that are there with capitals, too."""
+def _alike_but_for_case(ids: pa.Array) -> pa.Array:
+    """Return one of the ids of each group that differ by case alone; no id is there twice."""
     lower = pc.utf8_lower(ids)
-    lower = lower.filter(pc.not_equal(lower, ids))
-    return lower.filter(pc.is_in(lower, value_set=ids)) if len(lower) else lower
+    if lower.equals(ids) or pc.count_distinct(lower).as_py() == len(ids):
+        return ids[:0]
+    counts = pc.value_counts(lower)
+    several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    return ids.take(pc.index_in(several, value_set=lower))
 
 
 def _places(ids: pa.Array, pattern: str) -> np.ndarray:
