@@ -575,6 +575,14 @@ def test_names_in_angle_brackets_are_a_header(tmp_path):
     assert run(path, tmp_path / "run").dialect["columns"]["customer"] == "<user>"
 
 
+@pytest.mark.parametrize("separator", ["\t", " "])
+def test_names_in_angle_brackets_are_no_markup_in_whatever_separates_them(tmp_path, separator):
+    path = tmp_path / "r.txt"
+    rows = (("<ann>", "<x>", "1"), ("<bo>", "<y>", "2"))
+    path.write_text("".join(separator.join(row) + "\n" for row in rows))
+    assert run(path, tmp_path / "run").n_customers == 2
+
+
 @pytest.mark.parametrize("number", ["1,234.50", "$12.50", "12.00-", "5%"])
 def test_numbers_that_are_written_otherwise_are_told_where_others_are_read(tmp_path, number):
     path = tmp_path / "r.csv"

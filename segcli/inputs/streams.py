@@ -62,7 +62,10 @@ _LOOKS = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer"),
 )
 _START = 1000  # bytes
-_MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|[a-z][^<>]*>\s*<)", re.IGNORECASE)
+# Of two tags in a line with a blank between them the first is a field.
+_MARKUP = re.compile(
+    rb"\s*<(?:!doctype|html|\?xml|[a-z][^<>]*>(?:[ \t]*[\r\n]\s*)?<)", re.IGNORECASE
+)
 _JSON = re.compile(rb'\s*(?:\{\s*"|\[\s*["{\[])')
 # By the name of what comes first in it.
 _WORKBOOK = re.compile(
