@@ -613,6 +613,18 @@ def test_points_that_may_separate_thousands_are_told(tmp_path, values, read):
     assert found == ((said,) if read else ())
 
 
+def test_thousands_are_told_also_beside_millions_which_are_no_numbers(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("a,x,1.234.567\na,y,1.961\nb,x,20\nb,y,3\n")
+    assert run(path, tmp_path / "run", header=False).doubts == (
+        f"Values such as '1.234.567' are rejected. {WRITTEN}",
+        "Value '1.961' is read with a decimal point, not as 1961. If points separate thousands, leave "
+        "them out.",
+    )
+    path.write_text("a,x,1.234.567\na,y,961\nb,x,20\nb,y,3\n")
+    assert len(run(path, tmp_path / "run", header=False).doubts) == 1
+
+
 def test_a_header_below_the_first_row_may_be_said_to_be_none(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text("a,x,1\nb,x,1\nuser,item,n\na,y,1\n")

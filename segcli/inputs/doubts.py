@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segcli.inputs.arrow import to_numpy
-from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, is_number_otherwise
+from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, is_number, is_number_otherwise
 from segcli.words import counted
 
 # What databases, spreadsheets, shops and devices write where there is nothing.
@@ -21,7 +21,7 @@ _NOTHING = (
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _IN_QUOTES = r"""^=?(?:".*"|'.*')$"""
 _SHOWN = 3
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}").fullmatch
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+").fullmatch
 _BELOW = re.compile(r"[+-]?\d{1,3}").fullmatch
 
 
@@ -112,8 +112,8 @@ def doubtful_values(read: Sequence[str], rejected: Sequence[str]) -> list[str]:
     texts = [value.strip() for value in read]
     with_points = [text for text in texts if _THOUSANDS(text)]
     n_below = sum(_BELOW(text) is not None for text in texts)
-    if with_points and n_below and len(with_points) + n_below == len(texts):
-        one = with_points[0]
+    one = next(filter(is_number, with_points), None)
+    if one is not None and n_below and len(with_points) + n_below == len(texts):
         found.append(
             f"Value '{one}' is read with a decimal point, not as {one.replace('.', '')}. If points "
             "separate thousands, leave them out."
