@@ -4,6 +4,6 @@
 where records of several lines end. `tables` opens delimited text (`text_table`) or Parquet
 (`parquet_table`) and reads it as `batches` of columns with row numbers. `columns` says which column is
 which, `vocabulary` gives ids codes, `values` turns text into numbers, `rejects` keeps the rows that cannot
-be used, `pairs` merges repeated pairs. `triplets`, `item_names` and `segment_names` read the three kinds
-of file whole, `distributed` the first on a cluster.
+be used, `pairs` merges repeated pairs, `doubts` says what to look at twice. `triplets`, `item_names` and
+`segment_names` read the three kinds of file whole, `distributed` the first on a cluster.
 """
