@@ -205,6 +205,7 @@ REFUSED = {
     "feather": (b"ARROW1\0\0rest", {}, "looks like a Feather (Arrow) file"),
     "xlsx": (zipped("[Content_Types].xml"), {}, "looks like an Excel workbook (.xlsx). Export the rows"),
     "xlsx of another program": (zipped("xl/workbook.xml"), {}, "looks like an Excel workbook (.xlsx)"),
+    "ods": (zipped("mimetype"), {}, "looks like an OpenDocument workbook (.ods). Export the rows"),
     "zip": (zipped("ratings.csv"), {}, "looks like a zip archive. Unpack it and use the file in it."),
     "zip, encoded": (zipped("xl.csv"), {"encoding": "latin-1"}, "looks like a zip archive"),
     "bzip2": (b"BZh91AY", {}, "looks like a bzip2 archive. Unpack it and use the file in it."),

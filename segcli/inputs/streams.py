@@ -68,9 +68,8 @@ _MARKUP = re.compile(
 )
 _JSON = re.compile(rb'\s*(?:\{\s*"|\[\s*["{\[])')
 # By the name of what comes first in it.
-_WORKBOOK = re.compile(
-    rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/|mimetype)", re.DOTALL
-)
+_WORKBOOK = re.compile(rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/)", re.DOTALL)
+_OPEN_DOCUMENT = re.compile(rb"PK\x03\x04.{26}mimetype", re.DOTALL)
 
 
 def check_file(path: Path) -> None:
@@ -375,6 +374,8 @@ def _refuse_binary(path: Path, head: bytes) -> None:
         looks = "a tar archive"
     elif _WORKBOOK.match(start):
         looks = "an Excel workbook (.xlsx)"
+    elif _OPEN_DOCUMENT.match(start):
+        looks = "an OpenDocument workbook (.ods)"
     elif _MARKUP.match(start):
         looks = "a web page or XML"
     elif _JSON.match(start):
