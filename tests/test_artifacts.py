@@ -104,7 +104,10 @@ def test_a_table_is_read_as_pandas_reads_it(tmp_path, rows):
     text = {"a": str, "customer": str}
     read = pd.read_csv(tmp_path / "t.csv", dtype=text, keep_default_na=False)
     assert [found[name].tolist() for name in text] == [read[name].tolist() for name in text]
-    assert found["x"] == pytest.approx(read["x"].to_numpy(), rel=1e-14, abs=0)
+    assert found["x"].tolist() == table["x"]
+    assert found["x"] == pytest.approx(
+        read["x"].to_numpy(), rel=1e-12, abs=0
+    )  # so well pandas 2 does
     assert found["x"].dtype == read["x"].dtype
 
 
