@@ -53,6 +53,12 @@ def test_the_reason_is_kept_with_the_evidence_on_the_table(place):
     assert "<aisles>" not in page
 
 
+def test_no_words_are_no_reason(place):
+    ok(*STAGES["cluster"], "--because", "")
+    assert document(place, "clustering.json")["because"] is None
+    assert document(place, "manifest.json")["stages"]["cluster"]["parameters"]["because"] is None
+
+
 def test_another_look_at_k_does_not_make_the_segments_stale(place):
     ok(*STAGES["explore-k"], "--k-step", "2")
     assert invoke(*STAGES["validate"]).exit_code == 0

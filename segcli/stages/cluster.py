@@ -190,6 +190,7 @@ def run(
         If there are fewer components, or distinct customers, than asked for; if ``min_membership``
         asks for memberships that these data cannot have.
     """
+    because = because or None  # an empty variable of a script is no reason
     parameters = {
         "n_components": n_components,
         "n_clusters": n_clusters,
