@@ -629,8 +629,8 @@ def test_of_many_columns_twenty_are_named(tmp_path, n_columns, end):
 
 
 def test_of_a_long_name_the_beginning_is_told(tmp_path):
-    path = written(tmp_path / "f.csv", ROWS, header=("w" * 60, "x" * 61, "n"))
-    with pytest.raises(InputError, match=rf"It has: {'w' * 60}, {'x' * 59}…, n\. Name"):
+    path = written(tmp_path / "f.csv", ROWS, header=("w" * 80, "x" * 81, "n"))
+    with pytest.raises(InputError, match=rf"It has: {'w' * 80}, {'x' * 79}…, n\. Name"):
         read(path)
 
 

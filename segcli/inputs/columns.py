@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from segcli.errors import InputError
+from segcli.words import shortened
 
 _ITEM = (
     "item", "itemid", "product", "productid", "stockcode", "sku", "movie", "movieid", "artist",
@@ -197,6 +198,7 @@ def _free_position(
     With a header it is that column only if the others stand in theirs, too, or no other is left for it.
     """
     column = role.position - 1 if role.position is not None else n_columns
+    left: list[int] = []
     if column < n_columns and column not in chosen.values():
         left = _left(names, role, chosen) if names is not None else [column]
         in_order = all(
@@ -206,9 +208,7 @@ def _free_position(
         )
         if column in left and (in_order or left == [column]):
             return column
-        if left or role.needed:
-            _ask_for(file, names, [role])
-    elif role.needed:
+    if left or role.needed:
         _ask_for(file, names, [role])
     return None
 
@@ -233,5 +233,4 @@ def _is_no_value(name: str) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [name if len(name) <= 60 else name[:59] + "…" for name in names[:20]]
-    return ", ".join(shown) + (", …" if len(names) > 20 else "")
+    return ", ".join(map(shortened, names[:20])) + (", …" if len(names) > 20 else "")
