@@ -60,6 +60,24 @@ def contingency(
     return counts.reshape(n_rows, n_columns)
 
 
+def jaccard_similarities(table: np.ndarray) -> np.ndarray:
+    """Return the Jaccard similarity of each row's customers and each column's.
+
+    Of those who have either label, the share that has both: 0 to 1. Above .5, a row has but one column,
+    and a column but one row.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n_rows, n_columns), see `contingency`
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns); 0 for labels that nobody has
+    """
+    either = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
+    return np.asarray(table / np.maximum(either, 1))
+
+
 def adjusted_rand(labels: np.ndarray, other: np.ndarray) -> float:
     """Return the adjusted Rand index of two labellings of the same customers.
 

@@ -26,7 +26,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Block, Blocks, Engine
 from segcli.numerics import durations
-from segcli.numerics.agreement import adjusted_rand, contingency
+from segcli.numerics.agreement import adjusted_rand, contingency, jaccard_similarities
 from segcli.numerics.assignment import assign
 from segcli.numerics.naive_bayes import fit_naive_bayes
 from segcli.numerics.pca import PCA
@@ -250,8 +250,7 @@ def jaccard(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
     ndarray of shape (k,); NaN for a segment without customers among these
     """
     table = contingency(reference, found, k)
-    either = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
-    best = (table / np.maximum(either, 1)).max(axis=1)
+    best = jaccard_similarities(table).max(axis=1)
     return np.where(table.sum(axis=1) > 0, best, np.nan)
 
 
