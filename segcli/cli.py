@@ -315,6 +315,13 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
     help="A table with names of yours for the segments: segment_summary.csv, edited.",
 )
 @click.option(
+    "--segment-names-from",
+    type=FILE_PATH,
+    metavar="EARLIER",
+    help="The run directory of an earlier time, such as last month's: your names there go over to the "
+    "segments that are the same, and segment_moves.csv has who moved.",
+)
+@click.option(
     "--evidence",
     type=click.Choice(["quick", "full", "none"]),
     default=None,
@@ -330,6 +337,7 @@ def report(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     Example:
       segcli report run/ --top 20
       segcli report run/ --segment-names names.csv
+      segcli report 2026-02/ --segment-names-from 2026-01/
     """
     with _drawing_beside(options["threads"]):
         from segcli.stages import report as stage
@@ -378,6 +386,10 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
             from segcli.inputs.streams import check_file
 
             check_file(options["segment_names"])
+        if options["segment_names_from"] is not None:
+            from segcli.stages.earlier import read_earlier
+
+            read_earlier(options["segment_names_from"], options["run_dir"])
 
         with (
             hold(options["run_dir"], [stage.name or "" for stage in STAGES]),

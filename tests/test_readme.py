@@ -9,7 +9,6 @@ import shlex
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -67,31 +66,6 @@ def test_every_block_prints_what_it_says(shop):
     if os.environ.get("SEGCLI_UPDATE_README"):
         README.write_text(now, encoding="utf-8")
     assert BLOCK.findall(text) == BLOCK.findall(now)
-
-
-@pytest.mark.parametrize(
-    ("names", "segments", "found"),
-    [
-        (["A", "B"], {"new": 0, "d": 0, "e": 0, "a": 1, "b": 1, "c": 2}, ["B", "A", ""]),
-        (["A", "B"], {"a": 0, "b": 0, "c": 0, "d": 0, "e": 0, "new": 1}, ["", ""]),
-        (["marks", "B"], {"a": 0, "b": 0, "c": 1, "d": 1, "e": 1}, ["", "B"]),
-    ],
-    ids=["others have left the numbers", "put together", "nobody has named it"],
-)
-def test_names_follow_those_who_bear_them(tmp_path, monkeypatch, names, segments, found):
-    monkeypatch.chdir(tmp_path)
-    was = {"a": 0, "b": 0, "c": 1, "d": 1, "e": 1, "gone": 0}
-    for run, rows, of_segments in (("last", was, names), ("this", segments, [""] * len(found))):
-        (tmp_path / run).mkdir()
-        customers = pd.DataFrame({"customer": list(rows), "segment": list(rows.values())})
-        customers.to_csv(f"{run}/segments.csv", index=False)
-        summary = pd.DataFrame({"name": of_segments, "marked_by": "marks", "customers": 1})
-        summary.to_csv(f"{run}/segment_summary.csv", index_label="segment")
-    (block,) = (block for block in PYTHON.findall(TEXT) if "last, this" in block)
-    exec(re.sub("last, this = .*", 'last, this = "last", "this"', block), {})
-    written = pd.read_csv("names.csv", dtype=str, keep_default_na=False)
-    assert written["name"].tolist() == found
-    assert written["customers"].tolist() == ["1"] * len(found)
 
 
 def test_every_command_and_option_is_in_the_readme():

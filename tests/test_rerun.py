@@ -1,10 +1,11 @@
 """What a stage was run with is recorded, handed on, and told to who must run it again."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
-from run_dirs import LATER, STAGES, command_in, document, ok, states, table
+from run_dirs import LATER, STAGES, command_in, document, name_segments, ok, states, table
 from test_accessible_page import rows_of, tree_of
 
 SEEDED = {
@@ -36,6 +37,7 @@ EVERY_CHOICE = {
     "validate": ("validate", "run", "--evidence", "none", "--seed", "4"),
     "report": (
         *("report", "run", "--top", "3", "--segment-names", "segments.txt", "--evidence", "none"),
+        *("--segment-names-from", "earlier"),
     ),
 }
 
@@ -79,6 +81,8 @@ def test_a_stage_is_run_again_with_every_choice_it_was_run_with(place):
     lines = [";".join([*row, "2024-01-01", f"N {row[1]}"]) for row in rows]
     text = "\n".join(["who;what;n;day;title", *lines]) + "\n"
     (place.folder / "r.txt").write_text(text)
+    name_segments(place.run, ["A", "B", "C"])
+    shutil.copytree(place.run, place.folder / "earlier")
     for name, args in EVERY_CHOICE.items():
         if name == "report":
             n_customers = document(place, "clustering.json")["sizes"][1]
@@ -112,6 +116,14 @@ def test_a_stage_is_run_again_with_what_excludes_other_choices(place, name, args
     (place.run / {"ingest": "matrix.npz", "cluster": "segments.csv"}[name]).unlink()
     found = as_options(command_in(ok("status", "run").stdout.splitlines()[-1]))
     assert {option: found.get(option, "absent") for option in again} == again
+
+
+def test_the_folder_of_an_earlier_run_is_not_known(place):
+    name_segments(place.run, ["A", "B", "C"])
+    shutil.copytree(place.run, place.folder / "runs" / "earlier")
+    ok(*STAGES["report"], "--segment-names-from", "runs/earlier")
+    (place.run / "report.html").unlink()
+    assert "--segment-names-from FOLDER/earlier" in ok("status", "run").stdout
 
 
 def test_the_folder_of_a_table_of_names_is_not_known(place):

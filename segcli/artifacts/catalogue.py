@@ -76,6 +76,9 @@ TYPICAL_CUSTOMERS = Artifact("typical_customers.csv", "report", Table(text=("cus
 SEGMENT_SUMMARY = Artifact(
     "segment_summary.csv", "report", Table(text=("grade", "name", "marked_by"))
 )
+SEGMENT_MOVES = Artifact(
+    "segment_moves.csv", "report", Table(text=("earlier_segment", "earlier_name"))
+)
 SEGMENT_SIZES_PLOT = Artifact("segment_sizes.png", "report", Picture())
 
 STAGES = ("ingest", "explore-pca", "explore-k", "cluster", "validate", "report")

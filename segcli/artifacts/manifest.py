@@ -27,8 +27,8 @@ _CHOICES = {
     "cluster": ("--n-components", "P", "--n-clusters", "K"),
 }
 """What a stage that has never run must be told."""
-_FILES = {"items", "segment_names"}
-"""Parameters that are the name of a file of the user's."""
+_FILES = {"items", "segment_names", "segment_names_from"}
+"""Parameters that are the name of a file of the user's, or of another run directory."""
 _LIBRARIES = ("segcli", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "joblib")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from segcli.numerics import log_odds
+from segcli.numerics import log_odds, moves
 from segcli.numerics.description import Echo
 from segcli.numerics.judgement import no_evidence_in_words, unassigned_in_words
 from segcli.numerics.stability import GRADES, NOT_TRUSTED, graded
@@ -53,6 +53,7 @@ class Tables:
     characteristic, avoided : the rows of `characteristic_items.csv`, by kind and segment
     top_items : the rows of `top_items.csv`, by segment
     typical : the rows of `typical_customers.csv`, by segment
+    moves : the rows of `segment_moves.csv`; none without an earlier run
     """
 
     summary: Rows
@@ -60,6 +61,7 @@ class Tables:
     avoided: Mapping[int, Rows]
     top_items: Mapping[int, Rows]
     typical: Mapping[int, Rows]
+    moves: Rows
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def render(
     *,
     extent: Extent,
     tables: Tables,
+    since: words.Since | None,
     unseen: UnseenProfiles | None,
     echo: Echo | None,
     echo_null: Echo | None,
@@ -91,6 +94,7 @@ def render(
 
     Parameters
     ----------
+    since : what has become of an earlier run's segments; None without one
     unseen : on what the figures on unseen interactions rest; None if there are none
     echo, echo_null : how far the items that mark the segments do so on unseen interactions
     validation : the document of `validation.json`, or None if the segments were not validated
@@ -125,6 +129,10 @@ def render(
     return environment.get_template("report.html.j2").render(
         extent=extent,
         tables=tables,
+        since=since,
+        since_in_words=words.since_in_words,
+        least_similarity=moves.LEAST_SIMILARITY,
+        least_in_both=moves.LEAST_CUSTOMERS,
         unseen=unseen,
         together=[] if unseen is None else unseen.together.tolist(),
         least_together=LEAST_TOGETHER,

@@ -48,6 +48,26 @@ class Verdict:
     next_step: str | None
 
 
+@dataclass(frozen=True)
+class Since:
+    """What has become of an earlier run's segments, and of the names that a person gave them.
+
+    Attributes
+    ----------
+    run : str, the name of its folder
+    n_both : int, customers in both runs
+    n_stayed : int, those of them who are in the same segment
+    names_carried : tuple of dict with segment, earlier_segment and name
+    names_lost : tuple of dict with earlier_segment and name: no segment is the same
+    """
+
+    run: str
+    n_both: int
+    n_stayed: int
+    names_carried: tuple[dict[str, Any], ...]
+    names_lost: tuple[dict[str, Any], ...]
+
+
 def verdict(
     validation: Mapping[str, Any] | None, clustering: Mapping[str, Any] | None, k: int
 ) -> Verdict:
@@ -142,6 +162,20 @@ def echo_in_words(echo: Echo, null: Echo | None) -> str:
     if null is not None:
         words += f"; in data without segments {null.unseen:.1f} times ({null.in_sample:.1f} times)"
     return words + "."
+
+
+def since_in_words(since: Since) -> list[str]:
+    """Return which names were carried over, which were not, and how many customers stayed."""
+    carried = ", ".join(str(row["segment"]) for row in since.names_carried)
+    words = f"Segments that keep their name of {since.run}: {carried or 'none'}."
+    if since.names_lost:
+        words += f" Names that none keeps: {'; '.join(row['name'] for row in since.names_lost)}."
+    share = since.n_stayed / since.n_both
+    return [
+        words,
+        f"Customers in both: {since.n_both:,}, of whom {since.n_stayed:,} ({share:.0%}) are in the same "
+        "segment.",
+    ]
 
 
 def is_named(summary: Sequence[Mapping[str, Any]]) -> bool:

@@ -26,6 +26,7 @@ from segcli.artifacts.catalogue import (
     MATRIX,
     REPORT_PAGE,
     REPORT_TEXT,
+    SEGMENT_MOVES,
     SEGMENT_SIZES_PLOT,
     SEGMENT_SUMMARY,
     SEGMENTATION,
@@ -49,6 +50,7 @@ from segcli.numerics.ranks import Ranks, rank, top
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.stability import nan_mean
 from segcli.numerics.typical import typical_customers
+from segcli.stages.earlier import change_since, given_names, read_earlier
 from segcli.stages.memory import require_memory_for
 from segcli.words import counted, printable
 
@@ -77,6 +79,7 @@ class Report:
         How far the items that mark the segments do so on interactions that the making of the segments
         did not see, and the same on data without segments.
     no_evidence : str or None, why nothing is known of that, if it was not ruled out
+    since : Since or None, what has become of an earlier run's segments and their names
     wrote : tuple of str, the files written
     """
 
@@ -87,6 +90,7 @@ class Report:
     echo: Echo | None
     echo_null: Echo | None
     no_evidence: str | None
+    since: page.Since | None
     wrote: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -103,6 +107,8 @@ class Report:
         if self.n_unassigned:
             are = "is" if self.n_unassigned == 1 else "are"
             lines.append(f"{counted(self.n_unassigned, 'customer')} {are} unassigned.")
+        if self.since is not None:
+            lines.extend(page.since_in_words(self.since))
         if self.echo is not None:
             lines.append(page.echo_in_words(self.echo, self.echo_null))
         if self.no_evidence is not None:
@@ -116,6 +122,7 @@ def run(
     *,
     n_top: int,
     segment_names: Path | None = None,
+    segment_names_from: Path | None = None,
     evidence: str | None,
     engine: Engine,
 ) -> Report:
@@ -125,15 +132,21 @@ def run(
     ----------
     n_top : items to list for each segment
     segment_names : a table of the names that a person gives segments, as `read_segment_names` takes it
+    segment_names_from : the run directory of an earlier time, whose names go over to the segments that
+        are the same, unless ``segment_names`` has others for them
 
     Raises
     ------
     InputError
         If the names are not those of these segments.
+    RunDirectoryError
+        If the earlier run has no names, or none of these customers.
     """
+    earlier = read_earlier(segment_names_from, run_dir) if segment_names_from else None
     own = {
         "top": n_top,
         "segment_names": segment_names.name if segment_names is not None else None,
+        "segment_names_from": earlier.run if earlier is not None else None,
         "evidence": evidence,
     }
     with open_stage(run_dir, "report", own) as stage:
@@ -152,6 +165,10 @@ def run(
             sizes = np.bincount(labels[labels >= 0], minlength=k).tolist()
             given = read_segment_names(segment_names, sizes)
             stage.note_input("segment_names", segment_names)
+        change = change_since(earlier, segments, k) if earlier is not None else None
+        if segment_names_from is not None:
+            stage.note_input("earlier_segments", segment_names_from / SEGMENTS.name)
+            stage.note_input("earlier_names", segment_names_from / SEGMENT_SUMMARY.name)
         X = engine.blocks(matrix)
         ranks = rank(X)
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
@@ -196,19 +213,25 @@ def run(
         marks = _marks(described.characteristic, matrix.shape[1])
         (n_marks,) = X.map_rows(_count_own_marks, marks, labels)
         typical = typical_customers_table(segments, k, matrix, n_marks, ranks)
+        marked_by = _marked_by(characteristic, k)
+        if change is not None:
+            own_names = given_names(given, marked_by)
+            given = [name or was for name, was in zip(own_names, change.names(), strict=True)]
         summary = segment_summary_table(
             profiles,
             activity,
             segments,
             having=_having_any(X, marks, labels),
             given=given,
-            marked_by=_marked_by(characteristic, k),
+            marked_by=marked_by,
             grades=_grades(validation, clustering, k),
         )
         stage.save(TOP_ITEMS, top_items)
         stage.save(CHARACTERISTIC_ITEMS, characteristic)
         stage.save(TYPICAL_CUSTOMERS, typical)
         stage.save(SEGMENT_SUMMARY, summary)
+        if change is not None:
+            stage.save(SEGMENT_MOVES, change.table())
         stage.save(REPORT_TEXT, prototype_text(profiles, top_items))
         stage.save(SEGMENT_SIZES_PLOT, sizes_plot.png())
         found = Report(
@@ -219,6 +242,7 @@ def run(
             echo=echo,
             echo_null=echo_null,
             no_evidence=no_evidence,
+            since=change.since(given) if change is not None else None,
             wrote=(),
         )
         stage.save(
@@ -237,7 +261,9 @@ def run(
                     avoided=_by_segment(characteristic, "avoided"),
                     top_items=_by_segment(top_items),
                     typical=_by_segment(typical),
+                    moves=records(change.table()) if change is not None else [],
                 ),
+                since=found.since,
                 unseen=described.unseen,
                 echo=echo,
                 echo_null=echo_null,

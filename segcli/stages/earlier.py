@@ -1,0 +1,143 @@
+"""An earlier run of about the same customers: its names go over, and it is told who has moved since."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segcli import page
+from segcli.artifacts import Columns, is_run_directory, read_artifact
+from segcli.artifacts.catalogue import SEGMENT_SUMMARY, SEGMENTS
+from segcli.artifacts.formats import UNASSIGNED
+from segcli.errors import RunDirectoryError
+from segcli.numerics.moves import Moves, count_moves
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The segments of an earlier run.
+
+    Attributes
+    ----------
+    run : str, the name of its folder
+    segments : the columns of its `segments.csv`
+    titles : tuple of str, what its segments are called
+    names : tuple of str, what a person called them; empty where nobody did
+    """
+
+    run: str
+    segments: Mapping[str, np.ndarray]
+    titles: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What has become of the segments of an earlier run."""
+
+    earlier: Earlier
+    moves: Moves
+
+    def names(self) -> list[str]:
+        """Return the name that goes over to each segment; empty for none."""
+        return [self.earlier.names[was] if was >= 0 else "" for was in self.moves.same.tolist()]
+
+    def since(self, names: Sequence[str]) -> page.Since:
+        """Return what there is to tell of it, where segments have these names now."""
+        same = self.moves.same.tolist()
+        return page.Since(
+            run=self.earlier.run,
+            n_both=self.moves.n_both,
+            n_stayed=self.moves.n_stayed,
+            names_carried=tuple(
+                {"segment": segment, "earlier_segment": same[segment], "name": name}
+                for segment, name in enumerate(self.names())
+                if name and name == names[segment]
+            ),
+            names_lost=tuple(
+                {"earlier_segment": was, "name": name}
+                for was, name in enumerate(self.earlier.names)
+                if name and was not in same
+            ),
+        )
+
+    def table(self) -> Columns:
+        """Return a row per earlier segment: which segment is the same, and in which its customers are.
+
+        ``similarity``: the greatest with any segment. A last row has those who are new, a last column
+        those who are gone; before them are the unassigned, if there are any.
+        """
+        counts, (k_earlier, k) = self.moves.counts, self.moves.similarity.shape
+        was = [*map(str, range(k_earlier)), UNASSIGNED, "new"]
+        places = [*map(str, range(k)), UNASSIGNED, "gone"]
+        rows = [row for row in range(len(was)) if row != k_earlier or counts[row].any()]
+        columns = [
+            column for column in range(len(places)) if column != k or counts[:, column].any()
+        ]
+        titles = [*self.earlier.titles, "", ""]
+        same = self.moves.same.tolist()
+        most = [*self.moves.similarity.max(axis=1).tolist(), None, None]
+        return {
+            "earlier_segment": [was[row] for row in rows],
+            "earlier_name": [titles[row] for row in rows],
+            "same_as": [same.index(row) if row in same else None for row in rows],
+            "similarity": [most[row] for row in rows],
+            **{places[column]: counts[rows, column] for column in columns},
+        }
+
+
+def read_earlier(folder: Path, run_dir: Path) -> Earlier:
+    """Return the segments of a run of an earlier time than the one in ``run_dir``.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it is no run directory, or the same one; if its segments or their names are missing, altered
+        or stale; or if no person named any of them.
+    """
+    if os.path.realpath(folder) == os.path.realpath(run_dir):
+        msg = f"{folder} is this run itself. Take names from the run directory of an earlier time."
+        raise RunDirectoryError(msg)
+    # An old run may have been left with no more than its tables.
+    if not is_run_directory(folder) and not (folder / SEGMENT_SUMMARY.name).is_file():
+        what = "is not a run directory" if folder.exists() else "does not exist"
+        msg = f"{folder} {what}. Take names from the run directory of an earlier time."
+        raise RunDirectoryError(msg)
+    summary = read_artifact(folder, SEGMENT_SUMMARY)
+    titles = summary["name"].tolist()
+    names = given_names(titles, summary["marked_by"].tolist())
+    if not any(names):
+        msg = (
+            f"no segment of {folder} has a name of yours. Name them first: "
+            f"segcli report {folder} --segment-names FILE"
+        )
+        raise RunDirectoryError(msg)
+    run = Path(os.path.realpath(folder)).name  # a link leads elsewhere next month
+    return Earlier(run, read_artifact(folder, SEGMENTS), tuple(titles), tuple(names))
+
+
+def change_since(earlier: Earlier, now: Mapping[str, np.ndarray], k: int) -> Change:
+    """Return what has become of the earlier segments, in the ``k`` segments of `segments.csv` now.
+
+    Raises
+    ------
+    RunDirectoryError
+        If no customer is in both runs.
+    """
+    moves = count_moves(earlier.segments, len(earlier.names), now, k)
+    if not moves.n_both:
+        msg = (
+            f"no customer of {earlier.run} is in this run. Take names from a run of the same customers, "
+            "with ids that are written alike."
+        )
+        raise RunDirectoryError(msg)
+    return Change(earlier, moves)
+
+
+def given_names(names: Sequence[str], marked_by: Sequence[str]) -> list[str]:
+    """Return the names that a person gave; empty where one is no more than what marks the segment."""
+    return [name if name != marks else "" for name, marks in zip(names, marked_by, strict=True)]
