@@ -17,13 +17,14 @@ COMPONENTS ?= 6
 K ?= 6
 K_MAX ?= 20
 SEGMENT_NAMES ?=
+SEGMENT_NAMES_FROM ?=
 INGEST_OPTIONS ?=
 
 .PHONY: demo run changed test check bench lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # a run directory is one stage's at a time, and cluster notes what explore-k said
 
-$(foreach name,RUN INTERACTIONS ITEMS SEGMENT_NAMES,$(if $(word 2,x$($(name))x),\
+$(foreach name,RUN INTERACTIONS ITEMS SEGMENT_NAMES SEGMENT_NAMES_FROM,$(if $(word 2,x$($(name))x),\
   $(error $(name) is '$($(name))': make takes no spaces in it. Rename it, or use segcli run)))
 
 demo: run
@@ -43,7 +44,8 @@ INGESTED = $(call chosen,ingest-$(subst /,_,$(subst $() ,_,$(INTERACTIONS)-$(ITE
 WEIGHTED = $(call chosen,weighting-$(WEIGHTING))
 SWEPT = $(call chosen,sweep-$(COMPONENTS)-$(K_MAX))
 CLUSTERED = $(call chosen,cluster-$(COMPONENTS)-$(K))
-NAMED = $(call chosen,names-$(subst /,_,$(SEGMENT_NAMES)))
+NAMED = $(call chosen,names-$(subst /,_,$(SEGMENT_NAMES)-$(SEGMENT_NAMES_FROM)))
+EARLIER = $(addprefix $(SEGMENT_NAMES_FROM)/,$(if $(SEGMENT_NAMES_FROM),segments.csv segment_summary.csv))
 
 $(RUN)/.chosen/%:
 	@mkdir -p $(@D)
@@ -68,8 +70,9 @@ $(RUN)/segmentation.joblib: $(RUN)/pca.joblib $(CLUSTERED)
 $(RUN)/validation.json: $(RUN)/segmentation.joblib
 	$(SEGCLI) validate $(RUN)
 
-$(RUN)/report.html: $(RUN)/k_scores.csv $(RUN)/validation.json $(SEGMENT_NAMES) $(NAMED)
-	$(SEGCLI) report $(RUN) $(if $(SEGMENT_NAMES),--segment-names $(SEGMENT_NAMES))
+$(RUN)/report.html: $(RUN)/k_scores.csv $(RUN)/validation.json $(SEGMENT_NAMES) $(EARLIER) $(NAMED)
+	$(SEGCLI) report $(RUN) $(if $(SEGMENT_NAMES),--segment-names $(SEGMENT_NAMES)) \
+	  $(if $(SEGMENT_NAMES_FROM),--segment-names-from $(SEGMENT_NAMES_FROM))
 
 # --- installing -----------------------------------------------------------------------------------
 

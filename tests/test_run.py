@@ -16,6 +16,7 @@ from run_dirs import (
     digests,
     environment,
     invoke,
+    name_segments,
     ok,
     states,
 )
@@ -183,7 +184,9 @@ main(sys.argv[1:])
 
 @pytest.mark.xdist_group("spark")
 def test_one_session_of_spark_serves_all_stages(place, spark_installed):
-    words = [*RUN, "--evidence", "none"]
+    shutil.copytree(place.run, place.folder / "earlier")
+    name_segments(place.folder / "earlier", ["A", "B", "C"])
+    words = [*RUN, "--evidence", "none", "--segment-names-from", "earlier"]
     ok(*words)
     local = digests(place.folder / "run-2")
     words[words.index("run-2")] = "run-3"
@@ -242,6 +245,23 @@ def test_make_makes_the_report_again_for_other_names_of_segments(make, tmp_path)
     assert make(*words, "SEGMENT_NAMES=names.csv").stdout == ""
     os.utime(names)
     assert make(*words, "SEGMENT_NAMES=names.csv").stdout.split() == ["report"]
+    assert make(*words).stdout.split() == ["report"]
+
+
+def test_make_makes_the_report_again_for_names_of_another_run(make, tmp_path):
+    words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv")
+    make(*words)
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    for name in ("segments.csv", "segment_summary.csv"):
+        (earlier / name).touch()
+        os.utime(earlier / name, (1, 1))
+    named = (*words, "SEGMENT_NAMES_FROM=earlier")
+    assert make(*named).stdout.split() == ["report"]
+    assert make(*named).stdout == ""
+    os.utime(earlier / "segment_summary.csv")
+    assert make(*named).stdout.split() == ["report"]
+    assert "--segment-names-from earlier" in make(*named, "-n", "-B").stdout
     assert make(*words).stdout.split() == ["report"]
 
 
