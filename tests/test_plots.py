@@ -247,6 +247,8 @@ def test_the_evidence_for_k_stands_beside_the_nulls():
     assert stability.lines[2].get_ydata().tolist() == table["jaccard_min"].tolist()
     assert "1,234 customers" in silhouette.texts[0].get_text()
     assert strength.get_ylim() == (0, 1)
+    (needed,) = transfer.texts[:-1]
+    assert (needed.get_text(), needed.xy[1]) == ("needed: 0.65", 0.65)
 
 
 def test_measures_that_end_at_1_are_drawn_on_all_of_it():
@@ -405,6 +407,8 @@ def test_the_least_stable_segment_of_the_nulls_is_dotted_too_and_errors_go_both_
     assert least_null.get_color() == null.get_color() != real.get_color() == least.get_color()
     (error,) = transfer.collections
     assert error.get_datalim(transfer.transData).ymin == pytest.approx(0.76 - 0.05)
+    assert legend(strength) == ["null: no segments", "these data", "supported"]
+    strength, *_ = k_figure(data, (), None).axes
     assert legend(strength) == ["null: no segments", "these data"]
 
 

@@ -26,6 +26,7 @@ _PANELS = (
     ("activity_share", "Activity share", "how much do segments sort by activity alone?"),
 )
 
+_NEEDED = {"transfer_ari": "needed", "jaccard_mean": "needed of the least stable"}
 
 _MARGINS = Margins(top=1.0, rows=1.05, columns=0.6)
 
@@ -44,16 +45,17 @@ def k_evidence(
     ----------
     table : ndarrays: ``k`` and, for each measure, ``<measure>``, ``<measure>_null`` and
         perhaps ``<measure>_se``
-    thresholds : what a measure must reach, drawn as a dashed line
+    thresholds : what a measure must reach, ``transfer_ari`` or ``jaccard_mean``: a dashed line
     n_silhouette : customers that the silhouette compares with one another
     """
     figure, axes = new_figure(12, 6.6, 3, 2, margins=_MARGINS)
     for ax, (measure, title, question) in zip(axes, _PANELS, strict=True):
-        for k in supported:
-            ax.axvspan(k - 0.5, k + 0.5, color=GREEN, alpha=0.15, lw=0)
         _curve(ax, table, measure)
+        for k in supported:
+            label = "supported" if k == supported[0] else None
+            ax.axvspan(k - 0.5, k + 0.5, color=GREEN, alpha=0.15, lw=0, zorder=0, label=label)
         if measure in thresholds:
-            ax.axhline(thresholds[measure], color=INK, lw=0.8, ls="--")
+            _needed(ax, thresholds[measure], _NEEDED[measure])
         ax.set_title(f"{title}\n", fontsize=11, color=INK)
         ax.text(
             0.5,
@@ -71,6 +73,21 @@ def k_evidence(
     verdict = "no supported k" if recommended is None else f"largest supported k: {recommended}"
     figure.suptitle(f"Evidence for the number of segments: {verdict}", fontsize=13, color=INK)
     return figure
+
+
+def _needed(ax: Axes, threshold: float, words: str) -> None:
+    ax.axhline(threshold, color=INK, lw=0.8, ls="--")
+    ax.annotate(
+        f"{words}: {threshold:g}",
+        (1, threshold),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+        color=INK,
+    )
 
 
 def _curve(ax: Axes, table: Mapping[str, np.ndarray], measure: str) -> None:
