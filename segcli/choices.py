@@ -40,5 +40,5 @@ def check_choices(
     check_ks([n_clusters], size.n_customers)
     if min_membership is None and require is None:
         return
-    option = "--require supported" if require else f"--min-membership {min_membership:g}"
+    option = f"--require {require}" if require else f"--min-membership {min_membership:g}"
     require_evidence(option, evidence, SparseMatrix().read(path), [n_clusters])

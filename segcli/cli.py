@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Summary)
 
-NOT_SUPPORTED = 3
+NOT_AS_REQUIRED = 3
 """Exit status of a validation whose verdict is not the one required."""
 
 
@@ -270,9 +270,10 @@ def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
 @EVIDENCE
 @click.option(
     "--require",
-    type=click.Choice(["supported"]),
+    type=click.Choice(["supported", "recommended"]),
     default=None,
-    help="Exit with status 3 unless the evidence supports the segments.",
+    help="Exit with status 3 unless the evidence supports the segments; recommended: unless there are, "
+    "too, as many as explore-k recommends.",
 )
 @engine
 @SEED
@@ -294,8 +295,14 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
         from segcli.stages import validate as stage
 
         summary = _run(stage.run, run_dir, as_json, **options)
-    if require is not None and not summary.supported:
-        click.get_current_context().exit(NOT_SUPPORTED)
+    met = {"supported": summary.supported, "recommended": summary.recommended}
+    if require is None or met[require]:
+        return
+    if summary.supported:  # the summary does not say what else is required
+        k = summary.verdict["recommended_k"]
+        said = f"explore-k recommends {k}" if k else "explore-k recommends no number of them"
+        click.echo(f"The {summary.k} segments are supported, but {said}.", err=True)
+    click.get_current_context().exit(NOT_AS_REQUIRED)
 
 
 @main.command()

@@ -402,7 +402,13 @@ def test_how_many_others_have_what_marks_a_segment(finished):
 def test_a_verdict_of_no_says_what_to_do(said, words):
     clustering = {"k": 3, "n_components": 2, "segments": [], "sizes": []}
     found = _verdict(KJudgement(False, "No."), clustering, None, said)
-    assert found == {"supported": False, "reason": "No.", "next_step": words}
+    recommended_k = said["recommended"] if said is not None else None
+    assert found == {
+        "supported": False,
+        "recommended_k": recommended_k,
+        "reason": "No.",
+        "next_step": words,
+    }
     assert _verdict(KJudgement(True, "Yes."), clustering, None, said)["next_step"] is None
     advice = page_verdict({"verdict": found}, None, 3)
     assert advice.next_step == words

@@ -117,7 +117,9 @@ def test_what_the_data_cannot_bear_is_found_before_the_long_work(place, words, s
 
 
 @pytest.mark.parametrize(
-    "words", [("--min-membership", "0"), ("--require", "supported")], ids=" ".join
+    "words",
+    [("--min-membership", "0"), ("--require", "supported"), ("--require", "recommended")],
+    ids=" ".join,
 )
 def test_evidence_that_the_data_cannot_bear_is_missed_before_the_long_work(place, words):
     lines = (place.folder / "ratings.csv").read_text().splitlines()

@@ -1,7 +1,11 @@
 """How far to trust segments, from the command line: membership, the reason, the verdict required."""
 
 import pandas as pd
+import pytest
 from run_dirs import STAGES, assert_one_line, document, invoke, ok
+
+from segcli.numerics.verdict import KJudgement, KVerdict
+from segcli.stages import explore_k, validate
 
 
 def segments(place):
@@ -76,3 +80,42 @@ def test_a_verdict_can_be_required(place):
 def test_a_verdict_without_evidence_cannot_be_required(place):
     result = invoke(*STAGES["validate"], "--require", "supported", "--evidence", "none")
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("supported", "recommended", "status", "said"),
+    [
+        (True, 3, 0, None),
+        (True, 4, 3, "The 3 segments are supported, but explore-k recommends 4."),
+        (
+            True,
+            None,
+            3,
+            "The 3 segments are supported, but explore-k recommends no number of them.",
+        ),
+        (False, 3, 3, None),
+        (None, 3, 3, None),
+    ],
+)
+def test_the_recommended_number_of_segments_can_be_required(
+    place, monkeypatch, supported, recommended, status, said
+):
+    monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((), recommended, None, "So."))
+    judged = None if supported is None else KJudgement(supported, "So.")
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: judged)
+    ok(*STAGES["explore-k"])
+    found = invoke(*STAGES["validate"], "--require", "recommended")
+    assert (found.exit_code, found.stderr) == (status, f"{said}\n" if said else "")
+    assert document(place, "validation.json")["verdict"]["recommended_k"] == recommended
+    assert invoke(*STAGES["validate"], "--require", "supported").exit_code == (
+        0 if supported else 3
+    )
+
+
+def test_what_explore_k_says_of_other_components_is_no_recommendation(place, monkeypatch):
+    monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((3,), 3, 3, "So."))
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KJudgement(True, "So."))
+    ok("explore-k", "run", "--n-components", "3", "--k-max", "4")
+    found = invoke(*STAGES["validate"], "--require", "recommended")
+    assert found.exit_code == 3
+    assert document(place, "validation.json")["verdict"]["recommended_k"] is None

@@ -70,8 +70,9 @@ class Validation:
         `segcli.numerics.judgement.Measure`.
     evidence : dict or None, on what the measures rest: n_customers, is_sample, n_splits, n_nulls
     verdict : dict
-        ``supported`` (None if there is no evidence); in words, ``reason`` and, where the segments are
-        not supported and explore-k knows better ones, ``next_step``.
+        ``supported`` (None if there is no evidence); ``recommended_k``, what explore-k says of these
+        components now (None if it recommends none, or did not look); in words, ``reason`` and, where
+        the segments are not supported and explore-k knows better ones, ``next_step``.
     segments : tuple of dict
         Per segment: customers, precision and recall of both evaluations (NaN, in the file null, of
         nobody), stability, grade, and a verdict in words.
@@ -95,6 +96,11 @@ class Validation:
     def supported(self) -> bool:
         """Whether the evidence supports the segmentation; False if there is none."""
         return self.verdict["supported"] is True
+
+    @property
+    def recommended(self) -> bool:
+        """Whether the segmentation is supported and has as many segments as explore-k recommends."""
+        return self.supported and self.verdict["recommended_k"] == self.k
 
     def document(self) -> dict[str, Any]:
         """Return what `validation.json` holds."""
@@ -234,9 +240,11 @@ def _verdict(
     no_evidence: str | None,
     explored: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
+    recommended_k = explored["recommended"] if explored is not None else None
     if judged is None:
         return {
             "supported": None,
+            "recommended_k": recommended_k,
             "reason": no_evidence or "No evidence was gathered, so nothing is known.",
             "next_step": None,
         }
@@ -251,7 +259,12 @@ def _verdict(
         )
         reason += f" {share:.0%} of all customers are in segments that are stable by themselves."
     next_step = None if judged.supported else _next_step(clustering, explored)
-    return {"supported": judged.supported, "reason": reason, "next_step": next_step}
+    return {
+        "supported": judged.supported,
+        "recommended_k": recommended_k,
+        "reason": reason,
+        "next_step": next_step,
+    }
 
 
 def _next_step(clustering: Mapping[str, Any], explored: Mapping[str, Any] | None) -> str | None:
