@@ -31,16 +31,14 @@ ONE_THREAD = LocalEngine(1)
 def gather(
     X, weighting="tfidf", *, engine=ONE_THREAD, n_components=10, n_customers=16_000, **options
 ):
-    blocks = engine.blocks(X)
     options = {
         "seed": 0,
         "level": Level(2, 4, n_customers),
         "n_components": n_components,
         **options,
     }
-    return gather_component_evidence(
-        blocks, weighting, engine=engine, ranks=rank(blocks), **options
-    )
+    ranks = rank(engine.blocks(X))
+    return gather_component_evidence(X, weighting, engine=engine, ranks=ranks, **options)
 
 
 # Shares of explained variance

@@ -13,7 +13,7 @@ from segcli.numerics.log_odds import score_log_odds
 from segcli.numerics.nulls import null_of
 from segcli.numerics.profiles import profile_segments
 from segcli.numerics.ranks import Ranks, rank, ranks_by_position
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_in_rank_order
 from segcli.numerics.unseen import profile_unseen
 
 RECIPE = Recipe("tfidf", 4)
@@ -164,7 +164,7 @@ def test_a_nulls_echo_is_that_of_a_description_of_the_null(tastes):
     X, _, _ = tastes
     X = sp.csr_array(sp.hstack([X, sp.eye_array(X.shape[0])]))  # an item each that nobody else has
     ranks = rank(LocalEngine(1).blocks(X))
-    ordered = in_rank_order(X, ranks, sample_rows(ranks, 150, seed=2), items_they_have=True)
+    ordered = sample_in_rank_order(X, ranks, 150, seed=2)
     null = null_of(ordered, 0, seed=2)
     labels = fit_recipe(null, RECIPE, [3], seed=2).partitions[0].labels
     expected = describe_segments(

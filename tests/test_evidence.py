@@ -24,7 +24,7 @@ from segcli.numerics.evidence import (
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import null_of, swapped
 from segcli.numerics.ranks import rank
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe, fit_recipe, sample_in_rank_order
 from segcli.numerics.silhouette import mean_silhouettes
 from segcli.numerics.stability import resample
 from segcli.numerics.verdict import verdict
@@ -229,8 +229,7 @@ def test_every_figure_is_what_it_is_said_to_be():
         X, recipe, ks, ranks=ranks, seed=3, level=Level(3, 2, 0, 150),
         ask_null=lambda null, full: (null.indices.tolist(), full.ks),
     )  # fmt: skip
-    rows = sample_rows(ranks, 150, seed=3)
-    ordered = in_rank_order(X, ranks, rows, items_they_have=True)
+    ordered = sample_in_rank_order(X, ranks, 150, seed=3)
     assert ordered.shape == (150, 80 + 150)
     for name, expected in figures(ordered, recipe, ks, 3, 3).items():
         assert asked.table[name] == pytest.approx(np.array(expected)), name

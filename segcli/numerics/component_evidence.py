@@ -25,7 +25,7 @@ from functools import partial
 import numpy as np
 import scipy.sparse as sp
 
-from segcli.engine import ONE_THREAD, Blocks, Engine
+from segcli.engine import ONE_THREAD, Engine
 from segcli.engine.rows import squared_norms
 from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics import durations
@@ -34,7 +34,8 @@ from segcli.numerics.deflated import Deflated, leading_singular
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import n_components_limit
-from segcli.numerics.ranks import Ranks, ranks_by_position, shuffled
+from segcli.numerics.ranks import Ranks, ranks_by_position
+from segcli.numerics.recipe import sample_in_rank_order
 from segcli.numerics.weighting import fit_weighting
 
 NULL_QUANTILE = 0.95
@@ -152,7 +153,7 @@ class ComponentEvidence:
 
 
 def gather_component_evidence(
-    X: Blocks,
+    X: sp.csr_array,
     weighting: str,
     *,
     engine: Engine,
@@ -166,7 +167,7 @@ def gather_component_evidence(
 
     Parameters
     ----------
-    X : sparse blocks of shape (n_customers, n_items), unweighted
+    X : csr_array of shape (n_customers, n_items), unweighted
     weighting : one of `segcli.numerics.weighting.NAMES`; fitted anew to the sample and to each null
     engine : runs the nulls and the folds
     ranks : of X's customers and items
@@ -180,7 +181,7 @@ def gather_component_evidence(
     ChoiceError
         If there are fewer than 4 customers or 4 items, or no variance.
     """
-    sample = _sample(X, ranks, level.n_customers, np.random.default_rng([seed, _PURPOSE, 0]))
+    sample = sample_in_rank_order(X, ranks, level.n_customers, seed=seed, stream=(_PURPOSE, 0))
     if min(sample.shape) < LEAST_ITEMS:
         msg = (
             f"{sample.shape[0]} customers with {sample.shape[1]} items are too few to say how many "
@@ -299,20 +300,6 @@ def explained_variance_ratios(weighted: Deflated, n_components: int, *, seed: in
     rng = np.random.default_rng([seed, _PURPOSE, 2])
     _, s, _ = leading_singular(centred, n_components, rng)
     return np.asarray(s**2 / total)
-
-
-def _sample(X: Blocks, ranks: Ranks, size: int, rng: np.random.Generator) -> sp.csr_array:
-    """Return at most ``size`` customers, and the items they have, both in the order of ranks."""
-    rows = ranks.customer_order
-    if len(rows) > size:
-        drawn = shuffled(ranks.customers, rng)[:size]
-        rows = drawn[np.argsort(ranks.customers[drawn])]
-    sample = sp.csr_array(X.take(rows))  # type: ignore[arg-type]  # X is sparse
-    present = np.bincount(sample.indices, minlength=sample.shape[1]) > 0
-    order = ranks.item_order
-    sample = sp.csr_array(sample[:, order[present[order]]])
-    sample.sort_indices()
-    return sample
 
 
 def _weighted(X: sp.csr_array, name: str) -> Deflated:

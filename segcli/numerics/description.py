@@ -18,7 +18,7 @@ from segcli.numerics.log_odds import LogOdds, score_log_odds
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.profiles import Profiles, profile_segments
 from segcli.numerics.ranks import Ranks, ranks_by_position
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe, fit_recipe, sample_in_rank_order
 from segcli.numerics.unseen import N_ROUNDS, SAMPLE_SIZE, UnseenProfiles, profile_unseen
 
 LEAST_CUSTOMERS = 20
@@ -186,8 +186,7 @@ def null_echo(
 
     The data are a null of the customers given, or of a sample of them (`nulls.nulls_of`).
     """
-    rows = sample_rows(ranks, sample_size, seed=seed)
-    ordered = in_rank_order(X, ranks, rows, items_they_have=True)
+    ordered = sample_in_rank_order(X, ranks, sample_size, seed=seed)
     (null,) = nulls_of(ordered, 1, seed=seed, engine=engine)
     fit = fit_recipe(null, recipe, [k], seed=seed)
     if not fit.partitions:

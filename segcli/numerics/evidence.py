@@ -22,7 +22,7 @@ from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.ranks import Ranks
-from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, sample_in_rank_order
 from segcli.numerics.silhouette import mean_silhouettes
 from segcli.numerics.stability import Resample, nan_mean, resample
 
@@ -162,9 +162,8 @@ def gather_evidence(
     ask_null : asks something more of a null, in rank order, and the recipe fitted to it
     meanwhile : what this process is to do once; while others gather, if there are any
     """
-    rows = sample_rows(ranks, level.n_customers, seed=seed)
     n_splits, n_nulls = level.n_splits, level.n_nulls
-    ordered = in_rank_order(X, ranks, rows, items_they_have=True)
+    ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)
     made = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
     hidings = [partial(predict_hidden, ordered, recipe, ks, j, seed=seed) for j in range(n_splits)]
     nulls = [partial(_on_null, null, recipe, ks, seed, ask_null) for null in made]
@@ -193,7 +192,9 @@ def gather_evidence(
         table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
         table[f"{measure}_null_max"] = np.fmax.reduce(stacked[:, :, i])
     answers = tuple(answer for _, answer in on_nulls)
-    return KEvidence(recipe, table, len(rows), len(rows) < X.shape[0], n_splits, n_nulls, answers)
+    n_customers = ordered.shape[0]
+    is_sample = n_customers < X.shape[0]
+    return KEvidence(recipe, table, n_customers, is_sample, n_splits, n_nulls, answers)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from segcli.numerics.weighting import Weighting, fit_weighting, weigh
 N_STARTS = 4
 """Starts per k: fewer than for the segmentation itself, as every figure averages over fits."""
 
+_SAMPLE = (8,)  # keys the random stream of the sample
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -131,13 +133,7 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
     return FittedRecipe(pca, (), scores)
 
 
-def in_rank_order(
-    X: sp.csr_array,
-    ranks: Ranks,
-    rows: np.ndarray | None = None,
-    *,
-    items_they_have: bool = False,
-) -> sp.csr_array:
+def in_rank_order(X: sp.csr_array, ranks: Ranks, rows: np.ndarray | None = None) -> sp.csr_array:
     """Return the matrix with customers and items in the order of their ranks.
 
     The same data in any order, under any names, give the same matrix, to the bit.
@@ -147,22 +143,42 @@ def in_rank_order(
     X : csr_array of shape (n_customers, n_items)
     ranks : the ranks of X's customers and items
     rows : ndarray of shape (n,), from `sample_rows`: only these customers
-    items_they_have : only the items that one of these customers has, if they have any
-        A sample of the customers has few of very many items, and the others say nothing of it.
     """
-    chosen = X[ranks.customer_order if rows is None else rows]
+    return _of_items(X[ranks.customer_order if rows is None else rows], ranks.item_order)
+
+
+def sample_rows(
+    ranks: Ranks, size: int, *, seed: int, stream: Sequence[int] = _SAMPLE
+) -> np.ndarray:
+    """Return the positions of a random sample of at most ``size`` customers, first rank first.
+
+    Parameters
+    ----------
+    stream : keys the random stream beside ``seed``; evidence of one stream is of the same customers
+    """
+    chosen = np.random.default_rng([seed, *stream]).permutation(len(ranks.customers))[:size]
+    return np.asarray(ranks.customer_order[np.sort(chosen)])
+
+
+def sample_in_rank_order(
+    X: sp.csr_array, ranks: Ranks, size: int, *, seed: int, stream: Sequence[int] = _SAMPLE
+) -> sp.csr_array:
+    """Return the customers of `sample_rows` and the items that they have, as `in_rank_order` does.
+
+    A sample of the customers has few of very many items, and the others say nothing of it. Of customers
+    who have none there are all.
+    """
+    chosen = X[sample_rows(ranks, size, seed=seed, stream=stream)]
     order = ranks.item_order
-    if items_they_have and chosen.nnz:
+    if chosen.nnz:
         order = order[np.bincount(chosen.indices, minlength=X.shape[1])[order] > 0]
-    ordered = sp.csr_array(chosen[:, order])
+    return _of_items(chosen, order)
+
+
+def _of_items(X: sp.csr_array, order: np.ndarray) -> sp.csr_array:
+    ordered = sp.csr_array(X[:, order])
     ordered.sort_indices()
     return ordered
-
-
-def sample_rows(ranks: Ranks, size: int, *, seed: int) -> np.ndarray:
-    """Return the positions of a random sample of at most ``size`` customers, first rank first."""
-    chosen = np.random.default_rng([seed, 8]).permutation(len(ranks.customers))[:size]
-    return np.asarray(ranks.customer_order[np.sort(chosen)])
 
 
 def _of_the_same(X: sp.csr_array, weighting: Weighting) -> FittedRecipe:

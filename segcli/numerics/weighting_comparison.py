@@ -43,7 +43,7 @@ from segcli.numerics.held_out import mean_gain
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe, fit_recipe, sample_in_rank_order
 from segcli.numerics.stability import nan_mean, resample
 from segcli.numerics.verdict import LEAST_GAIN_ABOVE_NULL, NOTHING_TO_HIDE
 from segcli.numerics.weighting import NAMES, TAKE_NEGATIVES
@@ -172,19 +172,19 @@ def compare_weightings(
     ChoiceError
         If there are fewer than 20 customers, or if no weighting can be measured.
     """
-    rows = sample_rows(ranks, sample_size, seed=seed)
-    if len(rows) < LEAST_CUSTOMERS:
+    ordered = sample_in_rank_order(X, ranks, sample_size, seed=seed)
+    n_customers = ordered.shape[0]
+    if n_customers < LEAST_CUSTOMERS:
         msg = (
-            f"{len(rows)} customers are too few to be split into halves: comparing weightings needs "
+            f"{n_customers} customers are too few to be split into halves: comparing weightings needs "
             f"at least {LEAST_CUSTOMERS}. Choose one by what it does to a customer's row."
         )
         raise ChoiceError(msg)
-    ordered = in_rank_order(X, ranks, rows, items_they_have=True)
     nulls = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
     n_components = min(n_components, n_components_limit(*ordered.shape))
     skipped = _skipped(ordered, names)
     compared = [name for name in names if name not in skipped]
-    ks = tuple(k for k in ks if k < len(rows))
+    ks = tuple(k for k in ks if k < n_customers)
     recipes = [Recipe(name, n_components) for name in compared]
     tasks = [partial(_try_to_measure, ordered, recipe, ks, seed, n_splits) for recipe in recipes]
     tasks += [
@@ -214,8 +214,8 @@ def compare_weightings(
         reason=reason,
         n_components=n_components,
         ks=ks,
-        n_customers=len(rows),
-        is_sample=len(rows) < X.shape[0],
+        n_customers=n_customers,
+        is_sample=n_customers < X.shape[0],
         n_splits=n_splits,
         n_nulls=n_nulls,
     )

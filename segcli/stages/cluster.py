@@ -34,7 +34,7 @@ from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
-from segcli.numerics.recipe import Recipe, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe, sample_in_rank_order
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, graded, nan_mean, segment_stability
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, weigh
@@ -293,8 +293,7 @@ def _trust(
         sample_size=level.n_customers,
         engine=engine,
     )
-    rows = sample_rows(ranks, level.n_customers, seed=seed)
-    ordered = in_rank_order(matrix, ranks, rows, items_they_have=True)
+    ordered = sample_in_rank_order(matrix, ranks, level.n_customers, seed=seed)
     nulls = nulls_of(ordered, level.n_nulls, seed=seed, engine=engine)
     shares = engine.run_tasks(
         [partial(activity_share_of_recipe, null, recipe, fit.k, seed=seed) for null in nulls],
@@ -306,8 +305,8 @@ def _trust(
         membership=found.membership(engine.blocks(matrix), fit.labels),
         activity_share_null=float(nan_mean(np.array(shares))),
         rests_on={
-            "n_customers": len(rows),
-            "is_sample": len(rows) < len(fit.labels),
+            "n_customers": ordered.shape[0],
+            "is_sample": ordered.shape[0] < len(fit.labels),
             "n_splits": level.n_membership_splits,
             "n_nulls": level.n_nulls,
         },

@@ -218,7 +218,7 @@ def run(
         gathered = None
         if level is not None:
             gathered = gather_component_evidence(
-                X,
+                matrix,
                 weighting,
                 engine=engine,
                 ranks=ranks,
