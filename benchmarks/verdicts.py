@@ -23,8 +23,8 @@ from sklearn.metrics import adjusted_rand_score
 from segcli.engine import LocalEngine, single_threaded_blas
 from segcli.numerics.evidence import LEVELS, gather_evidence
 from segcli.numerics.nulls import swapped
-from segcli.numerics.ranks import rank
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order
+from segcli.numerics.ranks import in_rank_order, rank
+from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.verdict import verdict
 from segcli.numerics.weighting import NAMES
 

@@ -12,8 +12,14 @@ from segcli.numerics.description import describe_segments, null_echo, trouble_wi
 from segcli.numerics.log_odds import score_log_odds
 from segcli.numerics.nulls import null_of
 from segcli.numerics.profiles import profile_segments
-from segcli.numerics.ranks import Ranks, rank, ranks_by_position
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_in_rank_order
+from segcli.numerics.ranks import (
+    Ranks,
+    in_rank_order,
+    rank,
+    ranks_by_position,
+    sample_in_rank_order,
+)
+from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.unseen import profile_unseen
 
 RECIPE = Recipe("tfidf", 4)

@@ -23,8 +23,8 @@ from segcli.numerics.evidence import (
 )
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.nulls import null_of, swapped
-from segcli.numerics.ranks import rank
-from segcli.numerics.recipe import Recipe, fit_recipe, sample_in_rank_order
+from segcli.numerics.ranks import rank, sample_in_rank_order
+from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.silhouette import mean_silhouettes
 from segcli.numerics.stability import resample
 from segcli.numerics.verdict import verdict

@@ -9,7 +9,16 @@ from hypothesis.extra import numpy as hnp
 
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
-from segcli.numerics.ranks import rank, shuffled, top
+from segcli.numerics import ranks as ranks_module
+from segcli.numerics.ranks import (
+    Ranks,
+    in_rank_order,
+    rank,
+    sample_in_rank_order,
+    sample_rows,
+    shuffled,
+    top,
+)
 
 SMALL = hnp.arrays(
     np.float64,
@@ -146,3 +155,27 @@ def test_top_is_largest_first_and_ties_keep_their_order():
 def test_top_does_not_let_rounding_decide():
     assert top_of([0.3, 0.1 + 0.2], 2) == [0, 1]
     assert top_of([3e-20, 1e-20 + 2e-20, 4e-20], 3) == [2, 0, 1]
+
+
+def test_of_a_sample_only_the_items_that_it_has_are_looked_at(monkeypatch):
+    X = sp.csr_array([[0.0, 5, 0, 1], [0, 0, 0, 0], [0, 0, 3, 2]])
+    ranks = Ranks(customers=np.array([2, 1, 0]), items=np.array([1, 3, 0, 2]))
+    assert in_rank_order(X, ranks).toarray().tolist() == [[3, 0, 2, 0], [0, 0, 0, 0], [0, 0, 1, 5]]
+
+    def theirs(*rows):
+        monkeypatch.setattr(ranks_module, "sample_rows", lambda *_, **__: np.array(rows))
+        return sample_in_rank_order(X, ranks, 2, seed=0).toarray().tolist()
+
+    assert theirs(2, 1) == [[3, 2], [0, 0]]
+    assert theirs(2, 0) == [[3, 2, 0], [0, 1, 5]]
+    assert theirs(1) == [[0, 0, 0, 0]]  # who have none: all, for a matrix needs some
+
+
+def test_a_sample_is_in_rank_order_and_another_for_each_stream():
+    ranks = Ranks(np.random.default_rng(0).permutation(50), np.arange(1))
+    rows = sample_rows(ranks, 20, seed=1)
+    assert len(rows) == 20
+    assert np.all(np.diff(ranks.customers[rows]) > 0)
+    other = sample_rows(ranks, 20, seed=1, stream=(31, 0))
+    assert not np.array_equal(rows, other)
+    assert np.array_equal(sample_rows(ranks, 90, seed=1), sample_rows(ranks, 50, seed=2))

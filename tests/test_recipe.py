@@ -12,14 +12,7 @@ from segcli.errors import FewDistinctError
 from segcli.numerics import recipe
 from segcli.numerics.kmeans import fit_all
 from segcli.numerics.pca import fit_pca, score
-from segcli.numerics.ranks import Ranks
-from segcli.numerics.recipe import (
-    Recipe,
-    fit_recipe,
-    in_rank_order,
-    sample_in_rank_order,
-    sample_rows,
-)
+from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.weighting import NAMES, fit_weighting, weigh
 
 
@@ -71,20 +64,6 @@ def test_a_k_is_left_out_where_customers_differ_too_little_for_k_means():
     assert found.ks == (2, 3, 10, 30)
 
 
-def test_of_a_sample_only_the_items_that_it_has_are_looked_at(monkeypatch):
-    X = sp.csr_array([[0.0, 5, 0, 1], [0, 0, 0, 0], [0, 0, 3, 2]])
-    ranks = Ranks(customers=np.array([2, 1, 0]), items=np.array([1, 3, 0, 2]))
-    assert in_rank_order(X, ranks).toarray().tolist() == [[3, 0, 2, 0], [0, 0, 0, 0], [0, 0, 1, 5]]
-
-    def theirs(*rows):
-        monkeypatch.setattr(recipe, "sample_rows", lambda *_, **__: np.array(rows))
-        return sample_in_rank_order(X, ranks, 2, seed=0).toarray().tolist()
-
-    assert theirs(2, 1) == [[3, 2], [0, 0]]
-    assert theirs(2, 0) == [[3, 2, 0], [0, 1, 5]]
-    assert theirs(1) == [[0, 0, 0, 0]]  # who have none: all, for a matrix needs some
-
-
 def test_as_many_segments_as_k_means_could_find_are_kept(vague, monkeypatch):
     def finding_three(scores, ks, **choices):
         if max(ks) > 3:
@@ -93,13 +72,3 @@ def test_as_many_segments_as_k_means_could_find_are_kept(vague, monkeypatch):
 
     monkeypatch.setattr(recipe, "fit_all", finding_three)
     assert fit_recipe(vague, Recipe("raw", 2), [2, 3, 4, 9], seed=0).ks == (2, 3)
-
-
-def test_a_sample_is_in_rank_order_and_another_for_each_stream():
-    ranks = Ranks(np.random.default_rng(0).permutation(50), np.arange(1))
-    rows = sample_rows(ranks, 20, seed=1)
-    assert len(rows) == 20
-    assert np.all(np.diff(ranks.customers[rows]) > 0)
-    other = sample_rows(ranks, 20, seed=1, stream=(31, 0))
-    assert not np.array_equal(rows, other)
-    assert np.array_equal(sample_rows(ranks, 90, seed=1), sample_rows(ranks, 50, seed=2))

@@ -12,8 +12,8 @@ from sklearn.naive_bayes import MultinomialNB
 
 from segcli.engine import LocalEngine
 from segcli.numerics.agreement import contingency
-from segcli.numerics.ranks import rank, ranks_by_position
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.ranks import in_rank_order, rank, ranks_by_position, sample_rows
+from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.stability import (
     grade,
     halves,

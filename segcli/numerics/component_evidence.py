@@ -34,8 +34,7 @@ from segcli.numerics.deflated import Deflated, leading_singular
 from segcli.numerics.levels import choose_level
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import n_components_limit
-from segcli.numerics.ranks import Ranks, ranks_by_position
-from segcli.numerics.recipe import sample_in_rank_order
+from segcli.numerics.ranks import Ranks, ranks_by_position, sample_in_rank_order
 from segcli.numerics.weighting import fit_weighting
 
 NULL_QUANTILE = 0.95

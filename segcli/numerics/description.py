@@ -17,8 +17,8 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.numerics.log_odds import LogOdds, score_log_odds
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.profiles import Profiles, profile_segments
-from segcli.numerics.ranks import Ranks, ranks_by_position
-from segcli.numerics.recipe import Recipe, fit_recipe, sample_in_rank_order
+from segcli.numerics.ranks import Ranks, ranks_by_position, sample_in_rank_order
+from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.unseen import N_ROUNDS, SAMPLE_SIZE, UnseenProfiles, profile_unseen
 
 LEAST_CUSTOMERS = 20

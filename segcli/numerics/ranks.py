@@ -1,4 +1,4 @@
-"""An order of customers and items that depends on the data alone, not on how they are named.
+"""An order of customers and items that depends on the data alone, not on names; matrices in that order.
 
 Chance must not depend on ids: a random draw that is indexed by position would pick other customers
 after a renaming. So draws are indexed by *rank*. Ranks come from fingerprints: 64-bit hashes of what
@@ -14,12 +14,15 @@ Shervashidze et al. (2011), "Weisfeiler-Lehman Graph Kernels", J. Mach. Learn. R
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
+
+_SAMPLE = (8,)  # keys the random stream of the sample
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,48 @@ def shuffled(ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(np.argsort(ranks)[rng.permutation(len(ranks))])
 
 
+def in_rank_order(X: sp.csr_array, ranks: Ranks, rows: np.ndarray | None = None) -> sp.csr_array:
+    """Return the matrix with customers and items in the order of their ranks.
+
+    The same data in any order, under any names, give the same matrix, to the bit.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items)
+    ranks : the ranks of X's customers and items
+    rows : ndarray of shape (n,), from `sample_rows`: only these customers
+    """
+    return _of_items(X[ranks.customer_order if rows is None else rows], ranks.item_order)
+
+
+def sample_rows(
+    ranks: Ranks, size: int, *, seed: int, stream: Sequence[int] = _SAMPLE
+) -> np.ndarray:
+    """Return the positions of a random sample of at most ``size`` customers, first rank first.
+
+    Parameters
+    ----------
+    stream : keys the random stream beside ``seed``; evidence of one stream is of the same customers
+    """
+    chosen = np.random.default_rng([seed, *stream]).permutation(len(ranks.customers))[:size]
+    return np.asarray(ranks.customer_order[np.sort(chosen)])
+
+
+def sample_in_rank_order(
+    X: sp.csr_array, ranks: Ranks, size: int, *, seed: int, stream: Sequence[int] = _SAMPLE
+) -> sp.csr_array:
+    """Return a random sample of the customers and the items that they have, both in the order of ranks.
+
+    A sample has few of very many items, and the others say nothing of it. Of customers who have no items
+    all are taken, for a matrix needs some.
+    """
+    chosen = X[sample_rows(ranks, size, seed=seed, stream=stream)]
+    order = ranks.item_order
+    if chosen.nnz:
+        order = order[np.bincount(chosen.indices, minlength=X.shape[1])[order] > 0]
+    return _of_items(chosen, order)
+
+
 def top(scores: np.ndarray, n: int, ranks: np.ndarray) -> np.ndarray:
     """Return the positions of the n largest scores, largest first.
 
@@ -88,6 +133,12 @@ def top(scores: np.ndarray, n: int, ranks: np.ndarray) -> np.ndarray:
         positions = positions[scores >= least - abs(least) * 1e-9]
     rounded = np.array([float(f"{score:.12g}") for score in scores[positions]])
     return np.asarray(positions[np.lexsort((ranks[positions], -rounded))[:n]])
+
+
+def _of_items(X: sp.csr_array, order: np.ndarray) -> sp.csr_array:
+    ordered = sp.csr_array(X[:, order])
+    ordered.sort_indices()
+    return ordered
 
 
 def _item_sums(block: Block, customers: np.ndarray) -> tuple[np.ndarray]:

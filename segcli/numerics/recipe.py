@@ -2,7 +2,7 @@
 
 Evidence comes from repeating the whole recipe: on halves of the customers, on part of their
 interactions, on nulls. Each repetition fits its own weighting and components, since those too
-depend on the data. Data are in memory and in rank order (`in_rank_order`), so that chance, which
+depend on the data. Data are in memory and in rank order (`ranks.in_rank_order`), so that chance, which
 picks by position, depends on neither the order of rows nor on names.
 """
 
@@ -20,13 +20,10 @@ from segcli.errors import AllAlikeError, FewDistinctError
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct
 from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
-from segcli.numerics.ranks import Ranks
 from segcli.numerics.weighting import Weighting, fit_weighting, weigh
 
 N_STARTS = 4
 """Starts per k: fewer than for the segmentation itself, as every figure averages over fits."""
-
-_SAMPLE = (8,)  # keys the random stream of the sample
 
 
 @dataclass(frozen=True)
@@ -131,54 +128,6 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
         else:
             return FittedRecipe(pca, tuple(partitions), scores)
     return FittedRecipe(pca, (), scores)
-
-
-def in_rank_order(X: sp.csr_array, ranks: Ranks, rows: np.ndarray | None = None) -> sp.csr_array:
-    """Return the matrix with customers and items in the order of their ranks.
-
-    The same data in any order, under any names, give the same matrix, to the bit.
-
-    Parameters
-    ----------
-    X : csr_array of shape (n_customers, n_items)
-    ranks : the ranks of X's customers and items
-    rows : ndarray of shape (n,), from `sample_rows`: only these customers
-    """
-    return _of_items(X[ranks.customer_order if rows is None else rows], ranks.item_order)
-
-
-def sample_rows(
-    ranks: Ranks, size: int, *, seed: int, stream: Sequence[int] = _SAMPLE
-) -> np.ndarray:
-    """Return the positions of a random sample of at most ``size`` customers, first rank first.
-
-    Parameters
-    ----------
-    stream : keys the random stream beside ``seed``; evidence of one stream is of the same customers
-    """
-    chosen = np.random.default_rng([seed, *stream]).permutation(len(ranks.customers))[:size]
-    return np.asarray(ranks.customer_order[np.sort(chosen)])
-
-
-def sample_in_rank_order(
-    X: sp.csr_array, ranks: Ranks, size: int, *, seed: int, stream: Sequence[int] = _SAMPLE
-) -> sp.csr_array:
-    """Return the customers of `sample_rows` and the items that they have, as `in_rank_order` does.
-
-    A sample of the customers has few of very many items, and the others say nothing of it. Of customers
-    who have none there are all.
-    """
-    chosen = X[sample_rows(ranks, size, seed=seed, stream=stream)]
-    order = ranks.item_order
-    if chosen.nnz:
-        order = order[np.bincount(chosen.indices, minlength=X.shape[1])[order] > 0]
-    return _of_items(chosen, order)
-
-
-def _of_items(X: sp.csr_array, order: np.ndarray) -> sp.csr_array:
-    ordered = sp.csr_array(X[:, order])
-    ordered.sort_indices()
-    return ordered
 
 
 def _of_the_same(X: sp.csr_array, weighting: Weighting) -> FittedRecipe:

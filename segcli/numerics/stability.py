@@ -30,8 +30,8 @@ from segcli.numerics.agreement import adjusted_rand, contingency, jaccard_simila
 from segcli.numerics.assignment import assign
 from segcli.numerics.naive_bayes import fit_naive_bayes
 from segcli.numerics.pca import PCA
-from segcli.numerics.ranks import Ranks
-from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.ranks import Ranks, in_rank_order, sample_rows
+from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe
 from segcli.words import short_of
 
 GRADES = ((0.85, "highly stable"), (0.75, "stable"), (0.6, "pattern"))

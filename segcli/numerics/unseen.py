@@ -31,8 +31,8 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.engine.sparse_views import with_values
 from segcli.numerics import durations
 from segcli.numerics.held_out import select
-from segcli.numerics.ranks import Ranks
-from segcli.numerics.recipe import Recipe, fit_recipe, in_rank_order, sample_rows
+from segcli.numerics.ranks import Ranks, in_rank_order, sample_rows
+from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.stability import matched
 
 N_ROUNDS = 5

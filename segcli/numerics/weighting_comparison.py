@@ -42,8 +42,8 @@ from segcli.numerics.evidence import LEAST_CUSTOMERS, LEVELS, predict_hidden
 from segcli.numerics.held_out import mean_gain
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
-from segcli.numerics.ranks import Ranks
-from segcli.numerics.recipe import Recipe, fit_recipe, sample_in_rank_order
+from segcli.numerics.ranks import Ranks, sample_in_rank_order
+from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.stability import nan_mean, resample
 from segcli.numerics.verdict import LEAST_GAIN_ABOVE_NULL, NOTHING_TO_HIDE
 from segcli.numerics.weighting import NAMES, TAKE_NEGATIVES

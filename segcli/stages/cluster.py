@@ -33,8 +33,8 @@ from segcli.numerics.evidence import Level, evidence_level, require_evidence
 from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
-from segcli.numerics.ranks import Ranks, rank
-from segcli.numerics.recipe import Recipe, sample_in_rank_order
+from segcli.numerics.ranks import Ranks, rank, sample_in_rank_order
+from segcli.numerics.recipe import Recipe
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, graded, nan_mean, segment_stability
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, weigh
