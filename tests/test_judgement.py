@@ -7,7 +7,6 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.naive_bayes import MultinomialNB
 
 from segcli.engine import LocalEngine
-from segcli.numerics.activity import activity_share, log_activity
 from segcli.numerics.agreement import Agreement
 from segcli.numerics.evidence import MEASURES, KEvidence
 from segcli.numerics.judgement import (
@@ -160,17 +159,6 @@ def test_share_of_customers_in_stable_segments():
     grades = ["highly stable", "stable", "pattern", None]
     assert share_trusted(grades, [4, 3, 2, 1], n_customers=10) == 0.7
     assert share_trusted(grades, [4, 3, 2, 1], n_customers=14) == 0.5  # four are unassigned
-
-
-def test_activity_share_is_eta_squared():
-    X = plant(DESIGN, 2)[0]
-    activity = log_activity(X)
-    assert activity == pytest.approx(np.log(np.diff(X.indptr)))
-    labels = (activity > np.median(activity)).astype(int) + (activity > 4)
-    groups = [activity[labels == label] for label in np.unique(labels)]
-    between = sum(len(g) * (g.mean() - activity.mean()) ** 2 for g in groups)
-    expected = between / ((activity - activity.mean()) ** 2).sum()
-    assert activity_share(X, labels) == pytest.approx(expected)
 
 
 def test_blocks_change_nothing(planted):

@@ -6,11 +6,18 @@ and passes every test of stability, because activity is stable.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import scipy.sparse as sp
 
+from segcli.engine import ONE_THREAD, Engine
+from segcli.numerics import durations
 from segcli.numerics.agreement import variance_explained
+from segcli.numerics.nulls import nulls_of
+from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.stability import nan_mean
 
 MOSTLY = 0.5
 """Beyond this share, heavy and light customers are mostly in different segments."""
@@ -41,12 +48,44 @@ def activity_share(X: sp.csr_array, labels: np.ndarray) -> float:
     return variance_explained(log_activity(X), labels)
 
 
-def activity_share_of_recipe(X: sp.csr_array, recipe: Recipe, k: int, *, seed: int) -> float:
-    """Return the activity share of the k segments that a recipe makes; NaN if it cannot make k.
+def null_activity_share(
+    X: sp.csr_array,
+    k: int,
+    recipe: Recipe,
+    *,
+    ranks: Ranks,
+    seed: int,
+    n_nulls: int,
+    sample_size: int,
+    engine: Engine = ONE_THREAD,
+) -> float:
+    """Return the activity share of segments made by the same recipe of data without segments.
+
+    The mean over nulls of the customers given, or of a sample of them; NaN if none of them has k
+    segments.
 
     Parameters
     ----------
-    X : csr_array of shape (n_customers, n_items), unweighted, in rank order
+    X : csr_array of shape (n_customers, n_items), unweighted
+    k : int
+    recipe : how the segments were made
+    ranks : the ranks of X's customers and items
+    seed : int
+    n_nulls : int
+    sample_size : customers to work on, at most
+    engine : makes nulls, and segments of them
     """
+    ordered = sample_in_rank_order(X, ranks, sample_size, seed=seed)
+    nulls = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
+    shares = engine.run_tasks(
+        [partial(_share_by_recipe, null, recipe, k, seed) for null in nulls],
+        "activity without segments",
+        seconds=durations.of_passes(ordered),
+    )
+    return float(nan_mean(np.array(shares)))
+
+
+def _share_by_recipe(X: sp.csr_array, recipe: Recipe, k: int, seed: int) -> float:
+    """Return the activity share of the k segments that a recipe makes; NaN if it cannot make k."""
     partitions = fit_recipe(X, recipe, [k], seed=seed).partitions
     return activity_share(X, partitions[0].labels) if partitions else float("nan")

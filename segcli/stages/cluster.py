@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +25,15 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
-from segcli.numerics import durations
-from segcli.numerics.activity import MOSTLY, activity_share, activity_share_of_recipe
+from segcli.numerics.activity import MOSTLY, activity_share, null_activity_share
 from segcli.numerics.assignment import assign
 from segcli.numerics.evidence import Level, evidence_level, require_evidence
 from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct
-from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import PCA, score
-from segcli.numerics.ranks import Ranks, rank, sample_in_rank_order
+from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.segmentation import Segmentation
-from segcli.numerics.stability import grade, graded, nan_mean, segment_stability
+from segcli.numerics.stability import grade, graded, segment_stability
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, weigh
 from segcli.stages.memory import require_memory_for
 from segcli.words import counted, six_digits
@@ -293,20 +290,24 @@ def _trust(
         sample_size=level.n_customers,
         engine=engine,
     )
-    ordered = sample_in_rank_order(matrix, ranks, level.n_customers, seed=seed)
-    nulls = nulls_of(ordered, level.n_nulls, seed=seed, engine=engine)
-    shares = engine.run_tasks(
-        [partial(activity_share_of_recipe, null, recipe, fit.k, seed=seed) for null in nulls],
-        "activity without segments",
-        seconds=durations.of_passes(ordered),
+    null_share = null_activity_share(
+        matrix,
+        fit.k,
+        recipe,
+        ranks=ranks,
+        seed=seed,
+        n_nulls=level.n_nulls,
+        sample_size=level.n_customers,
+        engine=engine,
     )
+    n_customers = len(fit.labels)
     return _Trust(
         stability=found.jaccard,
         membership=found.membership(engine.blocks(matrix), fit.labels),
-        activity_share_null=float(nan_mean(np.array(shares))),
+        activity_share_null=null_share,
         rests_on={
-            "n_customers": ordered.shape[0],
-            "is_sample": ordered.shape[0] < len(fit.labels),
+            "n_customers": min(n_customers, level.n_customers),
+            "is_sample": level.n_customers < n_customers,
             "n_splits": level.n_membership_splits,
             "n_nulls": level.n_nulls,
         },
