@@ -95,8 +95,9 @@ class ComponentEvidence:
     Attributes
     ----------
     weighting : str
-    n_customers : int, customers in the sample that all of this was computed on
-    n_customers_total : int, customers there are
+    n_customers : int
+        Customers on whom the evidence rests: all, or the sample.
+    is_sample : bool
     ratios : ndarray of shape (n_components,)
         Shares of explained variance of the sample; the whole matrix's where it is the sample.
     null_ratios : ndarray of shape (n_nulls, n_components), the same of each null
@@ -110,7 +111,7 @@ class ComponentEvidence:
 
     weighting: str
     n_customers: int
-    n_customers_total: int
+    is_sample: bool
     ratios: np.ndarray
     null_ratios: np.ndarray
     prediction: BiCrossValidation
@@ -134,11 +135,6 @@ class ComponentEvidence:
     def n_folds(self) -> int:
         """How many folds bi-cross-validation had."""
         return len(self.prediction.by_fold)
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether the evidence rests on a sample of the customers."""
-        return self.n_customers < self.n_customers_total
 
     @property
     def null_mean(self) -> np.ndarray:
@@ -210,16 +206,18 @@ def gather_component_evidence(
         seed=seed,
         engine=engine,
     )
+    n_customers = sample.shape[0]
+    is_sample = n_customers < X.shape[0]
     n_parallel = count_leading(ratios, null_limit(null_ratios))
     recommended, reason = recommend(
         n_parallel, prediction.n_components, len(ratios), more=more and n_components < limit
     )
-    if recommended < len(ratios) and LEVELS["full"].n_customers > sample.shape[0] < X.shape[0]:
+    if recommended < len(ratios) and is_sample and n_customers < LEVELS["full"].n_customers:
         reason += " Of more customers, which --evidence full takes, more may show."
     return ComponentEvidence(
         weighting=weighting,
-        n_customers=sample.shape[0],
-        n_customers_total=X.shape[0],
+        n_customers=n_customers,
+        is_sample=is_sample,
         ratios=ratios,
         null_ratios=null_ratios,
         prediction=prediction,

@@ -215,7 +215,7 @@ def run(
         weighted = weigh(X, fitted)
         pca = fit_pca(weighted, fitted, n_components, item_ranks=ranks.items, seed=seed)
         _check_rank(pca, max_components)
-        gathered = None
+        gathered = document = None
         if level is not None:
             gathered = gather_component_evidence(
                 matrix,
@@ -227,7 +227,8 @@ def run(
                 level=level,
                 more=not pca.holds_all,
             )
-            stage.save(COMPONENTS_VERDICT, verdict_document(gathered))
+            document = verdict_document(gathered)
+            stage.save(COMPONENTS_VERDICT, document)
         table = explained_variance_table(pca, gathered)
         plot = plots.draw(
             plots.explained_variance,
@@ -248,7 +249,7 @@ def run(
             total_variance=pca.total_variance,
             variance=tuple(records(table)),
             components=tuple(_face_document(face, names) for face in faces),
-            evidence=None if gathered is None else verdict_document(gathered),
+            evidence=document,
             no_evidence=no_evidence,
             warning=_warning(faces[0], weighting),
             wrote=tuple(stage.writes),
