@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -288,3 +289,31 @@ def test_a_pair_that_adds_up_to_nothing_is_none_and_white_space_no_part_of_an_id
     found = weighted_by("raw", made[0]).predict_interactions(table.assign(value=[5.0, -5, 2]))
     assert found["customer"].tolist() == ["a", "b"]
     assert found["known_items"].tolist() == [0, 1]
+
+
+def test_the_items_are_indexed_once_however_often_it_is_asked(made, ratings):
+    segmentation = replace(made[0], items=Counted(made[0].items))
+    first = segmentation.predict_interactions(triplets(ratings))
+    assert segmentation.items.n_times == 1
+    assert segmentation.predict_interactions(triplets(ratings)).equals(first)
+    assert segmentation.items.n_times == 1
+
+
+class Counted(tuple):
+    """A tuple that counts how often somebody goes through it."""
+
+    n_times = 0
+
+    def __iter__(self):
+        self.n_times += 1
+        return super().__iter__()
+
+
+def test_the_file_of_a_segmentation_does_not_tell_whether_it_was_used(made, ratings, tmp_path):
+    segmentation = made[0]
+    joblib.dump(segmentation, tmp_path / "new.joblib")
+    expected = segmentation.predict_interactions(triplets(ratings))
+    joblib.dump(segmentation, tmp_path / "used.joblib")
+    assert (tmp_path / "used.joblib").read_bytes() == (tmp_path / "new.joblib").read_bytes()
+    again = joblib.load(tmp_path / "used.joblib")
+    assert again.predict_interactions(triplets(ratings)).equals(expected)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -107,14 +108,13 @@ class Segmentation:
                 msg = f"{counted(n_missing, 'row')} without {column}. Drop them first."
                 raise InputError(msg)
         codes, customers = pd.factorize(_as_ids(interactions["customer"]), sort=True)
-        position = pd.Series(np.arange(len(self.items)), index=list(self.items))
-        columns = _as_ids(interactions["item"]).map(position)
+        columns = self._item_index.get_indexer(_as_ids(interactions["item"]).array)
         values = np.ones(len(interactions))
         if "value" in interactions:
             values = self._usable(interactions["value"])
-        known = columns.notna().to_numpy()
+        known = columns >= 0
         X = sp.csr_array(
-            (values[known], (codes[known], columns[known].to_numpy(dtype=np.int64))),
+            (values[known], (codes[known], columns[known])),
             shape=(len(customers), len(self.items)),
         )
         X.eliminate_zeros()
@@ -127,6 +127,17 @@ class Segmentation:
                 "known_items": np.diff(X.indptr),
             }
         )
+
+    @cached_property
+    def _item_index(self) -> pd.Index:
+        """Each item's column, to look ids up in: of many items it takes longer to make than all else."""
+        import pandas as pd  # noqa: PLC0415 (as above)
+
+        return pd.Index(list(self.items))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the fields, so that a model's bytes do not tell whether it was used."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _usable(self, column: pd.Series) -> np.ndarray:
         """Return values as float64, or say which of them cannot be used."""
