@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EXACT = 2.0**53  # a float from there on is no whole number that was written
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one truth of being equal
 class Segmentation:
     """Weighting, components and centers, ready to label customers.
 
@@ -40,6 +40,13 @@ class Segmentation:
     def k(self) -> int:
         """The number of segments."""
         return len(self.centers)
+
+    def __repr__(self) -> str:
+        """Return what it is in a line: of its items there may be very many."""
+        return (
+            f"Segmentation(k={self.k}, n_items={len(self.items)}, "
+            f"n_components={self.pca.n_components}, weighting={self.pca.weighting.name!r})"
+        )
 
     def predict(self, X: sp.csr_array) -> np.ndarray:
         """Return each customer's segment, values in 0..k-1.
