@@ -1,4 +1,4 @@
-"""What the segments are made of: sizes, activity, and the items that mark them."""
+"""Item by item, what each segment has: how many of its customers, of what value, at what mean tf-idf."""
 
 from __future__ import annotations
 

@@ -276,8 +276,8 @@ def graded(stability: float | None) -> str:
 def matched(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
     """Return, for each segment of one segmentation, the one of another that corresponds to it.
 
-    One to one, such that as many customers as can be are in corresponding segments (the Hungarian
-    method: Kuhn 1955).
+    One to one, such that as many customers as can be are in corresponding segments (the linear
+    assignment problem).
 
     Parameters
     ----------

@@ -153,7 +153,14 @@ def run(
     engine: Engine,
     seed: int,
 ) -> KExploration:
-    """Read `MATRIX` and `PCA_MODEL`; write `K_SCORES` and `INERTIA_PLOT`; return the scores."""
+    """Read `MATRIX` and `PCA_MODEL`; write inertia and evidence for each k, with plots; return them.
+
+    Raises
+    ------
+    ChoiceError
+        If there are fewer components, or distinct customers, than asked for; if these data cannot bear
+        the evidence that is.
+    """
     parameters = {
         "n_components": n_components,
         "k_min": k_min,
