@@ -127,7 +127,7 @@ def test_what_rests_on_evidence_is_refused_without_it_and_told_why():
 
 
 def test_too_few_customers_bear_no_evidence():
-    X = sp.csr_array(np.eye(10))
+    X = sp.csr_array(np.eye(10, 12))
     level, reason = evidence_level(None, X, [2])
     assert level is None
     assert "10 customers are too few" in reason
@@ -167,6 +167,16 @@ def test_a_step_up_from_segments_that_mislead_is_one_from_none():
     assert _step_up(bits, none_gains, 3, n_hidden) == mean_gain(bits[3], n_hidden)
     assert _step_up(bits, gains, 3, n_hidden) == mean_gain(bits[3] - bits[1], n_hidden)
     assert _step_up(bits, gains, 0, n_hidden) == mean_gain(bits[0], n_hidden)
+
+
+def test_where_no_smaller_k_gains_the_step_up_is_the_gain():
+    X = unplanted(replace(DESIGN, n_customers=200, n_items=80, median_items=10), 1)
+    table = gather_evidence(
+        X, Recipe("tfidf", 3), [2, 3, 4], ranks=ranks_of(X), seed=0, level=Level(2, 1, 0, 200)
+    ).table
+    assert table["held_out_gain"][:2].max() < 0
+    assert np.array_equal(table["held_out_step"], table["held_out_gain"])
+    assert np.array_equal(table["held_out_step_se"], table["held_out_gain_se"])
 
 
 def figures(X, recipe, ks, seed, n):

@@ -37,16 +37,16 @@ def test_every_customer_keeps_an_interaction():
 
 
 def test_bits_are_the_logarithm_of_the_mixed_share_over_popularity():
-    """By the definition, in plain Python; of two items no interaction is hidden."""
+    """By the definition, in plain Python; of two items no interaction is hidden, one is seen but once."""
     rng = np.random.default_rng(4)
     X = (rng.random((40, 8)) < 0.5) * 2.0
     parts = hide(sp.csr_array(X[:, :6]), rng=rng)
     parts = Hidden(
-        sp.csr_array(sp.hstack([parts.seen, X[:, 6:]])),
-        sp.csr_array(sp.hstack([parts.hidden, 0 * X[:, 6:]])),
+        sp.csr_array(sp.hstack([parts.seen, X[:, 6:], np.eye(40)[:, [0]]])),
+        sp.csr_array(sp.hstack([parts.hidden, 0 * X[:, 6:], np.eye(40)[:, [1]]])),
     )
     labels = rng.integers(0, 3, 40)
-    seen, hidden = np.zeros((3, 8)), np.zeros((5, 3, 8))
+    seen, hidden = np.zeros((3, 9)), np.zeros((5, 3, 9))
     for customer, item in zip(*parts.seen.nonzero(), strict=True):
         seen[labels[customer], item] += 1
     for customer, item in zip(*parts.hidden.nonzero(), strict=True):
@@ -55,11 +55,11 @@ def test_bits_are_the_logarithm_of_the_mixed_share_over_popularity():
     expected = np.zeros(40)
     for fold in range(5):
         others = hidden.sum(axis=0) - hidden[fold]
-        segments, items = np.divmod(np.arange(24), 8)
+        segments, items = np.divmod(np.arange(27), 9)
         n, n_segment = others[segments, items], others.sum(axis=1)[segments]
         in_seen = seen[segments, items] / seen.sum(axis=1)[segments] / popular[items]
         one_less = np.maximum(n - 1, 0) / (n_segment - 1) / popular[items]
-        weights = mixture_weights(n, [in_seen, one_less], np.array([0, 8, 16]))
+        weights = mixture_weights(n, [in_seen, one_less], np.array([0, 9, 18]))
         for customer, item in zip(*parts.hidden.nonzero(), strict=True):
             if customer % 5 == fold:
                 segment = labels[customer]

@@ -214,6 +214,22 @@ def test_among_equal_gains_the_clearest_transfer_is_recommended():
     assert recommend(lines(**just_as_good))[0] == "pearson"
 
 
+def test_several_that_predict_as_well_are_told_in_the_plural():
+    rows = {"tfidf": (0.40, 0, 0.5), "pearson": (0.395, 0.01, 0.9), "l2": (0.395, 0.01, 0.6)}
+    assert "tfidf, l2 predict as well within the error" in recommend(lines(**rows))[1]
+
+
+def test_one_whose_gain_is_not_known_comes_after_those_that_gain_nothing():
+    bits = {"raw": np.full(9, np.nan), "l2": np.zeros(9), "tfidf": np.full(9, -1.0)}
+    measured = {
+        name: _Measured(each[None], np.ones(9), np.array([0.5]), np.zeros(1), 1.0)
+        for name, each in bits.items()
+    }
+    found = [_line(name, one, [one], [2]) for name, one in measured.items()]
+    ordered = _best_first(found, measured, [2])
+    assert [line["weighting"] for line in ordered] == ["l2", "tfidf", "raw"]
+
+
 def test_a_transfer_that_rounds_to_nothing_is_no_zero_below_zero():
     rows = lines(tfidf=(0.40, 0, 0.5), pearson=(0.395, 0.01, 0.9))
     rows[1]["transfer_ari_null"] = -0.001
