@@ -19,6 +19,7 @@ from segcli.numerics.judgement import (
     no_evidence_in_words,
     share_trusted,
     smaller_ks,
+    unassigned_in_words,
 )
 from segcli.numerics.naive_bayes import stratified_folds
 from segcli.numerics.nulls import null_of
@@ -159,6 +160,15 @@ def test_share_of_customers_in_stable_segments():
     grades = ["highly stable", "stable", "pattern", None]
     assert share_trusted(grades, [4, 3, 2, 1], n_customers=10) == 0.7
     assert share_trusted(grades, [4, 3, 2, 1], n_customers=14) == 0.5  # four are unassigned
+
+
+def test_the_unassigned_are_told_of_where_there_are_some():
+    assert unassigned_in_words(0, beside_nulls=True) is None
+    alone = unassigned_in_words(1, beside_nulls=False)
+    assert "leave out 1 unassigned customer, the hardest to tell" in alone
+    assert alone.endswith("so flatter.")
+    beside = unassigned_in_words(7, beside_nulls=True)
+    assert beside.endswith("flatter; agreement without segments is of all customers.")
 
 
 def test_blocks_change_nothing(planted):

@@ -61,6 +61,12 @@ def test_by_hand():
     assert found.share_outside.tolist() == [[2 / 9, 8 / 9], [6 / 7, 4 / 7]]
 
 
+def test_a_segment_of_one_customer_has_all_or_nothing():
+    found = scored(np.array([[1.0, 0], [4, 9]]), np.array([1, 9]))
+    assert found.share.tolist() == [[1, 0], [4 / 9, 1]]
+    assert found.share_outside.tolist() == [[4 / 9, 1], [1, 0]]
+
+
 def test_times_are_of_the_parts_and_know_no_prior():
     """Of 40 interactions 10 inside, of 70 none outside; were all alike, 3.6 and 6.4."""
     found = scored(np.array([[10.0, 30], [0, 70]]), np.array([10, 30]))
