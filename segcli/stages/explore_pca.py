@@ -144,9 +144,11 @@ class PCAExploration:
         return [
             " component  cumulative     share | null     held-out error | null",
             *rows,
-            "null: data with the same row and column counts and no segments. Held-out error: of "
-            "predicting unseen items",
-            "of unseen customers from so many components; 100%: no better than the items' means.",
+            "null: data without segments, in which each customer and each item has as many interactions "
+            "as here.",
+            "Held-out error: of predicting unseen items of unseen customers from so many components; "
+            "100% is no",
+            "better than the items' means.",
             f"Shares and errors are of {n_customers}, "
             f"from {evidence['n_nulls']} nulls and {evidence['n_folds']} folds{cumulative}.",
             f"Parallel analysis suggests {suggestions['parallel_analysis']} (leading components that "
