@@ -170,11 +170,11 @@ def explore_pca(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Find the principal components, what they are about, and how many the data support.
+    """Find the principal components, and how many the data support.
 
-    Writes explained_variance.csv and a plot to choose the number of components from, the items at the
-    two ends of each component, and one recommendation: each figure beside the same on data without
-    segments.
+    A component is a pattern of items that go together, told by the items at its two ends. Writes
+    explained_variance.csv and a plot to choose their number from, each figure beside the same on data
+    without segments, and one recommendation.
 
     \b
     Example:
@@ -209,10 +209,10 @@ def explore_pca(
 @SEED
 @AS_JSON
 def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
-    """Find how many segments the data support, or that they support none.
+    """Find how many segments the data support, if any.
 
-    Writes k_scores.csv, the inertia curves, and the evidence for each k beside the same evidence on
-    data without segments, with one recommendation.
+    Writes k_scores.csv, the inertia curves, and the evidence for each number of segments k beside the
+    same evidence on data without segments, with one recommendation.
 
     \b
     Example:
@@ -438,7 +438,7 @@ def _check_choices(options: dict[str, Any]) -> None:
 @RUN
 @AS_JSON
 def status(run_dir: Path, *, as_json: bool) -> None:
-    """Show which stages have run, with which choices, and which are stale.
+    """Show which stages have run, how, and which are stale.
 
     \b
     Example:

@@ -151,7 +151,8 @@ def test_a_backend_that_matplotlib_does_not_know_stops_no_command(place):
 def test_commands_stand_in_the_order_of_the_pipeline():
     lines = ok("--help").stdout.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in lines] == [*STAGES, "run", "status"]
-    assert all(len(line.split()) > 1 for line in lines)
+    assert all(len(line.split()) > 1 and line.endswith(".") for line in lines)
+    assert "..." not in "".join(lines)  # what click makes of a description that is too long
 
 
 @pytest.mark.parametrize("name", [*STAGES, "run", "status"])
