@@ -86,12 +86,12 @@ def main() -> None:
 @click.option("--items-id", metavar="C", help="Column of the item in the table of names.")
 @click.option("--items-name", metavar="C", help="Column of the name in the table of names.")
 @click.option(
-    "--delimiter", help="What separates columns: ',' 'tab' ';' '|' '::'.  [default: found out]"
+    "--delimiter", help="What separates columns: ',' 'tab' ';' '|' '::'.  [default: detected]"
 )
 @click.option(
-    "--header/--no-header", default=None, help="Is the first row a header?  [default: found out]"
+    "--header/--no-header", default=None, help="Is the first row a header?  [default: detected]"
 )
-@click.option("--encoding", help="Text encoding, such as utf-8 or latin-1.  [default: found out]")
+@click.option("--encoding", help="Text encoding, such as utf-8 or latin-1.  [default: detected]")
 @click.option(
     "--duplicates",
     type=click.Choice(["sum", "last", "mean", "max"]),
@@ -151,7 +151,7 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     type=click.Choice(WEIGHTINGS),
     default="pearson",
     show_default=True,
-    help="What to do to the values first. raw: nothing (the recipe of 2015).",
+    help="What to do to the values first; raw leaves them as they are.",
 )
 @click.option(
     "--compare-weightings",
@@ -194,12 +194,14 @@ def explore_pca(
 @main.command("explore-k")
 @RUN
 @N_COMPONENTS
-@click.option("--k-min", type=click.IntRange(min=1), default=2, show_default=True, help="First k.")
+@click.option(
+    "--k-min", type=click.IntRange(min=1), default=2, show_default=True, help="First k to look at."
+)
 @click.option(
     "--k-max",
     type=click.IntRange(min=1),
     default=None,
-    help="Last k.  [default: 50, or fewer where few customers differ]",
+    help="Last k to look at.  [default: 50, or fewer where few customers differ]",
 )
 @click.option(
     "--k-step", type=click.IntRange(min=1), default=1, show_default=True, help="Step of k."
@@ -236,13 +238,14 @@ def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     "--min-membership",
     type=SHARE,
     default=None,
-    help="Leave unassigned whom fewer resamples than this share put into the same segment.",
+    help="Leave unassigned the customers whose membership is below this: how often halves of the "
+    "customers, segmented anew, put them into the same segment.",
 )
 @click.option(
     "--because",
     metavar="TEXT",
     default=None,
-    help="Why this choice. Kept with the evidence that was on the table; the report shows it.",
+    help="Why you chose so. Kept with what explore-k said at the time; the report shows both.",
 )
 @EVIDENCE
 @engine
@@ -281,9 +284,9 @@ def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
 def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: Any) -> None:
     """Ask whether the segments are real.
 
-    Trains naive Bayes on the full unweighted matrix and asks other customers and hidden interactions;
-    each answer stands beside the same on data without segments. Writes confusion matrices and
-    validation.json.
+    Do other customers lead to the same segments? Does naive Bayes, on the full unweighted matrix, tell
+    them by what customers have? Do they help to predict hidden interactions? Each answer stands beside
+    the same on data without segments. Writes validation.json and confusion matrices.
 
     \b
     Example:
@@ -319,7 +322,7 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
     "--segment-names",
     type=FILE_PATH,
     metavar="FILE",
-    help="A table with names of yours for the segments: segment_summary.csv, edited.",
+    help="A table with your own names for the segments: segment_summary.csv, edited.",
 )
 @click.option(
     "--segment-names-from",
@@ -332,8 +335,8 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
     "--evidence",
     type=click.Choice(["quick", "full", "none"]),
     default=None,
-    help="How much to look at interactions that the making of segments did not see: 5 rounds of hiding "
-    "some, 10, or none.  [default: quick, or none where there are too few customers]",
+    help="How well to check what marks a segment on interactions hidden while it was made: quick takes "
+    "5 rounds of hiding, full 10.  [default: quick, or none where there are too few customers]",
 )
 @engine
 @AS_JSON

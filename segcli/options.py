@@ -50,7 +50,7 @@ EVIDENCE = click.option(
     type=click.Choice(["quick", "full", "none"]),
     default=None,
     help="How much evidence to gather: each figure is shown beside the same on data without "
-    "segments.  [default: quick, or none where the data cannot bear it]",
+    "segments.  [default: quick, or none where the data allow none]",
 )
 N_COMPONENTS = click.option(
     "--n-components",
