@@ -118,7 +118,7 @@ class Validation:
                 f"{row['title']:>{title}}  {decimal(row['value']):>10}  {_band(row):>16}".rstrip()
                 for row in self.measures
             ),
-            f"In-sample agreement is no evidence. Always guessing the largest segment agrees for "
+            "In-sample agreement is no evidence. Guessing the largest segment for everyone reaches "
             f"{self.largest_share:.2f}.",
             *filter(
                 None,
@@ -146,8 +146,8 @@ class Validation:
         if self.evidence is None or not any(row["grade"] for row in self.segments):
             return []
         return [
-            "Stability and grade are of these segments; the least stable segment, silhouette and activity "
-            "share are of segments made anew, as those without segments are."
+            "Stability and grade are of these segments. The least stable segment, silhouette and activity "
+            "share above are of segments made anew, in the same way as on data without segments."
         ]
 
 
