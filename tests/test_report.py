@@ -280,7 +280,7 @@ def test_the_terminal_and_json_say_the_same(place):
     told = json.loads(ok("report", "run", "--top", "3", "--json").stdout)
     for row in told["segments"]:
         assert any(row["name"] in line and row["grade"] in line for line in printed.splitlines())
-    (echo,) = [line for line in printed.splitlines() if line.startswith("In the median")]
+    (echo,) = [line for line in printed.splitlines() if line.startswith("On interactions")]
     assert echo in page_of(place).words
     for found, form in (
         (told["echo"], "{} times as frequent"),
@@ -610,8 +610,8 @@ def test_two_stabilities_are_told_apart():
 def test_the_echo_in_words():
     real, null = Echo(40, 5.76, 4.9, 40), Echo(35, 2.4, 1.42, 30)
     assert echo_in_words(real, None).endswith(
-        "4.9 times as frequent in it as elsewhere on unseen interactions (5.8 times on those that made "
-        "the segments)."
+        "4.9 times as frequent in it as elsewhere, in the median (5.8 times on those that made the "
+        "segments)."
     )
     assert echo_in_words(real, null).endswith("in data without segments 1.4 times (2.4 times).")
 

@@ -156,8 +156,9 @@ def activity_in_words(share: float, null: float | None) -> str:
 def echo_in_words(echo: Echo, null: Echo | None) -> str:
     """Return how much of what marks the segments holds on unseen interactions."""
     words = (
-        f"In the median, what marks a segment is {echo.unseen:.1f} times as frequent in it as elsewhere "
-        f"on unseen interactions ({echo.in_sample:.1f} times on those that made the segments)"
+        "On interactions hidden while the segments were made anew, what marks a segment is "
+        f"{echo.unseen:.1f} times as frequent in it as elsewhere, in the median ({echo.in_sample:.1f} "
+        "times on those that made the segments)"
     )
     if null is not None:
         words += f"; in data without segments {null.unseen:.1f} times ({null.in_sample:.1f} times)"
