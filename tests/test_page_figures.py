@@ -89,7 +89,7 @@ def test_every_figure_on_the_page_is_from_its_own_column(finished):
             f"({row.stability:.2f}); in {percent(row.mean_membership)} of trials its customers land here"
         ) in words
         assert (
-            f"{percent(row.listed_share)} of its customers have one of these items or more, of others "
+            f"{percent(row.listed_share)} of its customers have at least one of these items, of others "
             f"{percent(row.listed_share_outside)}." in words
         )
     assert rows_of(page, "How far each segment is found again and can be told") == [
@@ -284,7 +284,7 @@ def test_a_segment_that_comes_out_as_another_is_said_to(given):
 
 def test_that_segments_do_not_sort_by_activity_is_said_too(given):
     page = page_of(given, clustering=given["clustering"] | {"activity_share": 0.0})
-    assert "0% of the differences in how much customers do lie between" in text_of(page)
+    assert "account for 0% of the differences in how many items customers have" in text_of(page)
 
 
 def test_each_segment_has_its_own_verdict(given):

@@ -580,7 +580,7 @@ def test_activity_in_words():
     assert words.activity_in_words(0.86, 0.94).endswith(
         "(94% in data without segments): heavy and light customers are mostly in different segments."
     )
-    assert words.activity_in_words(0.1, None).endswith("lie between the segments.")
+    assert words.activity_in_words(0.1, None).endswith("how many items customers have.")
     assert "(0% in data without segments)" in words.activity_in_words(0.1, 0.0)
 
 

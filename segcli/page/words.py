@@ -146,7 +146,8 @@ def activity_in_words(share: float, null: float | None) -> str:
     """Return how much of the segmentation is how active customers are."""
     beside = f" ({null:.0%} in data without segments)" if null is not None else ""
     words = (
-        f"{share:.0%} of the differences in how much customers do lie between the segments{beside}"
+        f"The segments account for {share:.0%} of the differences in how many items customers have"
+        f"{beside}"
     )
     if share > MOSTLY:
         words += ": heavy and light customers are mostly in different segments"
