@@ -125,3 +125,21 @@ def test_columns_that_the_readme_says_are_known_are_known():
     for listed, role in zip(names.split(";"), ("customer", "item", "value"), strict=True):
         for name in re.findall(r"`(\w+)`", listed):
             assert plain(name) in KNOWN[role], name
+
+
+def test_what_the_opening_shows_is_printed_below():
+    opening = TEXT.partition("\n## ")[0]
+    (shown,) = re.findall(r"(?:^    .*\d\.\d\d.*\n)+", opening, re.MULTILINE)
+    printed = "".join(BLOCK.findall(TEXT)).splitlines()
+    for line in shown.splitlines():
+        assert line.removeprefix("    ") in printed
+
+
+def test_of_raw_values_no_segments_are_supported(shop):
+    (command,) = re.findall(
+        r"^    segcli (run sample_data/.* --weighting raw .*)$", TEXT, re.MULTILINE
+    )
+    result = CliRunner().invoke(main, shlex.split(command))
+    assert result.exit_code == 3
+    assert "\nno supported k from 2 to " in result.output
+    assert "heavy and light customers are mostly in different segments" in result.output
