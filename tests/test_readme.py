@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from segcli.artifacts import catalogue
 from segcli.artifacts.formats import Artifact
-from segcli.cli import main
+from segcli.cli import STAGES, main
 from segcli.inputs.columns import KNOWN, plain
 from segcli.numerics.stability import GRADES
 from segcli.numerics.verdict import (
@@ -143,3 +143,12 @@ def test_of_raw_values_no_segments_are_supported(shop):
     assert result.exit_code == 3
     assert "\nno supported k from 2 to " in result.output
     assert "heavy and light customers are mostly in different segments" in result.output
+
+
+def test_each_stage_has_the_options_that_the_readme_says():
+    every = TEXT.partition("\n## Every option\n")[2]
+    rows = dict(re.findall(r"^\| `(.+?)` \| (.*) \|$", every, re.MULTILINE))
+    for stage in STAGES:
+        options = {p.opts[0] for p in stage.params if p.param_type_name == "option"}
+        beside = set(re.findall(r"`(--[\w-]+)`", rows[stage.name]))
+        assert beside | {"--engine", "--master", "--json"} == options, stage.name
