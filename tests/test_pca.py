@@ -246,6 +246,16 @@ def test_variance_that_is_small_beside_the_mean_is_right(shape):
     assert np.allclose(np.abs(pca.loadings @ full.components_.T), np.eye(5), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["raw", "pearson"])
+@pytest.mark.parametrize("shape", [(30, 6), (6, 30)])
+def test_all_components_hold_all_variance_however_small_beside_the_mean(shape, name):
+    dense = 1000 * (1 + 1e-5 * np.random.default_rng(0).normal(size=shape))
+    limit = n_components_limit(*shape) - (name == "pearson" and shape[1] == 6)
+    pca, _ = of(dense, limit, name=name)
+    assert pca.explained_variance_ratio.sum() == pytest.approx(1, abs=1e-9)
+    assert pca.holds_all
+
+
 def test_the_limit_is_one_less_than_the_customers():
     assert n_components_limit(10, 50) == 9
     assert n_components_limit(50, 10) == 10

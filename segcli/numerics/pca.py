@@ -10,7 +10,7 @@ Gram matrix is solved directly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,8 +46,11 @@ there is little to go over again and again."""
 _MOST_SPARSE = 0.1
 """Where a larger share of the entries is stored, inner products of dense columns are faster."""
 
-_DENSE_ROWS = 1024
-"""Rows made dense at a time."""
+_DENSE_ROWS, _DENSE_ENTRIES = 1024, 1 << 20
+"""Up to how many rows, and entries, are made dense at a time."""
+
+_CANCELLED = 1e-5
+"""The share of the sum of squares up to which variance is not told by the difference of two sums."""
 
 _MANY_MORE_ITEMS = 4
 """So many times more items than customers: shorter vectors then pay for a pass that goes over the rows
@@ -208,6 +211,9 @@ def fit_pca(
     total = float(scatter.sum())
     if total <= 1e-12 * float(largest):
         raise AllAlikeError
+    if total <= _CANCELLED * float(largest):  # most digits of what was subtracted have gone
+        (around_mean,) = weighted.map_sum(_squares_around, mean)
+        total = float(around_mean)
 
     if n_items <= min(n_customers, _most_direct(_DIRECT_ITEMS, n_components)):
         eigenvalues, vectors = _by_items(weighted, mean, n_components)
@@ -365,12 +371,30 @@ def _gram(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> np.ndarray:
         cross = (transpose_view(S) @ F) @ V.T
         return np.asarray(observed - cross - cross.T + V @ (F.T @ F) @ V.T)
     products = np.zeros((m, m))
-    for start in range(0, n, _DENSE_ROWS):
-        rows = slice(start, start + _DENSE_ROWS)
-        dense = row_view(S, start, min(start + _DENSE_ROWS, n)).toarray()
-        dense -= F[rows] @ V.T
+    for dense in _dense_rows(S, F, V):
         products += dense.T @ dense
     return products
+
+
+def _squares_around(block: Block, mean: np.ndarray) -> tuple[np.ndarray]:
+    """Return the block's sum of squares around the mean, as exact as its rows are.
+
+    It takes the time of a dense matrix. Where it is needed, everybody has what weighs, and alike, so that
+    little is empty as a rule.
+    """
+    parts = _dense_rows(*_centred_parts(block.matrix, mean))
+    return (np.asarray(sum(float(np.vdot(dense, dense)) for dense in parts)),)
+
+
+def _dense_rows(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows of ``S - F V'``, dense, a few at a time."""
+    n, m = S.shape
+    step = min(_DENSE_ROWS, max(_DENSE_ENTRIES // m, 1))
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        dense = row_view(S, rows.start, rows.stop).toarray()
+        dense -= F[rows] @ V.T
+        yield dense
 
 
 def _product_among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
