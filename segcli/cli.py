@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -62,6 +63,8 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A backend that is not installed here would keep matplotlib from loading; pictures are files.
     os.environ["MPLBACKEND"] = "agg"
+    # Where the system has no semaphores joblib starts no processes, and says so as if that were a fault.
+    warnings.filterwarnings("ignore", ".*joblib will operate in serial mode", UserWarning)
 
 
 @main.command()

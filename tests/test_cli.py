@@ -283,6 +283,18 @@ def test_a_library_that_cannot_be_loaded_is_one_line(place, monkeypatch):
     assert digests(place.run) == before
 
 
+def test_a_system_without_semaphores_is_no_fault_of_the_data(place):
+    code = """
+import _multiprocessing
+def no_semaphore(*args, **kwargs):
+    raise OSError(38, "Function not implemented")
+_multiprocessing.SemLock = no_semaphore
+from segcli.cli import main
+main(["cluster", "run", "--n-components", "2", "--n-clusters", "3", "--evidence", "none"])
+"""
+    assert python(code, place.folder).stderr == ""
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion(tmp_path, shell):
     code = "from segcli.cli import main; main(prog_name='segcli')"

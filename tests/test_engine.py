@@ -305,6 +305,24 @@ print(*LocalEngine(2).run_tasks([partial(grow, i) for i in range(12)], "grow"))
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
         assert (done.stdout.split(), done.stderr) == ([str(i) for i in range(12)], "")
 
+    def test_where_the_system_has_no_semaphores_none_is_started(self):
+        """joblib would run the tasks here, and what ends a process with its parent would end this one."""
+        program = """
+import _multiprocessing, os, time
+from segcli.engine import LocalEngine, local
+def no_semaphore(*args, **kwargs):
+    raise OSError(28, "No space left on device")
+_multiprocessing.SemLock = no_semaphore
+def pid():
+    time.sleep(0.05)
+    return os.getpid()
+tasks = [pid] * 4
+print(set(LocalEngine(2).run_tasks(tasks, "here", seconds=local.SURELY_LONG)) == {os.getpid()})
+"""
+        words = [sys.executable, "-c", program]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (0, "True\n")
+
 
 @settings(max_examples=30, deadline=None)
 @given(

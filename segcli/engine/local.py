@@ -112,7 +112,7 @@ class LocalEngine:
             if (time.monotonic() - begun) * len(rest) < LONG:
                 n_threads = 1
         n_processes = min(n_threads, len(rest), available_memory() // PROCESS)
-        if n_processes <= 1:
+        if n_processes <= 1 or not _can_start_processes():
             if meanwhile is not None:
                 meanwhile()
             yield from map(alone, rest)
@@ -237,6 +237,16 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _can_start_processes() -> bool:
+    """Return whether joblib can start any: where ``/dev/shm`` is absent, or full, there are no semaphores.
+
+    Joblib would then run here what is meant for other processes, and is to end with the one it works for.
+    """
+    import joblib  # noqa: PLC0415 (most commands start no process)
+
+    return bool(joblib.effective_n_jobs(2) > 1)
 
 
 def _in_process(task: Callable[[], Result], parent: int) -> Result:
