@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from segcli.engine.scratch import Scratch
 from segcli.errors import InputError, OptionError
 from segcli.inputs import distributed, distributed_sources, pairs, parquet_table, sums
-from segcli.inputs.dialect import _regularity, delimiter_from, find_dialect, separated, split_row
+from segcli.inputs.dialect import delimiter_from, find_dialect, separated
+from segcli.inputs.first_rows import _regularity, split_row
 from segcli.inputs.form import Form, columns_of, open_file
 from segcli.inputs.grouped_rows import read_groups, unpacked, write_groups
 from segcli.inputs.item_names import read_item_names

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from segcli.inputs import dialect, streams
 from segcli.inputs.arrow import scalar, without_nulls
 from segcli.inputs.columns import Role, choose_columns
+from segcli.inputs.first_rows import check_first_row
 from segcli.inputs.text_table import TextTable
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def columns_by_role(
         If the first row is unlike those below, or a column cannot be told.
     """
     if isinstance(table, TextTable):
-        dialect.check_first_row(table.path.name, table.dialect)
+        check_first_row(table.path.name, table.dialect.sample, table.dialect.delimiter)
     else:
         way_out = "Write a file with both."
     return choose_columns(table.path.name, table.names, table.n_columns, roles, way_out)

@@ -15,8 +15,8 @@ import scipy.sparse as sp
 from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.arrow import to_arrow
-from segcli.inputs.dialect import split_row
 from segcli.inputs.doubts import doubtful_values
+from segcli.inputs.first_rows import split_row
 from segcli.inputs.form import Form, columns_of, columns_read, described, open_file
 from segcli.inputs.locations import Location, is_folder, require_local
 from segcli.inputs.parallel import open_threads
