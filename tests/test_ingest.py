@@ -593,6 +593,12 @@ def test_numbers_that_are_written_otherwise_are_told_where_others_are_read(tmp_p
     assert found.doubts == (f"Values such as '{number}' are rejected. {WRITTEN}",)
 
 
+def test_a_value_that_is_no_number_may_stand_beside_a_long_text(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(f"user,item,n\na,x,1\na,y,2\nb,{'y' * 300_000},5%\nb,y,3\n")
+    assert run(path, tmp_path / "run").doubts == (f"Values such as '5%' are rejected. {WRITTEN}",)
+
+
 @pytest.mark.parametrize(
     ("values", "read"),
     [

@@ -22,7 +22,7 @@ _TITLE_ROWS = 20  # among which a header is looked for
 def rows_of(head: str, delimiter: str, *, quoted: bool) -> Rows:
     """Return the first rows of a text that are not blank."""
     separator = "\x1f" if len(delimiter) > 1 else delimiter
-    csv.field_size_limit(max(csv.field_size_limit(), 1 << 18))
+    csv.field_size_limit(max(csv.field_size_limit(), len(head)))
     reader = csv.reader(
         io.StringIO(head.replace(delimiter, separator), newline=""),
         delimiter=separator,
