@@ -127,6 +127,7 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
       segcli ingest orders-by-day/ run/
       segcli ingest s3a://shop/orders/ run/ --engine spark --master spark://host:7077
     """
+    from segcli.inputs.form import Form
     from segcli.inputs.locations import location_of
     from segcli.stages import ingest as stage
 
@@ -135,7 +136,8 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
             from segcli.inputs.distributed import read_triplets_on
 
             arguments["read"] = partial(read_triplets_on, engine)
-        return stage.run(**arguments)
+        form = Form(**{name: arguments.pop(name) for name in Form.__dataclass_fields__})
+        return stage.run(form=form, **arguments)
 
     location = location_of(interactions)
     _run(run, run_dir, as_json, interactions=location, threads=None, **options)

@@ -19,7 +19,8 @@ from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
 from segcli.inputs import pairs
-from segcli.stages.ingest import run
+from segcli.inputs.form import Form
+from segcli.stages import ingest
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not beside the repository")
@@ -32,6 +33,11 @@ def good(tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_text(GOOD)
     return path
+
+
+def run(interactions, run_dir, *, items=None, items_id=None, items_name=None, strict=False, **form):
+    names = {"items": items, "items_id": items_id, "items_name": items_name}
+    return ingest.run(interactions, run_dir, Form(**form), **names, strict=strict)
 
 
 def table(run_dir, artifact):

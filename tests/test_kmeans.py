@@ -13,6 +13,7 @@ from sklearn.cluster import KMeans
 from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
+from segcli.inputs.form import Form
 from segcli.numerics import assignment, kmeans
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import (
@@ -782,7 +783,7 @@ def test_explore_k_on_the_full_matrix_is_as_good_as_the_best_of_ten(tmp_path, fi
     data = ML100K.parents[1] / file
     if not data.exists():
         pytest.skip(f"the real data are not at {data}")
-    ingest.run(data, tmp_path)
+    ingest.run(data, tmp_path, Form())
     choice = {"evidence": "none", "engine": LocalEngine(), "seed": 0}
     explore_pca.run(tmp_path, max_components=None, weighting="raw", **choice)
     found = explore_k.run(tmp_path, n_components=10, k_min=2, k_max=50, k_step=16, **choice)

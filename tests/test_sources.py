@@ -280,7 +280,9 @@ def test_what_is_written_while_it_is_read_is_refused(tmp_path, monkeypatch, chan
         return found
 
     with pytest.raises(InputError, match=f"^{changed} was changed while it was read"):
-        ingest.run(Path("orders"), tmp_path / "run", read=read_slowly, items=Path("names.csv"))
+        ingest.run(
+            Path("orders"), tmp_path / "run", Form(), read=read_slowly, items=Path("names.csv")
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -293,7 +295,9 @@ def test_a_file_that_comes_while_others_are_read_waits_for_the_next_time(tmp_pat
         (tmp_path / "orders" / "b.csv").write_text("customer,item\nc,z\n")
         return found
 
-    assert ingest.run(tmp_path / "orders", tmp_path / "run", read=read_slowly).n_customers == 2
+    assert (
+        ingest.run(tmp_path / "orders", tmp_path / "run", Form(), read=read_slowly).n_customers == 2
+    )
 
 
 @pytest.mark.parametrize(("name", "kind"), [("_delta_log", "Delta Lake"), (".hoodie", "Hudi")])

@@ -23,7 +23,13 @@ _is_time = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{1,2}[/.]\d{1,2}[/.]\d{4})(?:[T ].*
 class Form:
     """What the user says of a file of interactions; None is left to be found out.
 
-    ``value`` may be empty or ``none``: each row then counts 1.
+    Attributes
+    ----------
+    customer, item, value, timestamp : columns, by name or 1-based position. The value may be empty or
+        ``none``: each row then counts 1
+    delimiter, header, encoding : how it is written
+    duplicates : ``sum``, ``last``, ``mean`` or ``max`` of the values of one customer and item
+    negative : ``reject`` negative values, ``keep`` them, or ``net`` them against a pair's others
 
     Raises
     ------

@@ -116,20 +116,12 @@ class Ingested:
 def run(
     interactions: Location,
     run_dir: Path,
+    form: Form,
     *,
     read: Callable[[Location, Form, Rejects], Triplets] = read_triplets,
-    customer: str | None = None,
-    item: str | None = None,
-    value: str | None = None,
-    timestamp: str | None = None,
     items: Path | None = None,
     items_id: str | None = None,
     items_name: str | None = None,
-    delimiter: str | None = None,
-    header: bool | None = None,
-    encoding: str | None = None,
-    duplicates: str = "sum",
-    negative: str = "reject",
     strict: bool = False,
 ) -> Ingested:
     """Read interactions; write `MATRIX`, `CUSTOMERS`, `ITEMS` and `REJECTS`; return what was found.
@@ -137,15 +129,11 @@ def run(
     Parameters
     ----------
     interactions : delimited text, packed or not, or Parquet; or a folder of such files, written alike
-    read : who reads it
     run_dir : made if need be
-    customer, item, value, timestamp : columns, by name or 1-based position; None finds them out.
-        A value of ``none`` counts each row as 1
+    form : what the user says of it
+    read : who reads it
     items : a table of item names, with columns ``items_id`` and ``items_name``; may be
         ``interactions`` itself
-    delimiter, header, encoding : how ``interactions`` is written; None finds it out
-    duplicates : ``sum``, ``last``, ``mean`` or ``max`` of the values of one customer and item
-    negative : ``reject`` negative values, ``keep`` them, or ``net`` them against a pair's others
     strict : refuse if any row cannot be used
 
     Raises
@@ -153,7 +141,7 @@ def run(
     InputError
         If a file cannot be read as asked, or holds fewer than two customers or items.
     OptionError
-        If choices do not go together, or the run directory lies in the folder that is read.
+        If a column is named of no table, or the run directory lies in the folder that is read.
     RunDirectoryError
         If the run directory cannot be used.
     """
@@ -161,7 +149,6 @@ def run(
         option = "--items-id" if items_id is not None else "--items-name"
         msg = f"{option} names a column of the table of items. Name the table with --items."
         raise OptionError(msg)
-    form = Form(customer, item, value, timestamp, delimiter, header, encoding, duplicates, negative)
     _refuse_folder(interactions, run_dir)
     parameters = _parameters(form, items, items_id, items_name)
     with open_stage(run_dir, "ingest", parameters) as stage:
