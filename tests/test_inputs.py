@@ -1154,8 +1154,7 @@ def test_rows_of_a_long_file_come_before_those_of_the_next(tmp_path, monkeypatch
     form = Form(duplicates="last")
     table = open_file(paths[0], form)
     reading = distributed_sources._Reading(form, columns_of(table, form), Scratch(tmp_path / "s"))
-    manner = distributed_sources._Manner.of(table)
-    files = distributed_sources._LocalFiles(reading, manner, ("0", "1"), tuple(map(str, paths)))
+    files = distributed_sources._Files(reading, table, ("0", "1"), tuple(map(str, paths)))
     times = []
     for task, n in enumerate(n_rows):
         groups = read_groups(files.run(task).groups)

@@ -62,7 +62,7 @@ def read_triplets_on(
         raise InputError(msg)
     n_rows = sum(read.n_rows for read in reads)
     if not n_rows:
-        refuse_nothing(location, rejects, found.manner.table, found.columns)
+        refuse_nothing(location, rejects, found.table, found.reading.columns)
     items, places = _places([read.items for read in reads], several=found.n_files > 1)
     customers, blocks = _build(engine, reads, places, len(items), n_rows, form.duplicates)
     return finished(
@@ -70,8 +70,8 @@ def read_triplets_on(
         form,
         (blocks, customers, items),
         rejects,
-        found.manner.table,
-        found.columns,
+        found.table,
+        found.reading.columns,
         doubts=found.doubts(reads),
         n_usable=n_rows,
         n_files=found.n_files,

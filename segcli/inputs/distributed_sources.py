@@ -8,7 +8,7 @@ or rejected, as it is anywhere.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from segcli.engine.scratch import Scratch
 from segcli.engine.spark import SparkEngine
 from segcli.inputs import tables
-from segcli.inputs.dialect import BlankError, Dialect
+from segcli.inputs.dialect import BlankError
 from segcli.inputs.form import Form, columns_of, columns_read, open_file
 from segcli.inputs.grouped_rows import Grouped, write_groups
 from segcli.inputs.locations import Location
@@ -41,7 +41,6 @@ from segcli.inputs.sources import (
     refuse_empty,
     sha256_of,
 )
-from segcli.inputs.text_table import TextTable
 from segcli.inputs.vocabulary import are_floats
 from segcli.progress import report
 
@@ -103,85 +102,54 @@ class _Reading:
 
 
 @dataclass(frozen=True)
-class _Manner:
-    """How a file is written, to be sent to workers.
-
-    Attributes
-    ----------
-    path : of the file
-    dialect : None for Parquet
-    names : of the columns; None without a header
-    """
-
-    path: Path
-    dialect: Dialect | None
-    names: tuple[str, ...] | None
-
-    @classmethod
-    def of(cls, table: tables.Table) -> _Manner:
-        """Return how a table is written."""
-        dialect = table.dialect if isinstance(table, TextTable) else None
-        return cls(table.path, dialect, table.names)
-
-    @property
-    def table(self) -> tables.Table:
-        """The file as a table."""
-        if self.dialect is not None:
-            return TextTable(self.path, self.dialect)
-        return ParquetTable(self.path, self.names or ())
-
-
-@dataclass(frozen=True)
 class _Parts:
-    """Numbered parts of a source, each of which a task reads.
+    """One file in parts, each of which a task reads.
 
     Attributes
     ----------
-    manner : how they are written
+    table : the file
+    contents : what opens each part
+    sha256 : the file's digest; None if it is not read as it lies
     """
 
     reading: _Reading
-    manner: _Manner
-
-    @property
-    def columns(self) -> dict[str, int | None]:
-        """The 0-based column of each role, from `columns_of`."""
-        return self.reading.columns
-
-    def doubts(self, reads: Sequence[Grouped]) -> list[str]:
-        """Return what to look at twice in how the files are written, once they have been read."""
-        del reads
-        return doubts_about(self.manner.table, self.manner.path.name)
-
-    def _collecting(self, engine: SparkEngine, n: int) -> AbstractContextManager[list[Any]]:
-        what = f"reading {self.manner.path.name}"
-        return engine.collecting(self, n, lambda done: report(what, done, n))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class _Lines(_Parts):
-    """The parts of one text file, cut here and parsed by the workers."""
-
-    paths: tuple[str, ...]
+    table: tables.Table
+    contents: tuple[Callable[[], Iterable[Any]], ...]
     sha256: str | None
     n_files = 1
 
     def run(self, number: int) -> Grouped:
-        content = pickle.loads(Path(self.paths[number]).read_bytes())
-        return self.reading.grouped(number, self.manner.path.name, [content], self.manner.table)
+        contents = self.contents[number]()
+        return self.reading.grouped(number, self.table.path.name, contents, self.table)
 
     def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
-        return self._collecting(engine, len(self.paths))
+        """Return a context that holds what the tasks have read."""
+        return _collecting(self, engine, self.table, len(self.contents))
+
+    def doubts(self, reads: Sequence[Grouped]) -> list[str]:
+        """Return what to look at twice in how the file is written."""
+        del reads
+        return doubts_about(self.table, self.table.path.name)
 
     def digest(self, reads: Sequence[Grouped]) -> str | None:
+        """Return the file's digest, if it is known."""
         del reads
         return self.sha256
 
 
 @dataclass(frozen=True)
-class _Files(_Parts):
-    """Files that are written alike, each read by one worker."""
+class _Files:
+    """Files that are written alike, each read by one task.
 
+    Attributes
+    ----------
+    table : the first that shows how they are written
+    names : by which messages and rejects know them
+    paths : where they are, here or where only Spark gets
+    """
+
+    reading: _Reading
+    table: tables.Table
     names: tuple[str, ...]
     paths: tuple[str, ...]
 
@@ -190,19 +158,23 @@ class _Files(_Parts):
         """How many files there are."""
         return len(self.paths)
 
-    def read(self, number: int, path: Path) -> Grouped:
-        """Return what is in a file, refusing one that has other columns than the first."""
-        name = self.names[number]
+    def run(self, number: int, copy: Path | None = None) -> Grouped:
+        """Return what is in a file, or its copy, refusing one that has other columns than the first."""
+        path, name = copy or Path(self.paths[number]), self.names[number]
         form = self.reading.form
-        table = self.manner.table
+        table = self.table
         contents: Iterable[Any] = ()
         doubts = list[str]()
         with suppress(BlankError):
             table = open_like(table, path, name, form.header, form.encoding)
-            contents = table.parts(columns_read(self.columns))
+            contents = table.parts(columns_read(self.reading.columns))
             doubts = doubts_about(table, name)
         found = self.reading.grouped(number, name, contents, table)
         return replace(found, sha256=sha256_of(path), doubts=tuple(doubts))
+
+    def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
+        """Return a context that holds what the tasks have read."""
+        return _collecting(self, engine, self.table, len(self.paths))
 
     def doubts(self, reads: Sequence[Grouped]) -> list[str]:
         """Return what to look at twice in how the files are written, once they have been read."""
@@ -214,47 +186,19 @@ class _Files(_Parts):
 
 
 @dataclass(frozen=True)
-class _LocalFiles(_Files):
-    def run(self, number: int) -> Grouped:
-        return self.read(number, Path(self.paths[number]))
-
-    def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
-        return self._collecting(engine, len(self.paths))
-
-
-@dataclass(frozen=True)
 class _RemoteFiles(_Files):
-    def run(self, number: int, copy: Path) -> Grouped:
-        return self.read(number, copy)
-
     def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
         return engine.collecting_files(self, self.paths)
 
 
-@dataclass(frozen=True)
-class _RowGroups(_Parts):
-    """A Parquet file, of which each task reads some row groups."""
-
-    groups: tuple[tuple[int, ...], ...]
-    n_files = 1
-
-    def run(self, number: int) -> Grouped:
-        table = ParquetTable(self.manner.path, self.manner.names or ())
-        groups = table.parts(columns_read(self.columns), row_groups=self.groups[number])
-        return self.reading.grouped(number, table.path.name, groups, table)
-
-    def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
-        return self._collecting(engine, len(self.groups))
-
-    def digest(self, reads: Sequence[Grouped]) -> str | None:
-        del reads
-        return None  # it is not read as it lies
+def _collecting(
+    work: Any, engine: SparkEngine, table: tables.Table, n: int
+) -> AbstractContextManager[list[Any]]:
+    what = f"reading {table.path.name}"
+    return engine.collecting(work, n, lambda done: report(what, done, n))
 
 
-Source = _Lines | _LocalFiles | _RemoteFiles | _RowGroups
-
-
-def find_source(engine: SparkEngine, location: Location, form: Form) -> Source:
+def find_source(engine: SparkEngine, location: Location, form: Form) -> _Parts | _Files:
     """Return what there is to read, and how it is written as the first file shows."""
     kept = engine.scratch
     if isinstance(location, Path) and not location.is_dir():
@@ -263,7 +207,7 @@ def find_source(engine: SparkEngine, location: Location, form: Form) -> Source:
         files = {str(path): name for path, name in list_files(location).items()}
         table = open_first(map(Path, files), partial(open_file, form=form))
         reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
-        return _LocalFiles(reading, _Manner.of(table), tuple(files.values()), tuple(files))
+        return _Files(reading, table, tuple(files.values()), tuple(files))
     listed = engine.list_files(location.text)
     inside = {path: _inside(path, location.text) for path, size in listed if size}
     found = ((path, name) for path, name in inside.items() if not is_hidden(name))
@@ -274,25 +218,32 @@ def find_source(engine: SparkEngine, location: Location, form: Form) -> Source:
     with engine.collecting_files(_Copy(kept), paths[:1]) as (copy,):
         table = open_file(copy, form)
     reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
-    return _RemoteFiles(reading, _Manner.of(table), tuple(files.values()), paths)
+    return _RemoteFiles(reading, table, tuple(files.values()), paths)
 
 
-def _single(engine: SparkEngine, path: Path, form: Form) -> _Lines | _RowGroups:
+def _single(engine: SparkEngine, path: Path, form: Form) -> _Parts:
     table = open_file(path, form)
     reading = _Reading(form, columns_of(table, form), engine.scratch)
+    read = columns_read(reading.columns)
+    contents: list[Callable[[], Iterable[Any]]]
     if isinstance(table, ParquetTable):
         with pq.ParquetFile(path) as file:
             n_groups = file.metadata.num_row_groups
         n_tasks = max(min(engine.n_tasks, n_groups), 1)
-        shares = np.array_split(np.arange(n_groups), n_tasks)
-        return _RowGroups(reading, _Manner.of(table), tuple(tuple(one.tolist()) for one in shares))
-    paths = []
-    for part in table.parts(columns_read(reading.columns)):
+        shares = [one.tolist() for one in np.array_split(np.arange(n_groups), n_tasks)]
+        contents = [partial(table.parts, read, row_groups=share) for share in shares]
+        return _Parts(reading, table, tuple(contents), sha256=None)
+    contents = []
+    for part in table.parts(read):
         spilled = engine.scratch.new_path("lines")
         spilled.write_bytes(pickle.dumps(part, protocol=pickle.HIGHEST_PROTOCOL))
-        paths.append(str(spilled))
-    sha256 = table.digest.hexadecimal()
-    return _Lines(reading, _Manner.of(table), tuple(paths), sha256)
+        contents.append(partial(_spilled, str(spilled)))
+    return _Parts(reading, table, tuple(contents), table.digest.hexadecimal())
+
+
+def _spilled(path: str) -> Iterable[Any]:
+    """Yield the part of a file that lies there."""
+    yield pickle.loads(Path(path).read_bytes())
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,10 @@ class Digest:
         """Take the next bytes."""
         self._sha256.update(piece)
 
+    def __reduce__(self) -> tuple[type[Digest], tuple[()]]:
+        """Let a table be sent to a worker: there it begins anew, as hashlib's cannot be sent."""
+        return Digest, ()
+
     def hexadecimal(self) -> str | None:
         """Return the digest, or None if not all was read."""
         return self._sha256.hexdigest() if self.whole else None
