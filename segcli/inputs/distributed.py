@@ -22,7 +22,7 @@ from segcli.engine.spark import SparkEngine
 from segcli.errors import InputError
 from segcli.inputs.distributed_sources import find_source
 from segcli.inputs.form import Form
-from segcli.inputs.grouped_rows import Grouped, read_groups, unpacked
+from segcli.inputs.grouped_rows import TaskRead, read_groups, unpacked
 from segcli.inputs.locations import Location
 from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import Threads
@@ -99,7 +99,7 @@ def _places(
 
 def _build(
     engine: SparkEngine,
-    reads: Sequence[Grouped],
+    reads: Sequence[TaskRead],
     places: tuple[np.ndarray, ...],
     n_items: int,
     n_rows: int,

@@ -25,7 +25,7 @@ from segcli.engine.spark import SparkEngine
 from segcli.inputs import tables
 from segcli.inputs.dialect import BlankError
 from segcli.inputs.form import Form, columns_of, columns_read, open_file
-from segcli.inputs.grouped_rows import Grouped, write_groups
+from segcli.inputs.grouped_rows import TaskRead, write_groups
 from segcli.inputs.locations import Location
 from segcli.inputs.pairs import group_rows
 from segcli.inputs.parquet_table import ParquetTable
@@ -59,7 +59,7 @@ class _Reading:
 
     def grouped(
         self, task: int, file: str, contents: Iterable[Any], table: tables.Table
-    ) -> Grouped:
+    ) -> TaskRead:
         """Read parts of a file, and write their rows to another, grouped by customer.
 
         Parameters
@@ -90,7 +90,7 @@ class _Reading:
         used = np.unique(
             np.concatenate([block.customers for block in blocks] or [np.zeros(0, np.int32)])
         )
-        return Grouped(
+        return TaskRead(
             file,
             tuple(reads),
             sum(len(block.items) for block in blocks),
@@ -118,7 +118,7 @@ class _Parts:
     sha256: str | None
     n_files = 1
 
-    def run(self, number: int) -> Grouped:
+    def run(self, number: int) -> TaskRead:
         contents = self.contents[number]()
         return self.reading.grouped(number, self.table.path.name, contents, self.table)
 
@@ -126,12 +126,12 @@ class _Parts:
         """Return a context that holds what the tasks have read."""
         return _collecting(self, engine, self.table, len(self.contents))
 
-    def doubts(self, reads: Sequence[Grouped]) -> list[str]:
+    def doubts(self, reads: Sequence[TaskRead]) -> list[str]:
         """Return what to look at twice in how the file is written."""
         del reads
         return doubts_about(self.table, self.table.path.name)
 
-    def digest(self, reads: Sequence[Grouped]) -> str | None:
+    def digest(self, reads: Sequence[TaskRead]) -> str | None:
         """Return the file's digest, if it is known."""
         del reads
         return self.sha256
@@ -158,7 +158,7 @@ class _Files:
         """How many files there are."""
         return len(self.paths)
 
-    def run(self, number: int, copy: Path | None = None) -> Grouped:
+    def run(self, number: int, copy: Path | None = None) -> TaskRead:
         """Return what is in a file, or its copy, refusing one that has other columns than the first."""
         path, name = copy or Path(self.paths[number]), self.names[number]
         form = self.reading.form
@@ -176,11 +176,11 @@ class _Files:
         """Return a context that holds what the tasks have read."""
         return _collecting(self, engine, self.table, len(self.paths))
 
-    def doubts(self, reads: Sequence[Grouped]) -> list[str]:
+    def doubts(self, reads: Sequence[TaskRead]) -> list[str]:
         """Return what to look at twice in how the files are written, once they have been read."""
         return [doubt for read in reads for doubt in read.doubts]
 
-    def digest(self, reads: Sequence[Grouped]) -> str | None:
+    def digest(self, reads: Sequence[TaskRead]) -> str | None:
         """Return a digest of the files' names and digests."""
         return digest_of((read.file, str(read.sha256)) for read in reads)
 

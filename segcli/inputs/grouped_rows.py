@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from segcli.inputs.pairs import Block
+from segcli.inputs.pairs import GroupedRows
 from segcli.inputs.reader import Read
 
 _UNTIMED = np.dtype([("item", "<i4"), ("value", "<f8")])
@@ -23,7 +23,7 @@ _SENT_ROWS = 2000
 
 
 @dataclass(frozen=True)
-class Grouped:
+class TaskRead:
     """What a task has read.
 
     Attributes
@@ -49,7 +49,7 @@ class Grouped:
 
 
 def write_groups(
-    path: Path, blocks: Sequence[Block], customers: pa.Array, *, is_timed: bool
+    path: Path, blocks: Sequence[GroupedRows], customers: pa.Array, *, is_timed: bool
 ) -> None:
     """Write the rows of blocks.
 
@@ -92,7 +92,7 @@ def unpacked(rows: pa.ChunkedArray, *, is_timed: bool) -> tuple[np.ndarray, np.n
     return content.view(kind), np.diff(limits) // kind.itemsize
 
 
-def _packed(block: Block, is_timed: bool) -> pa.Array:
+def _packed(block: GroupedRows, is_timed: bool) -> pa.Array:
     """Return each customer's rows as bytes."""
     rows = np.empty(len(block.items), _TIMED if is_timed else _UNTIMED)
     rows["item"], rows["value"] = block.items, block.columns["value"]

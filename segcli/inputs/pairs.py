@@ -30,7 +30,7 @@ _SAMPLED = np.uint32(1 << 26)  # of 2^32: one pair in 64
 
 
 @dataclass(frozen=True)
-class Block:
+class GroupedRows:
     """Rows, or pairs, grouped by customer, those of a customer in the order of the file.
 
     Attributes
@@ -48,23 +48,23 @@ class Block:
     columns: Columns
     sample: np.ndarray
 
-    def reordered(self, places: np.ndarray) -> Block:
+    def reordered(self, places: np.ndarray) -> GroupedRows:
         """Return the groups in the order of their places, which then stand for the customers."""
         of_groups = places[self.customers]
         if (of_groups[1:] >= of_groups[:-1]).all():
-            return Block(of_groups, self.indptr, self.items, self.columns, self.sample)
+            return GroupedRows(of_groups, self.indptr, self.items, self.columns, self.sample)
         order = np.argsort(of_groups, kind="stable")
         payload = _payload(self.columns, len(self.items))
         rows = sp.csr_array(
             (payload, self.items, self.indptr), shape=(len(order), np.iinfo(np.int32).max)
         )[order]
         columns = _unpack(self.columns, rows.data)
-        return Block(of_groups[order], rows.indptr, rows.indices, columns, self.sample)
+        return GroupedRows(of_groups[order], rows.indptr, rows.indices, columns, self.sample)
 
 
 def group_rows(
     customers: np.ndarray, items: np.ndarray, values: np.ndarray, times: np.ndarray | None
-) -> Block:
+) -> GroupedRows:
     """Return rows as a block.
 
     Parameters
@@ -81,16 +81,16 @@ def group_rows(
     chosen = np.flatnonzero(hashed * np.uint32(3266489917) < _SAMPLED)
     sample = customers[chosen].astype(np.uint64) << np.uint64(32) | items[chosen].view(np.uint32)
     if not len(customers):
-        return Block(customers, np.zeros(1, dtype=np.int32), items, columns, sample)
+        return GroupedRows(customers, np.zeros(1, dtype=np.int32), items, columns, sample)
     if (customers[1:] >= customers[:-1]).all():
         starts = np.flatnonzero(np.concatenate([[True], customers[1:] != customers[:-1]]))
         indptr = np.append(starts, len(items)).astype(np.int32)
-        return Block(customers[starts], indptr, items, columns, sample)
+        return GroupedRows(customers[starts], indptr, items, columns, sample)
     low = customers.min()
     rows = _grouped(customers - low, items, _payload(columns, len(items)))
     groups = np.flatnonzero(np.diff(rows.indptr)).astype(np.int32)
     indptr = np.append(rows.indptr[groups], rows.indptr[-1])
-    return Block(groups + low, indptr, rows.indices, _unpack(columns, rows.data), sample)
+    return GroupedRows(groups + low, indptr, rows.indices, _unpack(columns, rows.data), sample)
 
 
 @dataclass
@@ -106,13 +106,13 @@ class Pairs:
     way: str
     threads: Threads
     n_rows: int = 0
-    _blocks: list[Block] = field(default_factory=list)
+    _blocks: list[GroupedRows] = field(default_factory=list)
     _held: int = 0
     _checked: int = 0
     _room: int = 0
     _share_distinct: float = 1.0
 
-    def add(self, block: Block) -> None:
+    def add(self, block: GroupedRows) -> None:
         """Add the file's next rows.
 
         Raises
@@ -144,7 +144,7 @@ class Pairs:
         """Return which codes of customers and of items there are rows of, as boolean ndarrays."""
         customers, items = np.zeros(n_customers, dtype=bool), np.zeros(n_items, dtype=bool)
 
-        def mark(block: Block) -> None:
+        def mark(block: GroupedRows) -> None:
             customers[block.customers] = True
             items[block.items] = True
 
@@ -182,7 +182,7 @@ class Pairs:
         sizes = np.concatenate([np.diff(part.indptr) for part in parts])
         groups = np.flatnonzero(sizes)
         self._blocks = [
-            Block(
+            GroupedRows(
                 groups.astype(np.int32),
                 np.concatenate([[0], np.cumsum(sizes[groups])]),
                 np.concatenate([part.items for part in parts]),
@@ -197,7 +197,7 @@ class Pairs:
 
     def _merged(
         self, customers: np.ndarray, items: np.ndarray, shape: tuple[int, int]
-    ) -> Iterable[Block]:
+    ) -> Iterable[GroupedRows]:
         """Yield the pairs in order, a range of customers at a time; the last must have some.
 
         What was added is forgotten: each block once all its customers are being merged.
@@ -214,7 +214,7 @@ class Pairs:
         limits = np.append((np.searchsorted(ends, targets) + 1).clip(max=shape[0]), shape[0])
         limits = np.unique(limits)
 
-        def ranges() -> Iterator[tuple[list[Block], int, int]]:
+        def ranges() -> Iterator[tuple[list[GroupedRows], int, int]]:
             left = [block for block in blocks if len(block.items)]
             blocks.clear()
             for first, end in zip([0, *limits[:-1].tolist()], limits.tolist(), strict=True):
@@ -222,15 +222,15 @@ class Pairs:
                 yield within, first, end
                 left = [block for block in left if block.customers[-1] >= end]
 
-        def merge(part: tuple[list[Block], int, int]) -> Block:
+        def merge(part: tuple[list[GroupedRows], int, int]) -> GroupedRows:
             return _merge_range(*part, items, shape[1], self.way)
 
         return self.threads.map(merge, ranges())
 
 
 def _merge_range(
-    blocks: Sequence[Block], first: int, end: int, places: np.ndarray, n_items: int, way: str
-) -> Block:
+    blocks: Sequence[GroupedRows], first: int, end: int, places: np.ndarray, n_items: int, way: str
+) -> GroupedRows:
     """Return the pairs of customers ``first`` to ``end``, in order of customer and item."""
     rows, items, columns = [], [], []
     for block in blocks:
@@ -248,7 +248,7 @@ def _merge_range(
     )
     by_customer = by_item.tocsc()  # stable: in order of item, and repeats in that of the file
     none = np.zeros(0, dtype=np.uint64)
-    ordered = Block(
+    ordered = GroupedRows(
         np.arange(first, end, dtype=np.int32),
         by_customer.indptr,
         by_customer.indices,
@@ -258,7 +258,7 @@ def _merge_range(
     return _merge_repeated(ordered, way)
 
 
-def _merge_repeated(ordered: Block, way: str) -> Block:
+def _merge_repeated(ordered: GroupedRows, way: str) -> GroupedRows:
     items, indptr = ordered.items, ordered.indptr
     new = np.ones(len(items), dtype=bool)
     np.not_equal(items[1:], items[:-1], out=new[1:])
@@ -279,7 +279,7 @@ def _merge_repeated(ordered: Block, way: str) -> Block:
         column[repeated] = merged.get(name, 0.0)
         columns[name] = _narrowed(column) if name == _VALUE else column
     before = np.concatenate([[0], np.cumsum(new)])
-    return Block(ordered.customers, before[indptr], items[starts], columns, ordered.sample)
+    return GroupedRows(ordered.customers, before[indptr], items[starts], columns, ordered.sample)
 
 
 def _merge(columns: Columns, starts: np.ndarray, sizes: np.ndarray, way: str) -> Columns:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from segcli.inputs import tables
 from segcli.inputs.batches import Batch, Kinds
 from segcli.inputs.form import Form, columns_read
-from segcli.inputs.pairs import Block, Pairs, group_rows
+from segcli.inputs.pairs import GroupedRows, Pairs, group_rows
 from segcli.inputs.parallel import Threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import Part, Source
@@ -36,7 +36,7 @@ class Read:
     """
 
     file: str
-    block: Block
+    block: GroupedRows
     n_records: int
     n_rows: int
     rows: np.ndarray
