@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from segcli.engine.scratch import Scratch
 from segcli.errors import InputError, OptionError
-from segcli.inputs import distributed, distributed_sources, pairs, parquet_table, sums
+from segcli.inputs import distributed, distributed_sources, exact_sums, pairs, parquet_table
 from segcli.inputs.dialect import delimiter_from, find_dialect, separated
 from segcli.inputs.first_rows import _regularity, split_row
 from segcli.inputs.form import Form, columns_of, open_file
@@ -886,17 +886,17 @@ numbers = sizes | sizes.map(lambda size: -size)
 @given(values=st.lists(numbers, min_size=1, max_size=30), seed=st.integers(0, 99))
 def test_a_sum_is_the_exact_one_rounded_in_any_order_and_grouping(values, seed):
     rng = np.random.default_rng(seed)
-    whole = sums.cut(np.array(values))
-    np.testing.assert_array_equal(sums.rounded(whole, len(values)), values)
+    whole = exact_sums.cut(np.array(values))
+    np.testing.assert_array_equal(exact_sums.rounded(whole, len(values)), values)
     once = {place: limb.sum(keepdims=True) for place, limb in whole.items()}
-    parts = [sums.cut(part) for part in np.array_split(rng.permutation(values), 3)]
+    parts = [exact_sums.cut(part) for part in np.array_split(rng.permutation(values), 3)]
     twice = {}
     for part in parts:
         summed = {place: limb.sum(keepdims=True) for place, limb in part.items()}
-        for place, limb in sums.carry(summed).items():
+        for place, limb in exact_sums.carry(summed).items():
             twice[place] = twice.get(place, 0.0) + limb
-    total = sums.rounded(once, 1)
-    np.testing.assert_array_equal(total, sums.rounded(twice, 1))
+    total = exact_sums.rounded(once, 1)
+    np.testing.assert_array_equal(total, exact_sums.rounded(twice, 1))
     exact = math.fsum(values)
     assert abs(total[0] - exact) <= math.ulp(exact)
 
@@ -904,10 +904,10 @@ def test_a_sum_is_the_exact_one_rounded_in_any_order_and_grouping(values, seed):
 @given(values=st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=30))
 def test_sums_of_halves_are_exact_without_limbs(values):
     halves = np.array(values) / 2
-    assert sums.exact(halves)
-    limbs = {place: limb.sum(keepdims=True) for place, limb in sums.cut(halves).items()}
-    assert sums.rounded(limbs, 1)[0] == halves.sum()
-    assert not sums.exact(np.array([0.1]))
+    assert exact_sums.plain_are_exact(halves)
+    limbs = {place: limb.sum(keepdims=True) for place, limb in exact_sums.cut(halves).items()}
+    assert exact_sums.rounded(limbs, 1)[0] == halves.sum()
+    assert not exact_sums.plain_are_exact(np.array([0.1]))
 
 
 def messy(n, seed):

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine.memory import require_memory
-from segcli.inputs import sums
+from segcli.inputs import exact_sums
 from segcli.inputs.parallel import Threads
 
 #: What is known of a pair: its value, time and number of rows, and limbs of a sum by their place.
@@ -293,13 +293,13 @@ def _merge(columns: Columns, starts: np.ndarray, sizes: np.ndarray, way: str) ->
         return {_VALUE: values[last], _TIME: columns[_TIME][last]}
     merged: Columns = {}
     limbs = {place: limb for place, limb in columns.items() if isinstance(place, int)}
-    if not limbs and sums.exact(values):
+    if not limbs and exact_sums.plain_are_exact(values):
         merged[_VALUE] = np.add.reduceat(values.astype(np.float64), starts)
     else:
-        for place, limb in sums.cut(values).items():
+        for place, limb in exact_sums.cut(values).items():
             limbs[place] = limbs[place] + limb if place in limbs else limb
         whole = {place: np.add.reduceat(limb, starts) for place, limb in limbs.items()}
-        for place, limb in sums.carry(whole).items():
+        for place, limb in exact_sums.carry(whole).items():
             merged[place] = limb
     if way == "mean":
         counts = columns[_ROWS] if _ROWS in columns else _absent(_ROWS, len(values))
@@ -312,7 +312,7 @@ def _values_of(columns: Columns, n: int) -> np.ndarray:
     limbs = {place: limb for place, limb in columns.items() if isinstance(place, int)}
     values = columns[_VALUE]
     if limbs:
-        values = values + sums.rounded(limbs, n)
+        values = values + exact_sums.rounded(limbs, n)
     if _ROWS in columns:
         values = values / columns[_ROWS]
     return _narrowed(values)

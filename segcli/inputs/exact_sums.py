@@ -18,7 +18,7 @@ _LOWEST, _HIGHEST = -42, 39  # 2^-1092 is below the smallest number, 2^1040 abov
 _GRID, _ROOM = 2.0**20, 2.0**53
 
 
-def exact(values: np.ndarray) -> bool:
+def plain_are_exact(values: np.ndarray) -> bool:
     """Return whether plain float64 sums of some of these values cannot round, in any order.
 
     It is so of stars and of counts.
