@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def find_records(
         return with_separator(streams.pieces(path, encoding), delimiter, separator)
 
     def line_of(astray: _Astray) -> str:
-        return f"{1 + _lines_before(source(), astray.place):,}"
+        return f"{streams.line_after(source(), astray.place):,}"
 
     ends = [0]
     any_whole = False
@@ -111,18 +111,6 @@ def _find_astray(text: bytes, fields: quoting.Fields) -> Iterator[tuple[int, int
             n_lines = max(n_lines, _ASTRAY_LINES)
         if n_lines:
             yield start, n_lines
-
-
-def _lines_before(source: Iterable[bytes], place: int) -> int:
-    """Return how many lines end before a place in a text."""
-    n_newlines = n_returns = 0
-    for piece in source:
-        n_newlines += piece[:place].count(b"\n")
-        n_returns += piece[:place].count(b"\r")
-        place -= len(piece)
-        if place <= 0:
-            break
-    return max(n_newlines, n_returns)
 
 
 def _separator_for(path: Path, encoding: str, delimiter: str) -> bytes:

@@ -277,7 +277,7 @@ def pieces(
         if isinstance(error, UnicodeDecodeError):
             # What could not be decoded is the end of this piece and what was left of those before.
             before = done + len(piece) - len(error.object) + error.start
-            line = _line_after(path, before)
+            line = line_after(raw_pieces(path), before)
             reason = f"{error.reason} at byte {before + 1:,}, in line {line:,}"
         msg = (
             f"{path} is not {encoding.removesuffix('-sig')}: {reason}. "
@@ -286,15 +286,16 @@ def pieces(
         raise InputError(msg) from error
 
 
-def _line_after(path: Path, n_bytes: int) -> int:
-    """Return the number of the line that goes on after so many bytes."""
-    ends, left = Counter[bytes](), n_bytes
-    for piece in raw_pieces(path):
-        ends.update({end: piece[:left].count(end) for end in (b"\n", b"\r")})
-        left -= len(piece)
-        if left <= 0:
+def line_after(source: Iterable[bytes], n_bytes: int) -> int:
+    """Return the number of the line that goes on after so many bytes of a text."""
+    n_newlines = n_returns = 0
+    for piece in source:
+        n_newlines += piece[:n_bytes].count(b"\n")
+        n_returns += piece[:n_bytes].count(b"\r")
+        n_bytes -= len(piece)
+        if n_bytes <= 0:
             break
-    return 1 + max(ends.values())
+    return 1 + max(n_newlines, n_returns)
 
 
 def _unpack(raw: BinaryIO) -> BinaryIO:
@@ -357,18 +358,15 @@ def _is_cp1252(path: Path) -> bool:
 
 def _line_of_other(path: Path) -> int:
     """Return the number of the first line that is not UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    ends = Counter[bytes]()
+    decoder, done = codecs.getincrementaldecoder("utf-8")(), 0
     for piece in raw_pieces(path):
-        before = piece
+        done += len(piece)
         try:
             decoder.decode(piece)
         except UnicodeDecodeError as error:
-            before = error.object[: error.start]
-        ends.update({end: before.count(end) for end in (b"\n", b"\r")})
-        if before is not piece:
+            done -= len(error.object) - error.start
             break
-    return 1 + max(ends.values())
+    return line_after(raw_pieces(path), done)
 
 
 def _refuse_binary(path: Path, head: bytes) -> None:
