@@ -13,7 +13,7 @@ import pyarrow as pa
 from segcli.artifacts import is_run_directory, open_stage
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
-from segcli.inputs.dialect import delimiter_from, separated
+from segcli.inputs.dialect import separated
 from segcli.inputs.doubts import doubtful_ids
 from segcli.inputs.form import Form
 from segcli.inputs.item_names import ItemNames, read_item_names
@@ -245,7 +245,7 @@ def _read_names(
         Rejects() if same else rejects,  # its bad rows are known already
         item_id=items_id if items_id is not None or not same else form.item,
         item_name=items_name,
-        delimiter=delimiter_from(form.delimiter) if same and form.delimiter else None,
+        delimiter=form.delimiter if same else None,
         header=form.header if same else None,
         encoding=form.encoding if same else None,
     )
