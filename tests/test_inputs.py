@@ -771,6 +771,20 @@ def test_times_are_numbers_or_dates():
     np.testing.assert_array_equal(times, [881250949, 86400, 1, np.nan, np.nan])
 
 
+def test_a_date_far_off_stands_among_the_others(tmp_path):
+    """As databases write where there is no end; whether it is read hangs on pandas."""
+    rows = [
+        ("al", "x", "1", "2024-01-01"),
+        ("al", "x", "2", "2023-01-01"),
+        ("bo", "y", "3", "9999-12-31"),
+    ]
+    path = written(tmp_path / "f", rows, header=("user", "item", "n", "time"))
+    triplets, rejects = read(path, duplicates="last")
+    assert triplets.customers.to_pylist()[0] == "al"
+    assert whole(triplets)[[0], [0]].tolist() == [1]
+    assert set(rejects.by_reason()) <= {"timestamp is not a number or an ISO date"}
+
+
 # rejects
 
 
@@ -1361,6 +1375,9 @@ def test_a_column_may_be_named_without_the_white_space_around_it(tmp_path):
     path = written(tmp_path / "f.csv", ROWS, header=(" who ", " what", "n"))
     found = read(path, customer="who", item="what", value="n")[0]
     assert found.customers.to_pylist() == ["al", "bo", "cy"]
+    texts = [("al", "x"), ("bo", "y")]  # among which nothing else tells a header
+    path = written(tmp_path / "t.csv", texts, header=(" who ", " what"))
+    assert read(path, customer="who", item="what")[0].customers.to_pylist() == ["al", "bo"]
     path = written(tmp_path / "g.csv", ROWS, header=("what ", "what", "n"))
     found = read(path, customer="1", item="what", value="n")[0]
     assert found.dialect["columns"] == {"customer": "what ", "item": "what", "value": "n"}

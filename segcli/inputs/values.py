@@ -116,7 +116,8 @@ def read_times(column: pa.Array) -> np.ndarray:
         dates = pd.to_datetime(
             pd.Series(texts.to_pylist(), dtype=object), format="ISO8601", utc=True, errors="coerce"
         )
-        seconds = (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+        epoch = pd.Timestamp(0, tz="UTC").as_unit("us")  # nanoseconds end in 2262
+        seconds = (dates - epoch).dt.total_seconds()
         times[other] = seconds.to_numpy(dtype=np.float64)
     times[~np.isfinite(times)] = np.nan
     by_row: np.ndarray = times[to_numpy(encoded.indices)]
