@@ -208,10 +208,11 @@ def test_parts_and_urls_are_read_as_one_file_is(spark, tmp_path, kind, options):
 
 
 def test_a_folder_of_unlike_parts_is_read_as_here(spark, tmp_path):
-    """Ids of floats in one part, a header alone in the first, blank lines, and an order of folders."""
+    """Ids of floats in one part, blank lines in the first, a header alone, and an order of folders."""
     parts = tmp_path / "parts"
     for folder in ("a", "a-b"):
         (parts / folder).mkdir(parents=True)
+    (parts / "a" / "-.csv").write_text("\n")
     (parts / "a" / "0.csv").write_text("who,what,much\n")
     (parts / "a" / "1.csv").write_text("who,what,much\n7,x,1\n8,y,2\n")
     (parts / "a-b" / "1.csv").write_text("who,what,much\n7.0,x,3\n9.0,y,4\n")

@@ -8,7 +8,7 @@ or rejected, as it is anywhere.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -215,8 +215,7 @@ def find_source(engine: SparkEngine, location: Location, form: Form) -> _Parts |
     if not files:
         refuse_empty(location)
     paths = tuple(files)
-    with engine.collecting_files(_Copy(kept), paths[:1]) as (copy,):
-        table = open_file(copy, form)
+    table = open_first(_copies(engine, paths), partial(open_file, form=form))
     reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
     return _RemoteFiles(reading, table, tuple(files.values()), paths)
 
@@ -244,6 +243,13 @@ def _single(engine: SparkEngine, path: Path, form: Form) -> _Parts:
 def _spilled(path: str) -> Iterable[Any]:
     """Yield the part of a file that lies there."""
     yield pickle.loads(Path(path).read_bytes())
+
+
+def _copies(engine: SparkEngine, paths: Sequence[str]) -> Iterator[Path]:
+    """Yield a copy of each file, brought here once it is asked for."""
+    for path in paths:
+        with engine.collecting_files(_Copy(engine.scratch), [path]) as (copy,):
+            yield copy
 
 
 @dataclass(frozen=True)
