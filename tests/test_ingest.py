@@ -18,7 +18,7 @@ from test_inputs import written
 from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
-from segcli.inputs import pairs
+from segcli.inputs import pairs, streams
 from segcli.inputs.form import Form
 from segcli.stages import ingest
 
@@ -243,6 +243,8 @@ REFUSED = {
     "ragged": (b"user,item,n\n1,2\n3,4\n", {}, "ratings.csv: the first line has 3 fields, "
                "'user', 'item', 'n', and of the next 2 rows 2 have 2. Remove it if it is neither a header "
                "nor a row."),
+    "delimiters at the end of most": (b"user;item\n1;2;\n" + 10 * b"3;4;\n" + b"5;6\n", {}, "They end in"),
+    "a name too few": (b"user,item\n1,2,3\n3,4,5\n", {}, "rows 2 have 3. Remove it if it is neither"),
     "a delimiter too many": (b"user,item,n,\n1,2,3\n3,4,5\n", {}, "It ends in ',': remove that."),
     "comment": (b"# from 2024\n" + OF_OTHERS, {}, "has 1 field, '# from 2024', and of the next 5 "
                 "rows 5 have 3. Remove it if it is"),
@@ -282,6 +284,14 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, case):
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_the_line_of_the_first_nul_is_told_however_long_the_file_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "PIECE", 8)
+    path = tmp_path / "r.csv"
+    path.write_bytes(b"user,item\nal,\0\n" + 20 * b"bo,x\n")
+    with pytest.raises(InputError, match=r"the first in line 2\."):
+        run(path, tmp_path / "run")
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read all")
 def test_an_unreadable_file_is_refused(good, tmp_path):
     good.chmod(0)
@@ -312,6 +322,11 @@ def test_a_failing_ingest_leaves_the_last_one_whole(good, tmp_path):
     with pytest.raises(InputError):
         run(good, tmp_path / "run", strict=True)
     assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_table_of_names_that_is_not_there_is_refused(good, tmp_path):
+    with pytest.raises(InputError, match=r"names.csv does not exist"):
+        run(good, tmp_path / "run", items=tmp_path / "names.csv")
 
 
 def test_names_that_match_nothing_are_told(good, tmp_path):
@@ -445,6 +460,13 @@ def test_what_is_said_of_the_interactions_holds_for_names_in_the_same_file(tmp_p
     assert names == {"game": "é, a, b, c, d", "page": "ü, a, b, c, d"}
     assert (found.rejects, found.n_bad_names) == ({"no item": 1}, 0)
     assert list(table(tmp_path / "run", REJECTS)["row"]) == [3]
+
+
+def test_the_id_that_is_stated_for_names_holds_also_in_the_same_file(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("user,item,of,title\nal,x,y,Why\nbo,y,x,Ex\n")
+    run(path, tmp_path / "run", value="none", items=path, items_id="of", items_name="title")
+    assert table(tmp_path / "run", ITEMS)["name"] == ["Ex", "Why"]
 
 
 def test_items_that_the_table_of_names_lacks_are_without_a_name(tmp_path):

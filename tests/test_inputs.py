@@ -487,6 +487,13 @@ def test_an_open_quote_is_refused(tmp_path):
         read(path)
 
 
+def test_an_open_quote_is_told_from_one_before_that_is_closed_lines_later(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text('1,"a",2\n2,"b,3\n3,"c",4\n4,"d",5\n5,"e,6\n')
+    with pytest.raises(InputError, match="line 5: a quote is opened and not closed: '\"e,6'"):
+        read(path)
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("n_before", [3, 70_000])  # in the first piece, and beyond it
 def test_a_quote_that_the_next_quoted_field_closes_is_refused_if_far_off(tmp_path, end, n_before):
@@ -1326,8 +1333,8 @@ def test_whole_parquet_ids_are_what_they_are_as_texts(tmp_path, kind, ids):
             for text in ("1,5", "-2,25", "1.234,5", "1,234.50", "1 234", "1'234'567", "$1")
         ),
         *((text, True) for text in ("12 EUR", "USD 3.50", "€1.5", "5.6%", "5,6 %")),
-        *((text, True) for text in ("12.00-", "1.234,50-", "(12.50)", "($1,234.50)")),
-        *((text, False) for text in ("1.5", "12", "1e3", "")),
+        *((text, True) for text in ("12.00-", "1.234,50-", "(12.50)", "($1,234.50)", "(5)")),
+        *((text, False) for text in ("1.5", "12", "1e3", "", "15)", "(15")),
         *(
             (text, False)
             for text in ("01.02.2020", "2024-01-03", "2020 01 01", "10.0.0.1", "1,2,3")
@@ -1452,7 +1459,7 @@ def test_a_byte_that_windows_1252_lacks_makes_it_latin_1(tmp_path, byte, encodin
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.date32(), pa.timestamp("ns", "Europe/Berlin"), pa.string()], ids=str
+    "kind", [pa.date32(), pa.timestamp("ns", "Europe/Berlin"), pa.string(), pa.int64()], ids=str
 )
 def test_times_of_a_parquet_file_choose_the_last(tmp_path, kind):
     days = [dt.date(2020, 1, day) for day in (1, 5, 2)]
@@ -1525,6 +1532,24 @@ def test_a_parquet_files_categories_are_what_they_stand_for(tmp_path):
     table = {name: pa.array(column).dictionary_encode() for name, column in columns.items()}
     pq.write_table(pa.table(table), tmp_path / "f.parquet")
     assert dense(tmp_path / "f.parquet") == [[1.5, 1.5], [0, 2]]
+    table["value"] = pa.array(["1.5", "much", None]).dictionary_encode()
+    pq.write_table(pa.table(table), tmp_path / "f.parquet")
+    assert read(tmp_path / "f.parquet")[1].by_reason() == {
+        "no value": 1,
+        "value is not a number": 1,
+    }
+
+
+def test_what_a_parquet_file_has_a_type_of_its_own_for_is_read_as_it_is_stored(tmp_path):
+    ids = pa.ExtensionArray.from_storage(pa.opaque(pa.float64(), "id", "shop"), pa.array([1, 2.5]))
+    pq.write_table(pa.table({"customer": ids, "item": ["x", "y"]}), tmp_path / "f.parquet")
+    assert read(tmp_path / "f.parquet")[0].customers.to_pylist() == ["1.0", "2.5"]
+
+
+def test_whole_values_of_a_parquet_file_may_need_more_digits_than_a_float_has(tmp_path):
+    columns = {"customer": ["a", "b"], "item": ["x", "y"], "value": [2**60 + 1, 1]}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    assert dense(tmp_path / "f.parquet") == [[2.0**60, 0], [0, 1]]
 
 
 def test_an_id_that_is_no_number_in_a_parquet_file_is_none(tmp_path):

@@ -153,14 +153,15 @@ def test_blocks_are_cut_as_often_as_their_size_says():
     ]
 
 
-def test_what_nothing_closes_is_not_waited_for_without_end(monkeypatch):
+@pytest.mark.parametrize("begin", [b'c,"d', b'"c"c,"d'], ids=["alone", "beside one that goes on"])
+def test_what_nothing_closes_is_not_waited_for_without_end(monkeypatch, begin):
     monkeypatch.setattr(quoting, "LONGEST_FIELD", 100)
-    pieces = [b'a,b\nc,"d\n', *[b"e,f\n"] * 100]
+    pieces = [b"a,b\n" + begin + b"\n", *[b"e,f\n"] * 100]
     found = list(blocks(pieces, 4, b","))
     assert b"".join(block for block, _ in found) == b"".join(pieces)
-    assert found[0] == (b"a,b\n", None)
+    assert found[0][0] == b"a,b\n"
     block, fields = found[1]
-    assert block.startswith(b'c,"d')
+    assert block.startswith(begin)
     assert fields.is_open
     assert 100 < len(block) < 110
     assert all(fields is None for _, fields in found[2:])
