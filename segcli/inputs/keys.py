@@ -53,7 +53,7 @@ def words_of(texts: pa.Array) -> list[np.ndarray]:
     anywhere = as_strided(padded[:_WORD].view("<u8"), (len(padded) - _WORD,), (1,), writeable=False)
     words = []
     for i in range(n_words):
-        word = anywhere[np.minimum(starts + np.int32(_WORD * i), np.int32(len(anywhere) - 1))]
+        word = anywhere[starts + np.int32(_WORD * i)]
         if shortest < _WORD * (i + 1):
             left = (lengths - np.int32(_WORD * i - 1)).clip(0, _WORD + 1)
             word &= _KEPT[left]
