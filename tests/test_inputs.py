@@ -487,6 +487,14 @@ def test_an_open_quote_is_refused(tmp_path):
         read(path)
 
 
+def test_of_quotes_that_are_closed_far_off_the_first_is_told(tmp_path):
+    path = tmp_path / "f.csv"
+    far = '{0},"a,1\n' + 60 * "b,c,2\n" + 'd,"e",3\n'
+    path.write_text('"w","x",1\n' + far.format("f") + far.format("g"))
+    with pytest.raises(InputError, match="line 2: a quote is opened and not closed"):
+        read(path)
+
+
 def test_an_open_quote_is_told_from_one_before_that_is_closed_lines_later(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('1,"a",2\n2,"b,3\n3,"c",4\n4,"d",5\n5,"e,6\n')
@@ -1242,7 +1250,7 @@ def test_a_delimiter_without_a_name_is_told_as_it_is_written(tmp_path, delimiter
     assert separated(read(path, delimiter=delimiter)[0].dialect["delimiter"]) == words
 
 
-@pytest.mark.parametrize("word", ["", "ab", "é", '"', "1", "\n"])
+@pytest.mark.parametrize("word", ["", "ab", ";;", "é", '"', "1", "\n"])
 def test_what_cannot_separate_is_refused(word):
     with pytest.raises(OptionError, match="cannot separate fields"):
         delimiter_from(word)
@@ -1468,6 +1476,18 @@ def test_times_of_a_parquet_file_choose_the_last(tmp_path, kind):
         if kind != pa.date32()
         else pa.array(days)
     )
+    columns = {
+        "customer": ["a", "b", "b"],
+        "item": ["x", "y", "y"],
+        "value": [1, 2, 3],
+        "date": times,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    assert dense(tmp_path / "f.parquet", duplicates="last") == [[1, 0], [0, 2]]
+
+
+def test_times_may_be_finer_than_is_told_apart(tmp_path):
+    times = pa.array([1, 5_000_000_001, 2_000_000_001], pa.timestamp("ns"))
     columns = {
         "customer": ["a", "b", "b"],
         "item": ["x", "y", "y"],
