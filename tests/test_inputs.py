@@ -786,6 +786,13 @@ def test_times_are_numbers_or_dates():
     np.testing.assert_array_equal(times, [881250949, 86400, 1, np.nan, np.nan])
 
 
+def test_what_a_date_says_does_not_depend_on_those_beside_it():
+    texts = ["9999-12-31", "2020-01-01T00:00:00.123456789Z", "2020-01-01T02:00:00.25+02:00"]
+    alone = [read_times(pa.array([text])).item() for text in texts]
+    np.testing.assert_array_equal(read_times(pa.array(texts)), alone)
+    assert alone[1:] == [1577836800.123456, 1577836800.25]
+
+
 def test_a_date_far_off_stands_among_the_others(tmp_path):
     """As databases write where there is no end; whether it is read hangs on pandas."""
     rows = [

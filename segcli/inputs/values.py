@@ -113,6 +113,8 @@ def read_times(column: pa.Array) -> np.ndarray:
         import pandas as pd  # noqa: PLC0415 (it takes long to load, and only dates need it)
 
         texts = pc.utf8_trim_whitespace(texts).filter(to_arrow(other))
+        # Of a column with nanoseconds pandas reads no date beyond 2262, and a float does not hold them.
+        texts = pc.replace_substring_regex(texts, r"([.,]\d{6})\d+", r"\1")
         dates = pd.to_datetime(
             pd.Series(texts.to_pylist(), dtype=object), format="ISO8601", utc=True, errors="coerce"
         )
