@@ -3,6 +3,7 @@
 import gzip
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from run_dirs import (
     digests,
     environment,
     invoke,
+    name_segments,
     ok,
     process,
 )
@@ -307,6 +309,22 @@ def test_a_file_name_that_is_no_unicode(place):
     assert (found.returncode, found.stderr) == (0, "")
     assert process("status", "new", cwd=place.folder).returncode == 0
     assert process("ingest", odd, "new", "--json", cwd=place.folder).returncode == 0
+
+
+def test_what_is_typed_and_is_no_unicode_is_on_the_page(place):
+    (odd, earlier), table = map(os.fsdecode, (b"n\xe4mes.csv", b"j\xe4nner")), "segment_summary.csv"
+    try:
+        shutil.copytree(place.run, earlier)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    name_segments(place.folder / earlier, ("Ones", "Twos", "Threes"))
+    shutil.copy(place.run / table, odd)
+    ok(*STAGES["cluster"], "--because", odd)
+    ok("validate", "run")
+    ok(*STAGES["report"], "--segment-names", odd, "--segment-names-from", earlier)
+    page = (place.run / "report.html").read_text(encoding="utf-8")
+    assert "<h3>Since j\\udce4nner</h3>" in page
+    assert page.count("n\\udce4mes.csv") == 3  # the reason, and in every parameter, too
 
 
 def test_a_reader_that_goes_away_is_no_error(place):

@@ -270,10 +270,10 @@ def _numbers(cells: Sequence[str]) -> np.ndarray:
 
 
 class Text:
-    """Plain text in UTF-8."""
+    r"""Plain text in UTF-8; bytes of a file's name that are none are spelled out: ``\udce4``."""
 
     def write(self, path: Path, value: str) -> None:
-        path.write_text(value, encoding="utf-8", newline="\n")
+        path.write_text(value, encoding="utf-8", errors="backslashreplace", newline="\n")
 
     def read(self, path: Path) -> str:
         return path.read_text(encoding="utf-8")
@@ -283,7 +283,7 @@ class Json:
     """A JSON document. Not-a-number is written as null."""
 
     def write(self, path: Path, value: Any) -> None:
-        path.write_text(to_json(value, indent=2) + "\n", encoding="utf-8", newline="\n")
+        Text().write(path, to_json(value, indent=2) + "\n")  # JSON spells out the same
 
     def read(self, path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
