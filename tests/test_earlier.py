@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -340,6 +341,16 @@ def test_an_earlier_run_that_has_no_names_to_give_is_refused(place, january, spo
         one_go = ("run", "ratings.csv", "run", "--n-components", "2", "--n-clusters", "2")
         assert_one_line(invoke(*one_go, "--segment-names-from", "january"), said)
         assert digests(place.run) == before
+
+
+def test_the_command_that_is_told_can_be_typed(place, january):
+    nameless(january)
+    odd = january.rename(place.folder / "-the year's first")
+    line = assert_one_line(invoke(*REPORT, f"./{odd.name}"), "has a name of yours. Name them first")
+    *words, _ = shlex.split(line.partition("Name them first: segcli ")[2])
+    name_segments(odd, NAMES)
+    ok(*words, odd / "segment_summary.csv")
+    assert_one_line(invoke("report", "no where"), "Run: segcli ingest INTERACTIONS 'no where'")
 
 
 def test_no_earlier_run_is_a_wrong_command_line(place):

@@ -289,7 +289,7 @@ def _enter(run_dir: Path, *, create: bool) -> list[Path]:
         )
         raise RunDirectoryError(msg)
     if not create:
-        msg = f"{run_dir} does not exist. Run: segcli ingest INTERACTIONS {run_dir}"
+        msg = f"{run_dir} does not exist. Run: {manifest.command('ingest', run_dir, None)}"
         raise RunDirectoryError(msg)
     made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     try:

@@ -13,6 +13,7 @@ from segcli import page
 from segcli.artifacts import Columns, is_run_directory, read_artifact
 from segcli.artifacts.catalogue import SEGMENT_SUMMARY, SEGMENTS
 from segcli.artifacts.formats import UNASSIGNED
+from segcli.artifacts.manifest import command
 from segcli.errors import RunDirectoryError
 from segcli.numerics.moves import Moves, count_moves
 
@@ -111,9 +112,10 @@ def read_earlier(folder: Path, run_dir: Path) -> Earlier:
     titles = summary["name"].tolist()
     names = given_names(titles, summary["marked_by"].tolist())
     if not any(names):
+        again = command("report", folder, None)
         msg = (
             f"no segment of {folder} has a name of yours. Name them first: "
-            f"segcli report {folder} --segment-names FILE"
+            f"{again} --segment-names FILE"
         )
         raise RunDirectoryError(msg)
     run = Path(os.path.realpath(folder)).name  # a link leads elsewhere next month
