@@ -308,7 +308,11 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
         return
     if summary.supported:  # the summary does not say what else is required
         k = summary.verdict["recommended_k"]
-        said = f"explore-k recommends {k}" if k else "explore-k recommends no number of them"
+        said = (
+            f"explore-k recommends {k}"
+            if k is not None
+            else "with these components explore-k recommends no number of them, or has not run"
+        )
         click.echo(f"The {summary.k} segments are supported, but {said}.", err=True)
     click.get_current_context().exit(NOT_AS_REQUIRED)
 
