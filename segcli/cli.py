@@ -408,7 +408,8 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
         if options["segment_names_from"] is not None:
             from segcli.stages.earlier import read_earlier
 
-            read_earlier(options["segment_names_from"], options["run_dir"])
+            earlier = read_earlier(options["segment_names_from"], options["run_dir"])
+            options["segment_names_from"] = earlier.folder  # a link may lead elsewhere by then
 
         with (
             hold(options["run_dir"], [stage.name or "" for stage in STAGES]),

@@ -23,8 +23,11 @@ from run_dirs import (
 )
 from test_accessible_page import rows_of, text_of, tree_of
 
+from segcli.stages import earlier
+
 NAMES = ("Ones", "Twos; mostly", "Thr\x1bees")
 REPORT = (*STAGES["report"], "--segment-names-from")
+ONE_GO = ("run", "ratings.csv", "run", "--n-components", "2", "--k-max", "4", "--n-clusters", "3")
 
 
 # The report
@@ -249,6 +252,32 @@ def test_what_was_read_is_recorded_without_the_folder_it_is_in(place, january):
     assert digests(place.run) == by_link
     shutil.rmtree(january)  # what has been carried over stays
     assert states(place.run)["report"] == "fresh"
+
+
+@pytest.mark.parametrize("words", [REPORT[:-1], ONE_GO], ids=["report", "run"])
+def test_a_link_that_is_moved_meanwhile_leads_where_it_led(place, january, monkeypatch, words):
+    other = shutil.copytree(january, place.folder / "december")
+    name_segments(other, ("Uno", "Due", "Tre"))
+    now = place.folder / "now"
+    now.symlink_to("january")
+
+    def moving(read):
+        def read_and_move(*args):
+            found = read(*args)
+            now.unlink()
+            now.symlink_to("december")
+            return found
+
+        return read_and_move
+
+    monkeypatch.setattr(earlier, "read_artifact", moving(earlier.read_artifact))
+    ok(*words, "--segment-names-from", "now")
+    assert table(place, "segment_summary.csv")["name"].tolist() == list(NAMES)
+    record = document(place, "manifest.json")["stages"]["report"]
+    assert record["parameters"]["segment_names_from"] == "january"
+    for role, name in (("earlier_segments", "segments"), ("earlier_names", "segment_summary")):
+        digest = hashlib.sha256((january / f"{name}.csv").read_bytes()).hexdigest()
+        assert record["inputs"][role]["sha256"] == digest
 
 
 # What is refused

@@ -24,12 +24,14 @@ class Earlier:
 
     Attributes
     ----------
+    folder : Path, its run directory itself, no link to it: that leads elsewhere next month
     run : str, the name of its folder
     segments : the columns of its `segments.csv`
     titles : tuple of str, what its segments are called
     names : tuple of str, what a person called them; empty where nobody did
     """
 
+    folder: Path
     run: str
     segments: Mapping[str, np.ndarray]
     titles: tuple[str, ...]
@@ -100,9 +102,12 @@ def read_earlier(folder: Path, run_dir: Path) -> Earlier:
         If it is no run directory, or the same one; if its segments or their names are missing, altered
         or stale; or if no person named any of them.
     """
-    if os.path.realpath(folder) == os.path.realpath(run_dir):
+    itself = Path(os.path.realpath(folder))
+    if itself == Path(os.path.realpath(run_dir)):
         msg = f"{folder} is this run itself. Take names from the run directory of an earlier time."
         raise RunDirectoryError(msg)
+    if folder.is_symlink():
+        folder = itself
     # An old run may have been left with no more than its tables.
     if not is_run_directory(folder) and not (folder / SEGMENT_SUMMARY.name).is_file():
         what = "is not a run directory" if folder.exists() else "does not exist"
@@ -118,8 +123,8 @@ def read_earlier(folder: Path, run_dir: Path) -> Earlier:
             f"{again} --segment-names FILE"
         )
         raise RunDirectoryError(msg)
-    run = Path(os.path.realpath(folder)).name  # a link leads elsewhere next month
-    return Earlier(run, read_artifact(folder, SEGMENTS), tuple(titles), tuple(names))
+    segments = read_artifact(folder, SEGMENTS)
+    return Earlier(folder, itself.name, segments, tuple(titles), tuple(names))
 
 
 def change_since(earlier: Earlier, now: Mapping[str, np.ndarray], k: int) -> Change:

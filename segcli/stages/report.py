@@ -165,10 +165,11 @@ def run(
             sizes = np.bincount(labels[labels >= 0], minlength=k).tolist()
             given = read_segment_names(segment_names, sizes)
             stage.note_input("segment_names", segment_names)
-        change = change_since(earlier, segments, k) if earlier is not None else None
-        if segment_names_from is not None:
-            stage.note_input("earlier_segments", segment_names_from / SEGMENTS.name)
-            stage.note_input("earlier_names", segment_names_from / SEGMENT_SUMMARY.name)
+        change = None
+        if earlier is not None:
+            change = change_since(earlier, segments, k)
+            stage.note_input("earlier_segments", earlier.folder / SEGMENTS.name)
+            stage.note_input("earlier_names", earlier.folder / SEGMENT_SUMMARY.name)
         X = engine.blocks(matrix)
         ranks = rank(X)
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
