@@ -70,7 +70,8 @@ $(RUN)/segmentation.joblib: $(RUN)/pca.joblib $(CLUSTERED)
 $(RUN)/validation.json: $(RUN)/segmentation.joblib
 	$(SEGCLI) validate $(RUN)
 
-$(RUN)/report.html: $(RUN)/k_scores.csv $(RUN)/validation.json $(SEGMENT_NAMES) $(EARLIER) $(NAMED)
+# Names first: without them nothing is run.
+$(RUN)/report.html: $(SEGMENT_NAMES) $(EARLIER) $(RUN)/k_scores.csv $(RUN)/validation.json $(NAMED)
 	$(SEGCLI) report $(RUN) $(if $(SEGMENT_NAMES),--segment-names $(SEGMENT_NAMES)) \
 	  $(if $(SEGMENT_NAMES_FROM),--segment-names-from $(SEGMENT_NAMES_FROM))
 

@@ -267,6 +267,13 @@ def test_make_makes_the_report_again_for_names_of_another_run(make, tmp_path):
     assert make(*words).stdout.split() == ["report"]
 
 
+@pytest.mark.parametrize("option", ["SEGMENT_NAMES", "SEGMENT_NAMES_FROM"])
+def test_make_runs_nothing_without_the_names_that_are_asked_for(make, option):
+    ran = make("run", "RUN=shop", "INTERACTIONS=ratings.csv", f"{option}=nowhere")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "nowhere" in ran.stderr
+
+
 def test_make_sees_what_is_written_into_a_file_of_a_folder(make, tmp_path):
     (tmp_path / "orders").mkdir()
     monday = tmp_path / "orders" / "on monday.csv"
