@@ -226,6 +226,7 @@ def test_the_page_has_the_table(place, january):
         if line.startswith(("Segments that keep", "Customers in both")):
             assert line in words
     assert "at least 60% of the customers of either are in both, and at least 5 of them" in words
+    assert "customers who are new or gone do not count towards the 60%." in words
     for header in page.iter("th"):
         assert header.get("scope") in {"row", "col"}
 
