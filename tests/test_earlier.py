@@ -176,6 +176,19 @@ def test_a_person_s_names_for_this_run_come_first(place, january):
     assert told["since"]["n_stayed"] == 60
 
 
+def test_what_marked_a_segment_in_a_shorter_list_is_no_name_of_a_person(place, january):
+    ok(*STAGES["report"][:-1], "1")
+    edited = table(place, "segment_summary.csv")
+    edited.assign(name=["Uno", *edited["name"][1:]]).to_csv("mine.csv", index=False)
+    assert "; " not in edited["name"][1]
+    ok(*REPORT, "january", "--segment-names", "mine.csv")
+    assert table(place, "segment_summary.csv")["name"].tolist() == ["Uno", *NAMES[1:]]
+    ok(*STAGES["report"], "--segment-names", "mine.csv")
+    now = table(place, "segment_summary.csv")
+    assert now["name"].tolist() == ["Uno", *now["marked_by"][1:]]
+    assert "; " in now["name"][1]
+
+
 def test_nobody_is_named_without_being_asked(place, january):
     ok(*REPORT, "january")
     assert (place.run / "segment_moves.csv").exists()

@@ -13,6 +13,7 @@ from segcli.inputs.columns import plain
 from segcli.inputs.vocabulary import plain_numbers
 
 _SEGMENT, _NAME, _CUSTOMERS = "segment", "name", "customers"
+_MARKED_BY = "markedby"  # as `plain` has it
 _WAY_OUT = (
     "Write it like segment_summary.csv: a header with segment, name and customers, by whose number the "
     "segment is known, and a row for each."
@@ -21,6 +22,8 @@ _WAY_OUT = (
 
 def read_segment_names(path: Path, sizes: Sequence[int]) -> list[str]:
     """Return the names given to segments, in their order; empty where none is given.
+
+    What marks a segment, in a column ``marked_by``, is no name that a person gave.
 
     Segments are numbered anew whenever they are made, so names may outlive what they were given to: by
     the number of its customers a segment is known again.
@@ -79,12 +82,15 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
         }
         for role in (_SEGMENT, _CUSTOMERS):  # a program may have made them floats
             texts[role] = plain_numbers(texts[role])
+        if _MARKED_BY in texts:
+            unedited = pc.equal(texts[_NAME], texts[_MARKED_BY])
+            texts[_NAME] = pc.if_else(unedited, "", texts[_NAME])
         columns_read = (texts[role].to_pylist() for role in (_SEGMENT, _NAME, _CUSTOMERS))
         yield from zip(batch.rows.tolist(), *columns_read, strict=True)
 
 
 def _columns(table: tables.Table) -> dict[str, int]:
-    """Return the 0-based column of each role."""
+    """Return the 0-based column of each role; `_MARKED_BY` is not needed."""
     names = [plain(name) for name in table.names or ()]
     for role in (_SEGMENT, _NAME, _CUSTOMERS):
         if role not in names:
@@ -94,4 +100,5 @@ def _columns(table: tables.Table) -> dict[str, int]:
         if names.count(role) > 1:
             msg = f"{table.path} has {names.count(role)} columns '{role}'. Leave one."
             raise InputError(msg)
-    return {role: names.index(role) for role in (_SEGMENT, _NAME, _CUSTOMERS)}
+    roles = (_SEGMENT, _NAME, _CUSTOMERS, _MARKED_BY)
+    return {role: names.index(role) for role in roles if role in names}
