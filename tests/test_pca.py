@@ -256,6 +256,20 @@ def test_all_components_hold_all_variance_however_small_beside_the_mean(shape, n
     assert pca.holds_all
 
 
+def test_to_be_exact_only_what_nearly_all_have_is_made_dense(monkeypatch):
+    """One item outweighs all others, which may be a million, had by few."""
+    made, rows = [], pca_module._dense_rows
+    monkeypatch.setattr(
+        pca_module, "_dense_rows", lambda *parts: made.append(parts[0].shape[1]) or rows(*parts)
+    )
+    rng = np.random.default_rng(0)
+    sparse = (rng.random((2000, 1100)) < 0.01).astype(float)
+    dense = np.column_stack([sparse, np.full(2000, 1e4) + rng.normal(size=2000)])
+    pca, _ = of(dense, 2)
+    assert made == [1]
+    assert pca.total_variance == pytest.approx(dense.var(axis=0, ddof=1).sum(), rel=1e-10)
+
+
 def test_the_limit_is_one_less_than_the_customers():
     assert n_components_limit(10, 50) == 9
     assert n_components_limit(50, 10) == 10

@@ -208,12 +208,13 @@ def fit_pca(
     sums, squares, largest = weighted.map_sum(_moments)
     mean = sums / n_customers
     scatter = squares - n_customers * mean**2
-    total = float(scatter.sum())
-    if total <= 1e-12 * float(largest):
+    total, of_all = float(scatter.sum()), float(largest.sum())
+    if total <= 1e-12 * of_all:
         raise AllAlikeError
-    if total <= _CANCELLED * float(largest):  # most digits of what was subtracted have gone
-        (around_mean,) = weighted.map_sum(_squares_around, mean)
-        total = float(around_mean)
+    items = np.flatnonzero(scatter < _CANCELLED * largest)
+    if len(items) and total < _CANCELLED * of_all:  # most digits of what was subtracted have gone
+        (scatter[items],) = weighted.map_sum(_squares_around, mean, items)
+        total = float(scatter.sum())
 
     if n_items <= min(n_customers, _most_direct(_DIRECT_ITEMS, n_components)):
         eigenvalues, vectors = _by_items(weighted, mean, n_components)
@@ -376,14 +377,16 @@ def _gram(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> np.ndarray:
     return products
 
 
-def _squares_around(block: Block, mean: np.ndarray) -> tuple[np.ndarray]:
-    """Return the block's sum of squares around the mean, as exact as its rows are.
+def _squares_around(block: Block, mean: np.ndarray, items: np.ndarray) -> tuple[np.ndarray]:
+    """Return some items' sums of squares around their means in the block, as exact as its rows are.
 
-    It takes the time of a dense matrix. Where it is needed, everybody has what weighs, and alike, so that
-    little is empty as a rule.
+    Their columns are made dense: where variance is small beside the mean, little of them is empty.
     """
-    parts = _dense_rows(*_centred_parts(block.matrix, mean))
-    return (np.asarray(sum(float(np.vdot(dense, dense)) for dense in parts)),)
+    S, F, V = _centred_parts(block.matrix, mean)
+    squares = np.zeros(len(items))
+    for dense in _dense_rows(sp.csr_array(S[:, items]), F, V[items]):
+        squares += np.einsum("ij,ij->j", dense, dense)
+    return (squares,)
 
 
 def _dense_rows(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> Iterator[np.ndarray]:
@@ -435,13 +438,15 @@ def _among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarra
 def _moments(block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each item's sum and sum of squares, and the squares of what they are computed from."""
     X = block.matrix
-    if isinstance(X, SparseMinusRankOne):
-        return X.column_sums(), X.column_squares(), np.vdot(X.sparse.data, X.sparse.data)
     n_items = X.shape[1]
+    if isinstance(X, SparseMinusRankOne):
+        S = X.sparse
+        largest = np.bincount(S.indices, S.data**2, n_items).astype(np.float64)
+        return X.column_sums(), X.column_squares(), largest
     # Without any entry, bincount forgets that its weights are floats.
     sums = np.bincount(X.indices, X.data, n_items).astype(np.float64)
     squares = np.bincount(X.indices, X.data**2, n_items).astype(np.float64)
-    return sums, squares, squares.sum()
+    return sums, squares, squares
 
 
 def _centred_gram(
