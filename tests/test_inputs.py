@@ -1393,6 +1393,12 @@ def test_rejects_stand_file_by_file():
     ]
 
 
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_no_value_is_no_name_that_a_first_row_could_hold(tmp_path, nothing):
+    path = written(tmp_path / "f.csv", [("al", "x", nothing), ("bo", "y", "")])
+    assert read(path, value="")[0].customers.to_pylist() == ["al", "bo"]
+
+
 def test_a_column_may_be_named_without_the_white_space_around_it(tmp_path):
     path = written(tmp_path / "f.csv", ROWS, header=(" who ", " what", "n"))
     found = read(path, customer="who", item="what", value="n")[0]

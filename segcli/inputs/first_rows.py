@@ -96,7 +96,7 @@ def has_header(sample: Rows, named: set[str]) -> bool:
     without numbers, one well-known name or text above numbers.
     """
     first, rest = sample[0], sample[1:]
-    named = {name for name in named if not name.isdigit()}
+    named = {name for name in named if name.strip() and not name.isdigit()}
     if not named.isdisjoint([*first, *map(str.strip, first)]) or _names_both(first):
         return True
     if any(is_number(field) for field in first):
