@@ -156,6 +156,12 @@ def test_of_many_customers_a_sample_is_taken(ratings):
     assert more not in whole.reason
 
 
+def test_a_sample_of_customers_without_items_is_too_small():
+    X = sp.csr_array(np.eye(400, 30) * (np.arange(400) < 2)[:, None])
+    with pytest.raises(ChoiceError, match="8 customers with 0 items are too few"):
+        gather(X, n_customers=8)
+
+
 def test_the_ratios_are_those_of_the_components(ratings):
     from segcli.numerics.pca import fit_pca
 

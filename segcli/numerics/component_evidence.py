@@ -177,9 +177,10 @@ def gather_component_evidence(
         If there are fewer than 4 customers or 4 items, or no variance.
     """
     sample = sample_in_rank_order(X, ranks, level.n_customers, seed=seed, stream=(_PURPOSE, 0))
-    if min(sample.shape) < LEAST_ITEMS:
+    n_customers, n_items = sample.shape[0], sample.shape[1] if sample.nnz else 0
+    if min(n_customers, n_items) < LEAST_ITEMS:
         msg = (
-            f"{sample.shape[0]} customers with {sample.shape[1]} items are too few to say how many "
+            f"{n_customers} customers with {n_items} items are too few to say how many "
             "components they support. Use --evidence none, or ingest more data."
         )
         raise ChoiceError(msg)
@@ -206,7 +207,6 @@ def gather_component_evidence(
         seed=seed,
         engine=engine,
     )
-    n_customers = sample.shape[0]
     is_sample = n_customers < X.shape[0]
     n_parallel = count_leading(ratios, null_limit(null_ratios))
     recommended, reason = recommend(
