@@ -51,11 +51,11 @@ class TaskRead:
 def write_groups(
     path: Path, blocks: Sequence[GroupedRows], customers: pa.Array, *, is_timed: bool
 ) -> None:
-    """Write the rows of blocks.
+    """Write grouped rows.
 
     Parameters
     ----------
-    customers : ids by the code that stands in the blocks
+    customers : ids by the code that stands for each
     is_timed : whether a row has a time
     """
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:

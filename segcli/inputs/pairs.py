@@ -1,8 +1,8 @@
 """Merge rows of the same customer and item into one entry of the matrix, in any order of rows.
 
-Rows come in blocks and wait there, grouped by customer. Once half of them would merge into others,
-they are merged: what is held follows the number of distinct pairs, not that of rows. At the end the
-customers are taken a range at a time, so that what is being ordered fits a processor's cache.
+Rows come a part of a file at a time and wait, grouped by customer. Once half of them would merge into
+others, they are merged: what is held follows the number of distinct pairs, not that of rows. At the
+end the customers are taken a range at a time, so that what is being ordered fits a processor's cache.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class GroupedRows:
 def group_rows(
     customers: np.ndarray, items: np.ndarray, values: np.ndarray, times: np.ndarray | None
 ) -> GroupedRows:
-    """Return rows as a block.
+    """Return rows grouped by customer.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class Pairs:
         return blocks
 
     def _compact(self, sample: np.ndarray) -> None:
-        """Merge what waits into one block, by codes."""
+        """Merge what waits into one `GroupedRows`, by codes."""
         n = 1 + max(int(block.customers.max(initial=0)) for block in self._blocks)
         m = 1 + max(int(block.items.max(initial=0)) for block in self._blocks)
         same = np.arange(n, dtype=np.int32), np.arange(m, dtype=np.int32)
@@ -200,7 +200,7 @@ class Pairs:
     ) -> Iterable[GroupedRows]:
         """Yield the pairs in order, a range of customers at a time; the last must have some.
 
-        What was added is forgotten: each block once all its customers are being merged.
+        What was added is forgotten: each part once all its customers are being merged.
         """
         blocks, self._blocks = self._blocks, []
         for i, block in enumerate(self.threads.map(lambda b: b.reordered(customers), blocks)):

@@ -110,8 +110,8 @@ def sample_in_rank_order(
 ) -> sp.csr_array:
     """Return a random sample of the customers and the items that they have, both in the order of ranks.
 
-    A sample has few of very many items, and the others say nothing of it. Of customers who have no items
-    all are taken, for a matrix needs some.
+    A sample has few of very many items, and the others say nothing of it. Where its customers have none,
+    all items are taken, for a matrix needs some.
     """
     chosen = X[sample_rows(ranks, size, seed=seed, stream=stream)]
     order = ranks.item_order
