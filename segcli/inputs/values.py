@@ -96,7 +96,8 @@ def read_values(column: pa.Array, *, negatives: bool) -> tuple[np.ndarray, np.nd
 def read_times(column: pa.Array) -> np.ndarray:
     """Return a column's timestamps as seconds or in the file's own unit; NaN where unreadable.
 
-    Numbers are taken as they are; text is read as ISO 8601, UTC unless it says otherwise.
+    Numbers are taken as they are; text is read as ISO 8601, to the microsecond, UTC unless it says
+    otherwise.
     """
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("s"))
