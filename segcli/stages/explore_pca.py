@@ -146,9 +146,8 @@ class PCAExploration:
             *rows,
             "null: data without segments, in which each customer and each item has as many interactions "
             "as here.",
-            "Held-out error: of predicting unseen items of unseen customers from so many components; "
-            "100% is no",
-            "better than the items' means.",
+            "Held-out error: of predicting unseen items of unseen customers from so many components;",
+            "100% is no better than the items' means.",
             f"Shares and errors are of {n_customers}, "
             f"from {evidence['n_nulls']} nulls and {evidence['n_folds']} folds{cumulative}.",
             f"Parallel analysis suggests {suggestions['parallel_analysis']} (leading components that "
