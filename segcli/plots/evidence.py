@@ -19,14 +19,17 @@ _PANELS = (
         "Prediction strength",
         "would other customers lead to the same segments?",
     ),
-    ("transfer_ari", "Transfer ARI", "do items tell the segment?"),
+    ("transfer_ari", "Transfer ARI", "do items tell the segment? (needed: {transfer_ari:g})"),
     ("held_out_gain", "Held-out gain, bits", "do segments predict hidden interactions?"),
-    ("jaccard_mean", "Jaccard stability", "mean (solid) and least stable segment (dotted)"),
+    (
+        "jaccard_mean",
+        "Jaccard stability",
+        "mean (solid), least stable (dotted; needed: {jaccard_mean:g})",
+    ),
     ("silhouette", "Silhouette", "how well separated? ({n:,} customers)"),
     ("activity_share", "Activity share", "how much do segments sort by activity alone?"),
 )
 
-_NEEDED = {"transfer_ari": "needed", "jaccard_mean": "needed of the least stable"}
 
 _MARGINS = Margins(top=1.0, rows=1.05, columns=0.6)
 
@@ -45,7 +48,7 @@ def k_evidence(
     ----------
     table : ndarrays: ``k`` and, for each measure, ``<measure>``, ``<measure>_null`` and
         perhaps ``<measure>_se``
-    thresholds : what a measure must reach, ``transfer_ari`` or ``jaccard_mean``: a dashed line
+    thresholds : what ``transfer_ari`` and ``jaccard_mean`` must reach, a dashed line each
     n_silhouette : customers that the silhouette compares with one another
     """
     figure, axes = new_figure(12, 6.6, 3, 2, margins=_MARGINS)
@@ -55,12 +58,12 @@ def k_evidence(
             label = "supported" if k == supported[0] else None
             ax.axvspan(k - 0.5, k + 0.5, color=GREEN, alpha=0.15, lw=0, zorder=0, label=label)
         if measure in thresholds:
-            _needed(ax, thresholds[measure], _NEEDED[measure])
+            ax.axhline(thresholds[measure], color=INK, lw=0.8, ls="--")
         ax.set_title(f"{title}\n", fontsize=11, color=INK)
         ax.text(
             0.5,
             1.02,
-            question.format(n=n_silhouette),
+            question.format(n=n_silhouette, **thresholds),
             transform=ax.transAxes,
             ha="center",
             va="bottom",
@@ -73,21 +76,6 @@ def k_evidence(
     verdict = "no supported k" if recommended is None else f"largest supported k: {recommended}"
     figure.suptitle(f"Evidence for the number of segments: {verdict}", fontsize=13, color=INK)
     return figure
-
-
-def _needed(ax: Axes, threshold: float, words: str) -> None:
-    ax.axhline(threshold, color=INK, lw=0.8, ls="--")
-    ax.annotate(
-        f"{words}: {threshold:g}",
-        (1, threshold),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=8.5,
-        color=INK,
-    )
 
 
 def _curve(ax: Axes, table: Mapping[str, np.ndarray], measure: str) -> None:
