@@ -62,7 +62,7 @@ def k_evidence(
         ax.set_title(f"{title}\n", fontsize=11, color=INK)
         ax.text(
             0.5,
-            1.02,
+            1.03,
             question.format(n=n_silhouette, **thresholds),
             transform=ax.transAxes,
             ha="center",
@@ -83,11 +83,12 @@ def _curve(ax: Axes, table: Mapping[str, np.ndarray], measure: str) -> None:
     if f"{measure}_se" in table:
         error = table[f"{measure}_se"]
         ax.fill_between(k, real - error, real + error, color=BLUE, alpha=0.2, lw=0)
-    ax.plot(k, null, "o-", color=GREY, ms=3, lw=1, label="null: no segments")
-    ax.plot(k, real, "o-", color=BLUE, ms=3.5, lw=1.3, label="these data")
+    # Not clipped: a perfect score lies on the edge.
+    ax.plot(k, null, "o-", color=GREY, ms=3, lw=1, clip_on=False, label="null: no segments")
+    ax.plot(k, real, "o-", color=BLUE, ms=3.5, lw=1.3, clip_on=False, label="these data")
     if measure == "jaccard_mean":
-        ax.plot(k, table["jaccard_min"], ":", color=BLUE, lw=1.2)
-        ax.plot(k, table["jaccard_min_null"], ":", color=GREY, lw=1)
+        ax.plot(k, table["jaccard_min"], ":", color=BLUE, lw=1.2, clip_on=False)
+        ax.plot(k, table["jaccard_min_null"], ":", color=GREY, lw=1, clip_on=False)
     defined = np.concatenate([real, null])
     defined = defined[~np.isnan(defined)]
     ax.set_ylim(bottom=min(0.0, defined.min(initial=0.0)))
