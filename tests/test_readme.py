@@ -1,6 +1,6 @@
 """The README is run: every console block is executed in order, and must print what it says.
 
-``SEGCLI_UPDATE_README=1`` writes the outputs anew.
+``SEGCLI_UPDATE_README=1`` writes the outputs, and the pictures that it shows, anew.
 """
 
 import os
@@ -9,8 +9,11 @@ import shlex
 import shutil
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.image import imread
 
 from segcli.artifacts import catalogue
 from segcli.artifacts.formats import Artifact
@@ -27,8 +30,10 @@ from segcli.numerics.verdict import (
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+PICTURE = re.compile(r"!\[.+?\]\((.+?)\)")
 
 
 @pytest.fixture
@@ -58,14 +63,29 @@ def commands(block):
     return found
 
 
-def test_every_block_prints_what_it_says(shop):
+def test_every_block_prints_and_draws_what_the_readme_shows(shop):
     text = README.read_text(encoding="utf-8")
     now = BLOCK.sub(lambda match: f"```console\n{run_block(match[1])}```", text)
     for block in PYTHON.findall(text):
         exec(compile(block, str(README), "exec"), {})
+    pictures = [ROOT / picture for picture in PICTURE.findall(text)]
+    assert pictures
     if os.environ.get("SEGCLI_UPDATE_README"):
         README.write_text(now, encoding="utf-8")
+        for picture in pictures:
+            shutil.copy(shop / "shop" / picture.name, picture)
     assert BLOCK.findall(text) == BLOCK.findall(now)
+    for picture in pictures:
+        assert looks_like(shop / "shop" / picture.name, picture), picture.name
+
+
+def looks_like(drawn, shown):
+    """Whether two pictures are the same, as far as this version of matplotlib can tell."""
+    if f"matplotlib=={mpl.__version__}\n" not in LOCK:
+        return True  # another one draws other letters
+    drawn, shown = (imread(picture) for picture in (drawn, shown))
+    # Another processor may round a point to the next pixel.
+    return drawn.shape == shown.shape and np.mean((drawn != shown).any(axis=2)) < 1e-4
 
 
 def test_every_command_and_option_is_in_the_readme():
