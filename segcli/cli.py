@@ -400,6 +400,7 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
         # Not before: it loads what the first stage needs, while the process that draws loads the rest.
         _check_number_of_components(options["n_components"], options["max_components"])
         from segcli.artifacts import hold
+        from segcli.stages.report import refuse_to_lose_names
 
         if options["segment_names"] is not None:  # the last stage's
             from segcli.inputs.streams import check_file
@@ -415,6 +416,7 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
             hold(options["run_dir"], [stage.name or "" for stage in STAGES]),
             _one_session(options["engine"], options["master"]),
         ):
+            refuse_to_lose_names(options["run_dir"], options["segment_names"])
             status = _run_each(ctx, as_json=as_json, options=options)
     ctx.exit(status)
 

@@ -190,6 +190,28 @@ def test_a_person_s_names_stand_wherever_segments_are_named(place):
     assert "give them better ones" in page_of(place).words
 
 
+def test_names_written_into_the_summary_itself_are_taken_or_kept_never_lost(place):
+    path = place.run / "segment_summary.csv"
+    table(place, path.name).assign(name=["Readers", "Walkers", "Cooks"]).to_csv(path, index=False)
+    edited = digests(place.run)
+    again = ["run", "ratings.csv", "run", "--n-components", "2", "--n-clusters", "3"]
+    for command in (["report", "run"], ["report", "run", "--segment-names", "ratings.csv"], again):
+        result = invoke(*command)
+        assert result.exit_code == 1
+        assert result.stderr == (
+            "Error: run/segment_summary.csv was edited after report wrote it, and would be written over. "
+            "To take its names, use --segment-names run/segment_summary.csv; to drop the edit, remove the "
+            "file.\n"
+        )
+        assert digests(place.run) == edited
+    ok("report", "run", "--segment-names", path)
+    assert table(place, path.name)["name"].tolist() == ["Readers", "Walkers", "Cooks"]
+    assert "Segment 2: Cooks" in page_of(place).words
+    path.unlink()
+    ok("report", "run")
+    assert "Readers" not in table(place, path.name)["name"].tolist()
+
+
 def described(place):
     return json.loads(ok("status", "run", "--json").stdout)["stages"]
 

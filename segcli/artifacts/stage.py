@@ -212,6 +212,14 @@ def check(run_dir: Path, records: manifest.Manifest, artifact: Artifact[Any, Any
     return digest
 
 
+def is_edited(run_dir: Path, artifact: Artifact[Any, Any]) -> bool:
+    """Return whether an artifact is there, but not as its stage wrote it."""
+    record = manifest.read(run_dir).stages.get(artifact.stage)
+    path = run_dir / artifact.name
+    written = record.writes.get(artifact.name) if record is not None else None
+    return written is not None and path.is_file() and manifest.digest(path) != written
+
+
 @dataclass(frozen=True)
 class StageState:
     """What `segcli status` says of one stage.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -12,7 +13,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli import page, plots
-from segcli.artifacts import Artifact, Columns, Stage, from_records, open_stage, records
+from segcli.artifacts import (
+    Artifact,
+    Columns,
+    Stage,
+    from_records,
+    is_edited,
+    open_stage,
+    records,
+)
 from segcli.artifacts.catalogue import (
     CHARACTERISTIC_ITEMS,
     CLUSTERING,
@@ -37,6 +46,7 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Block, Blocks, Engine
 from segcli.engine.sparse_views import with_values
+from segcli.errors import RunDirectoryError
 from segcli.numerics.description import (
     Description,
     Echo,
@@ -140,7 +150,7 @@ def run(
     InputError
         If the names are not those of these segments.
     RunDirectoryError
-        If the earlier run has no names, or none of these customers.
+        If the earlier run has no names, or none of these customers; as `refuse_to_lose_names`.
     """
     earlier = read_earlier(segment_names_from, run_dir) if segment_names_from else None
     own = {
@@ -150,6 +160,7 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "report", own) as stage:
+        refuse_to_lose_names(run_dir, segment_names)
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
         require_memory_for(stage, engine, per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k)
@@ -279,6 +290,25 @@ def run(
             ),
         )
     return replace(found, wrote=tuple(stage.writes))
+
+
+def refuse_to_lose_names(run_dir: Path, segment_names: Path | None) -> None:
+    """Refuse to write over a `segment_summary.csv` that a person has edited, but to take its names.
+
+    Raises
+    ------
+    RunDirectoryError
+    """
+    path = run_dir / SEGMENT_SUMMARY.name
+    if not is_edited(run_dir, SEGMENT_SUMMARY):
+        return
+    if segment_names is not None and segment_names.exists() and path.samefile(segment_names):
+        return
+    msg = (
+        f"{path} was edited after report wrote it, and would be written over. To take its names, use "
+        f"--segment-names {shlex.quote(str(path))}; to drop the edit, remove the file."
+    )
+    raise RunDirectoryError(msg)
 
 
 def top_items_table(
