@@ -38,13 +38,16 @@ run: $(RUN)/report.html
 # from an archive. Its size tells.
 SIZES := $(shell find -L $(INTERACTIONS) $(ITEMS) -type f -exec wc -c {} + 2>/dev/null | sort | cksum)
 
+# A link to an earlier run may lead to another one now.
+LED_TO := $(if $(SEGMENT_NAMES_FROM),$(shell readlink $(SEGMENT_NAMES_FROM) | cksum))
+
 # A choice is an empty file named after it: another choice makes another file, which is newer.
 chosen = $(RUN)/.chosen/$(1)
 INGESTED = $(call chosen,ingest-$(subst /,_,$(subst $() ,_,$(INTERACTIONS)-$(ITEMS)-$(INGEST_OPTIONS)-$(SIZES))))
 WEIGHTED = $(call chosen,weighting-$(WEIGHTING))
 SWEPT = $(call chosen,sweep-$(COMPONENTS)-$(K_MAX))
 CLUSTERED = $(call chosen,cluster-$(COMPONENTS)-$(K))
-NAMED = $(call chosen,names-$(subst /,_,$(SEGMENT_NAMES)-$(SEGMENT_NAMES_FROM)))
+NAMED = $(call chosen,names-$(subst /,_,$(subst $() ,_,$(SEGMENT_NAMES)-$(SEGMENT_NAMES_FROM)-$(LED_TO))))
 EARLIER = $(addprefix $(SEGMENT_NAMES_FROM)/,$(if $(SEGMENT_NAMES_FROM),segments.csv segment_summary.csv))
 
 $(RUN)/.chosen/%:

@@ -267,6 +267,23 @@ def test_make_makes_the_report_again_for_names_of_another_run(make, tmp_path):
     assert make(*words).stdout.split() == ["report"]
 
 
+def test_make_sees_that_a_link_leads_to_another_run(make, tmp_path):
+    for run in ("2026-01", "2026-02"):
+        (tmp_path / run).mkdir()
+        for name in ("segments.csv", "segment_summary.csv"):
+            (tmp_path / run / name).touch()
+            os.utime(tmp_path / run / name, (1, 1))
+    now = tmp_path / "now"
+    now.symlink_to("2026-02")
+    words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv", "SEGMENT_NAMES_FROM=now")
+    assert make(*words).stdout.split() == [*STAGES]
+    assert make(*words).stdout == ""
+    now.unlink()
+    now.symlink_to("2026-01")
+    assert make(*words).stdout.split() == ["report"]
+    assert make(*words).stdout == ""
+
+
 @pytest.mark.parametrize("option", ["SEGMENT_NAMES", "SEGMENT_NAMES_FROM"])
 def test_make_runs_nothing_without_the_names_that_are_asked_for(make, option):
     ran = make("run", "RUN=shop", "INTERACTIONS=ratings.csv", f"{option}=nowhere")
