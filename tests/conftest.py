@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from run_dirs import workplace_in
 
+from segcli import control_groups as groups
 from segcli.engine import LocalEngine, single_threaded_blas
 from segcli.engine.session import find_java
 from segcli.errors import ResourceError
@@ -36,6 +37,21 @@ def _draw_here():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "n_cores", lambda: 1)
         yield
+
+
+@pytest.fixture
+def control_groups(tmp_path, monkeypatch):
+    """Return what puts this process in a control group and writes files of groups, by path."""
+
+    def put(group, files):
+        (tmp_path / "of_process").write_text(f"1:blkio:/else\n{group}\n")
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(f"{text}\n")
+
+    monkeypatch.setattr(groups, "ROOT", tmp_path)
+    monkeypatch.setattr(groups, "OF_PROCESS", tmp_path / "of_process")
+    return put
 
 
 @pytest.fixture(

@@ -132,21 +132,6 @@ def test_figures_of_each_item_in_each_segment_are_reckoned_with(
     assert asked == [n_numbers * n_segments]
 
 
-@pytest.fixture
-def control_groups(tmp_path, monkeypatch):
-    """Return what puts this process in control groups and writes their files, by path."""
-
-    def put(group, files):
-        (tmp_path / "of_process").write_text(f"1:cpu:/else\n{group}\n")
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(f"{text}\n")
-
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "_CGROUPS_OF_PROCESS", tmp_path / "of_process")
-    return put
-
-
 @pytest.mark.parametrize(
     ("group", "place", "limit", "usage"),
     [
@@ -171,7 +156,7 @@ def test_the_limit_of_a_control_group_counts(control_groups, group, place, limit
 
 
 def test_without_control_groups_there_is_what_the_machine_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_CGROUPS_OF_PROCESS", tmp_path / "none")
+    monkeypatch.setattr("segcli.control_groups.OF_PROCESS", tmp_path / "none")
     assert available_memory() > 0
 
 

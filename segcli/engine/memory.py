@@ -5,21 +5,22 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import psutil
 
+from segcli.control_groups import control_groups, number, words_in
 from segcli.errors import ResourceError
 
-_CGROUPS, _CGROUPS_OF_PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-
-# What a control group calls its limit, what is used of it, and files kept in memory: version 2, and 1.
-_V2 = ("memory.max", "memory.current", ("active_file", "inactive_file"))
-_V1 = (
-    "memory.limit_in_bytes",
-    "memory.usage_in_bytes",
-    ("total_active_file", "total_inactive_file"),
-)
+# What a control group calls its limit, what is used of it, and files kept in memory.
+_OF_VERSION = {
+    1: (
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_active_file", "total_inactive_file"),
+    ),
+    2: ("memory.max", "memory.current", ("active_file", "inactive_file")),
+}
 
 # From glibc's malloc.h, with what they are set to: until 2.35, it takes no more for the second.
 _TRIM_THRESHOLD, _TRIMMED = -1, 256 << 20
@@ -104,54 +105,25 @@ def _left_in_control_groups() -> Iterator[int]:
 
     The files that the kernel keeps in memory until it is needed count as free.
     """
-    for group, (limit, usage, files) in _control_groups():
+    for group, version in control_groups("memory"):
+        limit, usage, files = _OF_VERSION[version]
         most = _number_in(group / limit)
         if most is not None:
             used = (_number_in(group / usage) or 0) - _sum_in(group / "memory.stat", files)
             yield most - max(used, 0)
 
 
-def _control_groups() -> Iterator[tuple[Path, tuple[str, str, tuple[str, str]]]]:
-    """Yield the control groups of this process, from its own up, with the names of their files.
-
-    Within a container those above it are not there, and its own may stand at the top.
-    """
-    try:
-        lines = os.fsdecode(_CGROUPS_OF_PROCESS.read_bytes()).splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        group = PurePosixPath(path)
-        if not group.is_absolute():  # no kernel writes that
-            continue
-        if not controllers:
-            mounted, names = _CGROUPS, _V2
-        elif "memory" in controllers.split(","):
-            mounted, names = _CGROUPS / "memory", _V1
-        else:
-            continue
-        for each in (group, *group.parents):
-            yield mounted / each.relative_to("/"), names
-
-
 def _sum_in(path: Path, names: Sequence[str]) -> int:
     """Return the sum of some of the numbers that a file names; 0 if it is absent or holds no such."""
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-        counts = dict(line.split() for line in lines)
-        return sum(int(counts.get(name, 0)) for name in names)
-    except (OSError, ValueError):
-        return 0
+    words = words_in(path)
+    counts = dict(zip(words[::2], words[1::2], strict=False))
+    return sum(number(counts.get(name, "")) or 0 for name in names)
 
 
 def _number_in(path: Path) -> int | None:
     """Return the number that a file holds; None if it is absent or holds a word, such as "max"."""
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
+    words = words_in(path)
+    return number(words[0]) if words else None
 
 
 def _gigabytes(n_bytes: float) -> str:
