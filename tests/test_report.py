@@ -190,6 +190,24 @@ def test_a_person_s_names_stand_wherever_segments_are_named(place):
     assert "give them better ones" in page_of(place).words
 
 
+def test_with_names_of_a_person_each_customer_s_is_listed(place):
+    ok(*STAGES["cluster"], "--min-membership", "0.9")
+    ok("validate", "run")
+    assert "named_segments.csv" not in ok("report", "run").stdout
+    made = table(place, "segment_summary.csv")
+    names = ["", 'The "quiet" ones, mostly', "Überall"]
+    made.assign(name=names).to_csv(place.folder / "names.csv", index=False)
+    assert "named_segments.csv" in ok("report", "run", "--segment-names", "names.csv").stdout
+    named = pd.read_csv(place.run / "named_segments.csv", dtype=str, keep_default_na=False)
+    segments = pd.read_csv(place.run / "segments.csv", dtype=str)
+    assert named[["customer", "segment"]].equals(segments[["customer", "segment"]])
+    called = {"0": made["marked_by"][0], "1": names[1], "2": names[2], "unassigned": ""}
+    assert set(segments["segment"]) == set(called)
+    assert named["name"].tolist() == segments["segment"].map(called).tolist()
+    ok("report", "run")
+    assert not (place.run / "named_segments.csv").exists()
+
+
 def test_names_written_into_the_summary_itself_are_taken_or_kept_never_lost(place):
     path = place.run / "segment_summary.csv"
     table(place, path.name).assign(name=["Readers", "Walkers", "Cooks"]).to_csv(path, index=False)

@@ -76,6 +76,9 @@ TYPICAL_CUSTOMERS = Artifact("typical_customers.csv", "report", Table(text=("cus
 SEGMENT_SUMMARY = Artifact(
     "segment_summary.csv", "report", Table(text=("grade", "name", "marked_by"))
 )
+NAMED_SEGMENTS = Artifact(
+    "named_segments.csv", "report", SegmentTable(text=("customer", "segment", "name"))
+)
 SEGMENT_MOVES = Artifact(
     "segment_moves.csv", "report", Table(text=("earlier_segment", "earlier_name"))
 )

@@ -33,6 +33,7 @@ from segcli.artifacts.catalogue import (
     K_EVIDENCE_PLOT,
     K_VERDICT,
     MATRIX,
+    NAMED_SEGMENTS,
     REPORT_PAGE,
     REPORT_TEXT,
     SEGMENT_MOVES,
@@ -242,6 +243,8 @@ def run(
         stage.save(CHARACTERISTIC_ITEMS, characteristic)
         stage.save(TYPICAL_CUSTOMERS, typical)
         stage.save(SEGMENT_SUMMARY, summary)
+        if page.is_named(records(summary)):
+            stage.save(NAMED_SEGMENTS, named_segments_table(segments, list(summary["name"])))
         if change is not None:
             stage.save(SEGMENT_MOVES, change.table())
         stage.save(REPORT_TEXT, prototype_text(profiles, top_items))
@@ -433,6 +436,16 @@ def interactions_by_segment(activity: np.ndarray, labels: np.ndarray, k: int) ->
     """Return how many distinct items each segment's customers have, added up, shape (k,)."""
     assigned = labels >= 0
     return np.bincount(labels[assigned], activity[assigned], minlength=k).astype(np.int64)
+
+
+def named_segments_table(segments: Mapping[str, np.ndarray], names: Sequence[str]) -> Columns:
+    """Return each customer's segment and its name; of the unassigned there is none."""
+    of_segment = np.array([*names, ""], dtype=object)
+    return {
+        "customer": segments["customer"],
+        "segment": segments["segment"],
+        "name": of_segment[segments["segment"]],
+    }
 
 
 def segment_summary_table(
