@@ -140,7 +140,9 @@ def test_what_a_supported_k_needs_is_what_the_readme_says():
 
 def test_columns_that_the_readme_says_are_known_are_known():
     names = re.search(
-        r"\*\*Columns\*\* are known by their header: names such as (.*?)\. ", TEXT, re.DOTALL
+        r"\*\*Columns\*\* are recognized by their header, by names such as (.*?)\. ",
+        TEXT,
+        re.DOTALL,
     )[1]
     for listed, role in zip(names.split(";"), ("customer", "item", "value"), strict=True):
         for name in re.findall(r"`(\w+)`", listed):
