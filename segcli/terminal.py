@@ -79,13 +79,13 @@ def _in_one_line() -> Iterator[None]:
         raise click.ClickException(_one_line(f"{where}{error.strerror or error}")) from error
     except MemoryError as error:
         msg = (
-            "the memory of this machine, or what a limit such as ulimit -v leaves of it, does not "
-            "suffice. This stage changed nothing. Ingest a sample of the customers, or allow more memory."
+            "there is too little memory on this machine, or within a limit such as ulimit -v. "
+            "This stage changed nothing. Ingest a sample of the customers, or allow more memory."
         )
         raise click.ClickException(msg) from error
     except ImportError as error:  # not whole, of another version, or more than the memory allowed
         why = _last_line(str(error))
-        msg = f"a library cannot be loaded: {why}. Install segcli anew, or allow it more memory."
+        msg = f"a library cannot be loaded: {why}. Reinstall segcli, or allow it more memory."
         raise click.ClickException(_one_line(msg)) from error
     except click.UsageError as error:  # click shows some of what was typed as it is
         raise click.UsageError(_one_line(error.format_message()), error.ctx) from error
@@ -120,7 +120,7 @@ def say(line: str, *, done_in: Path | None = None) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        done = f" What was done until then is in {done_in}." if done_in is not None else ""
+        done = f" What was done before is in {done_in}." if done_in is not None else ""
         msg = f"standard output cannot be written to: {error.strerror}.{done}"
         raise ResourceError(msg) from error
 

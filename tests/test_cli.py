@@ -229,8 +229,8 @@ def test_a_full_disk_under_the_summary_leaves_done_what_is_done(place):
         )
     assert (done.returncode, done.stderr) == (
         1,
-        "Error: standard output cannot be written to: No space left on device. What was done until "
-        "then is in run.\n",
+        "Error: standard output cannot be written to: No space left on device. What was done before "
+        "is in run.\n",
     )
     assert "top 4" in ok("status", "run").stdout
 
@@ -243,7 +243,7 @@ def test_a_full_disk_under_the_summary_leaves_done_what_is_done(place):
         (["status", "run", "--json"], ""),
         (["explore-pca", "run", "--compare-weightings", "--max-components", "2"], ""),
         (["run", "ratings.csv", "new", *CHOSEN], ""),
-        (["run", "ratings.csv", "new", *CHOSEN, "--json"], " What was done until then is in new."),
+        (["run", "ratings.csv", "new", *CHOSEN, "--json"], " What was done before is in new."),
     ],
 )
 def test_a_full_disk_under_the_output_is_not_one_of_the_run_directory(place, words, done):
@@ -278,7 +278,7 @@ def test_a_library_that_cannot_be_loaded_is_one_line(place, monkeypatch):
     monkeypatch.setattr("segcli.stages.report.run", run)
     assert_one_line(
         invoke("report", "run"),
-        "a library cannot be loaded: libblas.so: failed to map segment. Install segcli anew",
+        "a library cannot be loaded: libblas.so: failed to map segment. Reinstall segcli",
     )
     assert digests(place.run) == before
 

@@ -118,7 +118,7 @@ def test_negative_values_kept_go_all_the_way_but_for_weightings_of_counts(place)
     for name in LATER:
         found = ok(*STAGES[name], *(("--weighting", "raw") if name == "explore-pca" else ()))
         if name == "validate":
-            assert "No evidence was gathered: evidence takes counts or ratings" in found.stdout
+            assert "No evidence was gathered: evidence needs counts or ratings" in found.stdout
     before = digests(place.run)
     assert_one_line(invoke(*STAGES["explore-pca"]), "raw")
     assert digests(place.run) == before

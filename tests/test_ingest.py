@@ -160,8 +160,8 @@ REFUSED = {
     "header only": (b"user,item,rating\n", {}, "a header and no rows"),
     "wrong column": (GOOD, {"customer": "who"}, "has no column 'who'. It has: user, item, rating. "
                      "Name it with --customer."),
-    "position": (GOOD, {"value": "7"}, "has 3 columns; --value 7 is none of 1 to 3"),
-    "position 0": (GOOD, {"item": "0"}, "--item 0 is none of 1 to 3"),
+    "position": (GOOD, {"value": "7"}, "has 3 columns; --value 7 is not from 1 to 3"),
+    "position 0": (GOOD, {"item": "0"}, "--item 0 is not from 1 to 3"),
     "name, no header": (b"1,2,3\n4,5,6\n", {"item": "sku"}, "has no header, so no column 'sku'"),
     "same column": (GOOD, {"customer": "item", "item": "item"}, "name the same column"),
     "one customer": (b"a,x,1\na,y,2\n", {}, "has 1 customer; segments need at least 2"),
@@ -237,18 +237,19 @@ REFUSED = {
     "damaged parquet": (b"PAR1 but no more PAR1", {}, "cannot be read as Parquet"),
     "undecodable": ("é,x,1\n".encode("latin-1"), {"encoding": "utf-8"}, "is not utf-8"),
     "cut within a letter": (b"a,x,1\nb,y\xc3", {"encoding": "utf-8"}, "at byte 10, in line 2."),
-    "marked as utf-8": (b"\xef\xbb\xbfa,x,1\n\xe9,y,2\n", {}, "starts as UTF-8 but does not go on so"),
+    "marked as utf-8": (b"\xef\xbb\xbfa,x,1\n\xe9,y,2\n", {}, "begins as UTF-8 but does not stay so"),
     "strict": (GOOD, {"strict": True}, "1 row cannot be used; the first is row 5 of ratings.csv, "
                "value is NaN: 'al,x,nan'"),
     "ragged": (b"user,item,n\n1,2\n3,4\n", {}, "ratings.csv: the first line has 3 fields, "
-               "'user', 'item', 'n', and of the next 2 rows 2 have 2. Remove it if it is neither a header "
+               "'user', 'item', 'n'; 2 of the next 2 rows have 2. Remove it if it is neither a header "
                "nor a row."),
     "delimiters at the end of most": (b"user;item\n1;2;\n" + 10 * b"3;4;\n" + b"5;6\n", {}, "They end in"),
-    "a name too few": (b"user,item\n1,2,3\n3,4,5\n", {}, "rows 2 have 3. Remove it if it is neither"),
+    "a name too few": (b"user,item\n1,2,3\n3,4,5\n", {}, "2 of the next 2 rows have 3. Remove it if it is "
+                        "neither"),
     "a delimiter too many": (b"user,item,n,\n1,2,3\n3,4,5\n", {}, "It ends in ',': remove that."),
-    "comment": (b"# from 2024\n" + OF_OTHERS, {}, "has 1 field, '# from 2024', and of the next 5 "
-                "rows 5 have 3. Remove it if it is"),
-    "two comments": (b"# from 2024\n# for us\n" + OF_OTHERS, {}, "rows 5 have 3. Remove it and the next "
+    "comment": (b"# from 2024\n" + OF_OTHERS, {}, "has 1 field, '# from 2024'; 5 of the next 5 "
+                "rows have 3. Remove it if it is"),
+    "two comments": (b"# from 2024\n# for us\n" + OF_OTHERS, {}, "rows have 3. Remove it and the next "
                      "1 row if they are neither a header nor a row."),
     "three comments": (b"# from 2024\n\n# for us\n# a, b\n" + OF_OTHERS, {}, "Remove it and the next 2 "
                        "rows if they are"),
@@ -257,13 +258,13 @@ REFUSED = {
               "'user', 'item', 'rating'. Remove the row above it, or say --no-header."),
     "titles": (b"Sales,2024,\n\n,,\n" + GOOD.encode(), {}, "Remove the 2 rows above it, or"),
     "title of one field": (b"# from 2024\n" + GOOD.encode(), {}, "Remove the row above it, or"),
-    "aligned": (b"user  item  n\na     x     1\nbee   y    22\n", {}, "columns are aligned by several "
-                "spaces. Write one comma or tab between them; if each space separates, say --delimiter "
+    "aligned": (b"user  item  n\na     x     1\nbee   y    22\n", {}, "columns are aligned with "
+                "spaces. Put one comma or tab between them; if each space separates, say --delimiter "
                 "space."),
-    "aligned to the right": (b"  a x 1\n bb y 2\n", {}, "columns are aligned by several spaces."),
+    "aligned to the right": (b"  a x 1\n bb y 2\n", {}, "columns are aligned with spaces."),
     "delimiters at the end": (b"user;item;n\n1;2;3;\n3;4;5;\n", {}, "They end in ';': add one to the "
                               "first line."),
-    "cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,y,-2\n", {"negative": "net"}, "add up to nothing"),
+    "cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,y,-2\n", {"negative": "net"}, "values cancel out"),
     "huge": (b"a,x,1e308\na,x,1e308\nb,y,1e200\n", {}, "value is beyond 1e50 or nearer to 0 than "
              "1e-50: 3"),
     "tiny": (b"a,x,1e-310\nb,y,-1e-200\n", {"negative": "keep"}, "nearer to 0 than 1e-50: 2"),
@@ -295,7 +296,7 @@ def test_the_line_of_the_first_nul_is_told_however_long_the_file_is(tmp_path, mo
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read all")
 def test_an_unreadable_file_is_refused(good, tmp_path):
     good.chmod(0)
-    with pytest.raises(InputError, match="may not be read"):
+    with pytest.raises(InputError, match="cannot be read: permission denied"):
         run(good, tmp_path / "run")
 
 
@@ -556,8 +557,8 @@ def test_ids_that_stand_for_none_stay_and_are_told(tmp_path, word):
     assert table(tmp_path / "run", CUSTOMERS)["customer"] == sorted(["a", "b", word])
     way_out = "If so, leave the field empty: the row is then rejected."
     assert found.doubts == (
-        f"Stands for no customer? '{word}' (2 interactions). {way_out}",
-        f"Stands for no item? '{word}' (1 interaction). {way_out}",
+        f"No real customer? '{word}' (2 interactions). {way_out}",
+        f"No real item? '{word}' (1 interaction). {way_out}",
     )
     assert found.lines()[-2:] == [*found.doubts]
 
@@ -576,8 +577,8 @@ def test_ids_that_a_spreadsheet_has_rounded_are_told(tmp_path):
     path.write_text("user,item,n\n" + "".join(rows) + "b,1.00638E+12,1\n")
     assert run(path, tmp_path / "run").doubts == (
         "Rounded? Item '1.00638E+12' (2 interactions), '2.00638E+12' (1 interaction), '3.00638E+12' (1 "
-        "interaction) and 1 more. Spreadsheets write long numbers so, and several become one: export them "
-        "as text.",
+        "interaction) and 1 more. Spreadsheets shorten long numbers so that several become one: export "
+        "them as text.",
     )
 
 
@@ -586,9 +587,9 @@ def test_ids_that_a_spreadsheet_has_rounded_are_told(tmp_path):
     [
         (
             "customer",
-            "Each customer has one item only, which makes no segments. Is the column right?",
+            "Each customer has only one item, which makes no segments. Is the column right?",
         ),
-        ("item", "Each item has one customer only, which makes no segments. Is the column right?"),
+        ("item", "Each item has only one customer, which makes no segments. Is the column right?"),
     ],
 )
 def test_a_column_that_has_another_value_in_each_row_is_told(tmp_path, order, said):
@@ -709,7 +710,7 @@ def test_quotes_that_are_part_of_most_ids_are_told(tmp_path, before, after):
     ids = table(tmp_path / "run", ITEMS)["item"]
     assert found.doubts == (
         f"Quotes are part of item '{ids[1]}' (2 interactions), '{ids[0]}' (1 interaction). They enclose a "
-        "field only if they are double, right after a delimiter, and doubled within.",
+        "field only if they are double, right after a delimiter, and doubled inside.",
     )
     path.write_text("user,item,n\n" + "".join([*rows, "a,z,1\n", "a,w,1\n"]))
     assert run(path, tmp_path / "run").doubts == ()
@@ -769,8 +770,8 @@ def test_ids_that_differ_by_case_alone_are_told(tmp_path):
         "cY,A1",
     ]
     path.write_text("user,item\n" + "\n".join(rows))
-    said = "Ids differ by case: write those alike that are the same."
+    said = "Ids are case-sensitive: write the same id in one way."
     assert run(path, tmp_path / "run").doubts == (
-        f"Twice? 3 customers are there with other capitals, too, such as 'Ann@x.org'. {said}",
-        f"Twice? 1 item is there with other capitals, too, such as 'A2'. {said}",
+        f"Twice? 3 customers also occur in other capitals, such as 'Ann@x.org'. {said}",
+        f"Twice? 1 item also occurs in other capitals, such as 'A2'. {said}",
     )

@@ -205,7 +205,7 @@ def test_a_nested_parquet_column_or_one_of_durations_is_refused_by_name_and_type
 ):
     columns = {"customer": ["a", "b"], "item": ["x", "y"], "value": [1, 2], role: [cell, cell]}
     pq.write_table(pa.table(columns), tmp_path / "f.parquet")
-    with pytest.raises(InputError, match=f"column '{role}' holds {kind}, not texts or numbers"):
+    with pytest.raises(InputError, match=f"column '{role}' holds {kind}, not text or numbers"):
         read(tmp_path / "f.parquet")
     columns = {"customer": ["a", "b"], "item": ["x", "y"], "value": [1, 2], "more": [cell, cell]}
     pq.write_table(pa.table(columns), tmp_path / "g.parquet")
@@ -483,7 +483,7 @@ def test_a_line_without_end_beside_quotes_is_refused(tmp_path, monkeypatch):
 def test_an_open_quote_is_refused(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('1,"a",2\n2,"b,3\n3,c,4\n')
-    with pytest.raises(InputError, match="line 2: a quote is opened and not closed: '\"b,3'"):
+    with pytest.raises(InputError, match="line 2: a quote is opened but never closed: '\"b,3'"):
         read(path)
 
 
@@ -491,14 +491,14 @@ def test_of_quotes_that_are_closed_far_off_the_first_is_told(tmp_path):
     path = tmp_path / "f.csv"
     far = '{0},"a,1\n' + 60 * "b,c,2\n" + 'd,"e",3\n'
     path.write_text('"w","x",1\n' + far.format("f") + far.format("g"))
-    with pytest.raises(InputError, match="line 2: a quote is opened and not closed"):
+    with pytest.raises(InputError, match="line 2: a quote is opened but never closed"):
         read(path)
 
 
 def test_an_open_quote_is_told_from_one_before_that_is_closed_lines_later(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('1,"a",2\n2,"b,3\n3,"c",4\n4,"d",5\n5,"e,6\n')
-    with pytest.raises(InputError, match="line 5: a quote is opened and not closed: '\"e,6'"):
+    with pytest.raises(InputError, match="line 5: a quote is opened but never closed: '\"e,6'"):
         read(path)
 
 
@@ -511,7 +511,7 @@ def test_a_quote_that_the_next_quoted_field_closes_is_refused_if_far_off(tmp_pat
     path = tmp_path / "f.csv"
     path.write_text(end.join(rows) + end, newline="")
     with pytest.raises(
-        InputError, match=rf"line {n_before + 2:,}: a quote is opened and not closed: '\"i5,4'"
+        InputError, match=rf"line {n_before + 2:,}: a quote is opened but never closed: '\"i5,4'"
     ):
         read(path)
 
@@ -603,7 +603,9 @@ def test_a_first_row_is_one_of_many_if_one_in_ten_has_as_many_fields(
 ):
     path = written(tmp_path / "f", [("al", "x"), ("bo", "y"), *[("cy", "z", "1")] * n_longer])
     if is_refused:
-        with pytest.raises(InputError, match=r"the first line has 2 fields.* 11 rows 10 have 3\."):
+        with pytest.raises(
+            InputError, match=r"line has 2 fields.*; 10 of the next 11 rows have 3\."
+        ):
             read(path, delimiter=",")
     else:
         triplets, rejects = read(path, delimiter=",")
@@ -623,7 +625,7 @@ def test_zeros_before_a_number_belong_to_an_id(tmp_path, delimiter):
 @pytest.mark.parametrize("position", ["0", "4"])
 def test_a_position_that_the_table_does_not_have_is_refused(tmp_path, position):
     path = written(tmp_path / "f", ROWS)
-    with pytest.raises(InputError, match=f"--customer {position} is none of 1 to 3"):
+    with pytest.raises(InputError, match=f"--customer {position} is not from 1 to 3"):
         read(path, customer=position)
 
 

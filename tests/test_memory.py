@@ -36,8 +36,8 @@ def test_a_stage_that_would_not_fit_is_refused_and_changes_nothing(stage, tmp_pa
     result = invoke(*STAGES[stage])
     assert result.exit_code == 1
     assert (
-        f"{stage} of 269 interactions of 60 customers with 12 items needs about 0.4 GB of memory, and "
-        "0.1 GB are free. "
+        f"{stage} of 269 interactions of 60 customers with 12 items needs about 0.4 GB of memory, but "
+        "0.1 GB is free. "
     ) in result.stderr
     assert ("Ask for fewer --max-components." in result.stderr) == (stage == "explore-pca")
     assert "Ingest a sample of the customers" in result.stderr
@@ -60,7 +60,7 @@ def test_an_ingest_that_would_not_fit_is_refused_and_leaves_nothing(tmp_path, mo
 def test_the_need_grows_with_the_matrix(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
     require_memory(1.9e9, work="a run", way_out="Buy more.")
-    with pytest.raises(ResourceError, match=r"a run needs about 2\.1 GB .* 2\.0 GB are free\. Buy"):
+    with pytest.raises(ResourceError, match=r"a run needs about 2\.1 GB .* 2\.0 GB is free\. Buy"):
         require_memory(2.1e9, work="a run", way_out="Buy more.")
 
 

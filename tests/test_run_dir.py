@@ -500,7 +500,7 @@ def test_a_full_disk_is_one_line_and_changes_nothing(place, monkeypatch, name, w
         monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(manifest, "write", full)
-    assert_one_line(invoke(*STAGES[name]), "run cannot take more: No space left on device")
+    assert_one_line(invoke(*STAGES[name]), "run cannot hold more: No space left on device")
     assert digests(place.run) == before
 
 
@@ -520,7 +520,7 @@ def test_a_disk_that_is_really_full(place, name, spare):
         os.truncate(disk / "filler", max(0, (disk / "filler").stat().st_size - spare * 1024))
         before = digests(disk / "run")
         args = [str(disk / arg) if arg == "run" else arg for arg in STAGES[name]]
-        assert_one_line(invoke(*args), "cannot take more", "This stage changed nothing")
+        assert_one_line(invoke(*args), "cannot hold more", "This stage changed nothing")
         assert digests(disk / "run") == before
         (disk / "filler").unlink()
         ok(*args)

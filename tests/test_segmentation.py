@@ -96,7 +96,7 @@ def test_predict_sums_what_is_stored_twice_and_leaves_it_as_it_was(made, ratings
 def test_predict_refuses_a_row_that_is_no_matrix(made, ratings):
     segmentation, labels, _ = made
     row = ratings.toarray()[7]
-    with pytest.raises(InputError, match="no matrix"):
+    with pytest.raises(InputError, match="X has one dimension"):
         segmentation.predict(row)
     assert segmentation.predict(row[None]).tolist() == [labels[7]]
 
@@ -250,7 +250,7 @@ def test_no_interactions_no_customers(made):
         ({"value": None, "plays": [1, 2]}, "no column 'value', and there are numbers in 'plays'"),
         (
             {"value": None, "plays": pd.array([1, 2], dtype="UInt8"), "hours": [0.5, 1]},
-            "there are numbers in 'plays', 'hours'. Name the values value, or leave other columns out",
+            "there are numbers in 'plays', 'hours'. Name the column of values value, or drop the others",
         ),
         (
             {"value": None, "plays": pd.array([1, 2], dtype="int64[pyarrow]")},

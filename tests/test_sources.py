@@ -141,7 +141,7 @@ def test_the_last_of_a_pair_is_the_last_of_the_last_file(tmp_path, folder):
 def test_parts_that_are_not_written_alike_are_refused(tmp_path, folder, name, text, words):
     (folder / name).write_text(text)
     result = invoke("ingest", folder, tmp_path / "run")
-    assert_one_line(result, f"{name} has other columns than a.csv: ", words, "written alike.")
+    assert_one_line(result, f"{name} has different columns from a.csv: ", words, "the same format.")
     assert not (tmp_path / "run").exists()
 
 
@@ -160,7 +160,7 @@ def test_a_run_directory_in_the_folder_is_refused(folder, monkeypatch):
     for run in (folder / "run", folder):
         result = invoke("ingest", folder, run)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert f"{run} lies in {folder}, of which all files are read" in result.stderr
+        assert f"{run} lies in {folder}, all of whose files are read" in result.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["a.csv", "b.csv"]
 
 
@@ -238,7 +238,7 @@ def test_a_header_that_only_a_later_part_has_is_refused(tmp_path):
     (parts / "2.csv").write_text("customer,item\nc,z\n")
     assert_one_line(
         invoke("ingest", parts, tmp_path / "run"),
-        "2.csv has other columns than 1.csv: customer, item instead of 2 without names",
+        "2.csv has different columns from 1.csv: customer, item instead of 2 without names",
     )
     ingested(parts, tmp_path / "run", "--no-header")  # then it is a row
     assert "customer,1,1.0" in (tmp_path / "run" / "customers.csv").read_text()
@@ -279,7 +279,7 @@ def test_what_is_written_while_it_is_read_is_refused(tmp_path, monkeypatch, chan
             return read_triplets(*args)  # and this finds the beginning alone
         return found
 
-    with pytest.raises(InputError, match=f"^{changed} was changed while it was read"):
+    with pytest.raises(InputError, match=f"^{changed} changed while it was being read"):
         ingest.run(
             Path("orders"), tmp_path / "run", Form(), read=read_slowly, items=Path("names.csv")
         )

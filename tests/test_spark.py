@@ -246,7 +246,7 @@ def test_parts_that_are_not_written_alike_are_refused(spark, tmp_path):
     (parts / "a.csv").write_text("customer,item,value\nann,x,1\nbob,y,2\n")
     (parts / "b.csv").write_text("customer,value\nann,1\nbob,2\n")
     result = invoke("ingest", parts, tmp_path / "run", "--engine", "spark")
-    assert_one_line(result, "b.csv has other columns than a.csv")
+    assert_one_line(result, "b.csv has different columns from a.csv")
     assert not (tmp_path / "run").exists()
 
 

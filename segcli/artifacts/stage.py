@@ -352,7 +352,7 @@ def _disk_errors(run_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            msg = f"{run_dir} cannot take more: {error.strerror}. This stage changed nothing; make room."
+            msg = f"{run_dir} cannot hold more: {error.strerror}. This stage changed nothing; free space."
             raise ResourceError(msg) from error
         raise
 

@@ -80,7 +80,7 @@ def require_memory(n_bytes: float, *, work: str, way_out: str) -> None:
     available = available_memory()
     if n_bytes > available:
         msg = (
-            f"{work} needs about {_gigabytes(n_bytes)} of memory, and {_gigabytes(available)} are free. "
+            f"{work} needs about {_gigabytes(n_bytes)} of memory, but {_gigabytes(available)} is free. "
             f"{way_out}"
         )
         raise ResourceError(msg)

@@ -127,7 +127,7 @@ def _one_answer(message: bytes, method: str, *args: Any) -> bytes:
     if order.version != version():
         msg = (
             f"worker {_here()} has segcli {version()}, and this is {order.version}. Install the "
-            "same version for every worker."
+            "same version on every worker."
         )
         return writer.dumps(Failure(ResourceError(msg)))
     try:

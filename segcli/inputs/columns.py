@@ -110,7 +110,9 @@ def _stated(file: str, names: Sequence[str] | None, n_columns: int, role: Role) 
     if wanted.isascii() and wanted.isdigit():
         if 1 <= int(wanted) <= n_columns:
             return int(wanted) - 1
-        msg = f"{file} has {n_columns} columns; {role.option} {wanted} is none of 1 to {n_columns}."
+        msg = (
+            f"{file} has {n_columns} columns; {role.option} {wanted} is not from 1 to {n_columns}."
+        )
         raise InputError(msg)
     if names is None:
         msg = (

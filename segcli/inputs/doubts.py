@@ -38,32 +38,32 @@ def doubtful_ids(role: str, ids: pa.Array, n_interactions: np.ndarray) -> list[s
     nothing = _places(ids, _NOTHING)
     if len(nothing):
         found.append(
-            f"Stands for no {role}? {_some(ids, n_interactions, nothing)}. If so, leave the field empty: "
+            f"No real {role}? {_some(ids, n_interactions, nothing)}. If so, leave the field empty: "
             "the row is then rejected."
         )
     rounded = _places(ids, _ROUNDED)
     if len(rounded):
         found.append(
-            f"Rounded? {role.capitalize()} {_some(ids, n_interactions, rounded)}. Spreadsheets write long "
-            "numbers so, and several become one: export them as text."
+            f"Rounded? {role.capitalize()} {_some(ids, n_interactions, rounded)}. Spreadsheets shorten "
+            "long numbers so that several become one: export them as text."
         )
     in_quotes = _places(ids, _IN_QUOTES)
     if 2 * len(in_quotes) > len(ids):  # of a few it may be their name
         found.append(
             f"Quotes are part of {role} {_some(ids, n_interactions, in_quotes)}. They enclose a field "
-            "only if they are double, right after a delimiter, and doubled within."
+            "only if they are double, right after a delimiter, and doubled inside."
         )
     twice = _alike_but_for_case(ids)
     if len(twice):
-        are = "is" if len(twice) == 1 else "are"
+        occur = "occurs" if len(twice) == 1 else "occur"
         found.append(
-            f"Twice? {counted(len(twice), role)} {are} there with other capitals, too, such as "
-            f"'{twice[0].as_py()}'. Ids differ by case: write those alike that are the same."
+            f"Twice? {counted(len(twice), role)} also {occur} in other capitals, such as "
+            f"'{twice[0].as_py()}'. Ids are case-sensitive: write the same id in one way."
         )
     if (n_interactions == 1).all():
         other = "item" if role == "customer" else "customer"
         found.append(
-            f"Each {role} has one {other} only, which makes no segments. Is the column right? Name it "
+            f"Each {role} has only one {other}, which makes no segments. Is the column right? Name it "
             f"with --{role}."
         )
     return found

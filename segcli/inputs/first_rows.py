@@ -53,7 +53,7 @@ def find_delimiter(path: Path, head: str, way_out: str) -> str:
         rows = rows_of(head, " ", quoted=True)
         if 2 * sum("" in row[:-1] for row in rows) > len(rows):
             msg = (
-                f"{path}: its columns are aligned by several spaces. Write one comma or tab between them; "
+                f"{path}: its columns are aligned with spaces. Put one comma or tab between them; "
                 "if each space separates, say --delimiter space."
             )
             raise InputError(msg)
@@ -145,8 +145,8 @@ def check_first_row(file: str, sample: Rows, delimiter: str) -> None:
         return
     fields = shortened(", ".join(map(repr, first)))
     msg = (
-        f"{file}: the first line has {counted(len(first), 'field')}, {fields}, and of the next "
-        f"{counted(len(rest), 'row')} {counts[most]:,} have {most}. "
+        f"{file}: the first line has {counted(len(first), 'field')}, {fields}; {counts[most]:,} of "
+        f"the next {counted(len(rest), 'row')} have {most}. "
     )
     if most == len(first) + 1 and all(len(row) < most or not row[-1].strip() for row in rest):
         msg += f"They end in '{delimiter}': add one to the first line."
@@ -159,6 +159,6 @@ def check_first_row(file: str, sample: Rows, delimiter: str) -> None:
         )
         msg += (
             f"Remove {those} neither a header nor a row. A header needs a name for each column (R "
-            f"leaves out the first), and a field that holds '{delimiter}' quotes around it."
+            f"leaves out the first); a field that contains '{delimiter}' needs quotes around it."
         )
     raise InputError(msg)

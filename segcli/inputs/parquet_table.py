@@ -134,8 +134,8 @@ def _refuse_nested(path: Path, schema: pa.Schema, columns: Sequence[int]) -> Non
 
 def _refuse(path: Path, column: str, held: str, error: Exception | None = None) -> NoReturn:
     msg = (
-        f"{path}: column '{column}' holds {held}, not texts or numbers. "
-        "Name another column, or write this one as texts or numbers."
+        f"{path}: column '{column}' holds {held}, not text or numbers. "
+        "Name another column, or write this one as text or numbers."
     )
     raise InputError(msg) from error
 

@@ -30,7 +30,7 @@ def find_records(
     Raises
     ------
     InputError
-        If a quote is opened and not closed, or no byte can stand for the delimiter.
+        If a quote is opened but never closed, or no byte can stand for the delimiter.
     LongLineError
         If a line does not end.
     """
@@ -61,7 +61,7 @@ def find_records(
                     n_near += 1
         if far is not None and any_whole:
             msg = (
-                f"{path}, line {line_of(far)}: a quote is opened and not closed: {far.begin!r}. "
+                f"{path}, line {line_of(far)}: a quote is opened but never closed: {far.begin!r}. "
                 "Close it or remove it."
             )
             raise InputError(msg)
@@ -121,7 +121,7 @@ def _separator_for(path: Path, encoding: str, delimiter: str) -> bytes:
     for piece in streams.pieces(path, encoding):
         unused -= {byte for byte in unused if byte in piece}  # not set(piece), which is slow
     if not unused:
-        msg = f"{path} uses control characters; '::' cannot be told apart. Use another delimiter."
+        msg = f"{path} contains control characters, so '::' cannot be read. Use another delimiter."
         raise InputError(msg)
     return bytes([max(unused)])
 

@@ -131,7 +131,9 @@ def unchanged(files: Iterable[Path]) -> Iterator[None]:
         refused = error
     for path, state in before.items():
         if _state(path) != state:
-            msg = f"{path} was changed while it was read. Ingest it once it is whole, or a copy of it."
+            msg = (
+                f"{path} changed while it was being read. Ingest it once it is complete, or a copy."
+            )
             raise InputError(msg) from refused
     if refused is not None:
         raise refused
@@ -208,8 +210,8 @@ def open_like(
     )
     if (table.names, table.n_columns) != (first.names, first.n_columns):
         msg = (
-            f"{file} has other columns than {first.path.name}: "
-            f"{_listed(table)} instead of {_listed(first)}. Parts must be written alike."
+            f"{file} has different columns from {first.path.name}: "
+            f"{_listed(table)} instead of {_listed(first)}. Files of one folder must have the same format."
         )
         raise InputError(msg)
     return table

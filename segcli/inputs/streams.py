@@ -92,9 +92,7 @@ def check_file(path: Path) -> None:
         msg = f"{path} is a folder. Name the file in it that holds the rows."
         raise InputError(msg)
     if not stat.S_ISREG(status.st_mode):
-        msg = (
-            f"{path} is not a regular file, and it is read more than once. Save it to a file first."
-        )
+        msg = f"{path} is not a regular file, and must be read more than once. Save it to a file first."
         raise InputError(msg)
     if status.st_size == 0:
         msg = f"{path} is empty: it holds no rows. Check how it was made."
@@ -144,7 +142,7 @@ def survey(path: Path, stated: str | None) -> tuple[str, bool]:
         return encoding, quotes
     if encoding == "utf-8-sig":
         msg = (
-            f"{path} starts as UTF-8 but does not go on so. Name its encoding with --encoding, or save it "
+            f"{path} begins as UTF-8 but does not stay so. Name its encoding with --encoding, or save it "
             "as UTF-8."
         )
         raise InputError(msg)
@@ -281,7 +279,7 @@ def pieces(
             reason = f"{error.reason} at byte {before + 1:,}, in line {line:,}"
         msg = (
             f"{path} is not {encoding.removesuffix('-sig')}: {reason}. "
-            "Name another encoding with --encoding, or leave it to be found out."
+            "Name another encoding with --encoding, or leave it out to be detected."
         )
         raise InputError(msg) from error
 
@@ -315,10 +313,10 @@ def _failures(path: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        msg = f"{path} may not be read. Change its permissions."
+        msg = f"{path} cannot be read: permission denied. Change its permissions."
         raise InputError(msg) from error
     except EOFError as error:
-        msg = f"{path} is cut short: its packed data end too early. Fetch or pack it again."
+        msg = f"{path} is cut short: its compressed data end too early. Download or compress it again."
         raise InputError(msg) from error
     except (OSError, zlib.error) as error:
         msg = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}."

@@ -146,8 +146,8 @@ def finished(
         n_cancelled = n_pairs - sum(int(np.count_nonzero(of_block)) for of_block in left)
     if n_cancelled == n_pairs:
         msg = (
-            f"{path}: the values of every pair add up to nothing, so no interaction is left. "
-            "Leave out negative values instead: --negative reject."
+            f"{path}: every pair's values cancel out, so no interaction is left. "
+            "Reject negative values instead: --negative reject."
         )
         raise InputError(msg)
     if n_cancelled:

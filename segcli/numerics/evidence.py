@@ -72,7 +72,9 @@ def evidence_level(
             f"{LEAST_CUSTOMERS}"
         )
     elif X.nnz and X.data.min() < 0:
-        trouble = "evidence takes counts or ratings from 0 up, and the matrix has negative values"
+        trouble = (
+            "evidence needs counts or ratings of 0 or more, and the matrix has negative values"
+        )
     elif max(ks) < 2:
         trouble = "one segment needs no evidence"
     return choose_level(asked, LEVELS, trouble)

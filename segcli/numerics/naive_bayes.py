@@ -223,8 +223,8 @@ def segment_sums(
     sums, interactions, logs, n_negative = X.map_sum(_group_sums, groups, n_folds * k)
     if n_negative:
         msg = (
-            f"the matrix has {counted(int(n_negative), 'negative value')}, and multinomial naive Bayes "
-            "takes counts or ratings from 0 up."
+            f"the matrix has {counted(int(n_negative), 'negative value')}, but multinomial naive Bayes "
+            "needs counts or ratings of 0 or more."
         )
         raise ChoiceError(msg)
     items = sums.reshape(-1, n_folds, k)

@@ -70,7 +70,7 @@ class Segmentation:
         """
         X = sp.csr_array(X, dtype=np.float64)  # type: ignore[call-overload]  # X may be dense
         if X.ndim != 2:
-            msg = "a row of values is no matrix. Give it rows, if only one: X[None]."
+            msg = "X has one dimension. Give it rows, even if only one: X[None]."
             raise InputError(msg)
         if not X.has_canonical_format:
             X = X.copy()  # the values are the caller's
@@ -179,7 +179,7 @@ def _check_columns(interactions: pd.DataFrame) -> None:
             )
             raise InputError(msg)
         if names.count(column) > 1:
-            msg = f"there are {names.count(column)} columns '{column}'. Leave one."
+            msg = f"there are {names.count(column)} columns '{column}'. Keep one."
             raise InputError(msg)
     numbers = [
         f"'{name}'"
@@ -188,8 +188,8 @@ def _check_columns(interactions: pd.DataFrame) -> None:
     ]
     if numbers and "value" not in names:  # which may be the values under the name of another table
         msg = (
-            f"there is no column 'value', and there are numbers in {', '.join(numbers)}. Name the values "
-            "value, or leave other columns out: then each row counts 1."
+            f"there is no column 'value', and there are numbers in {', '.join(numbers)}. Name the column "
+            "of values value, or drop the others: then each row counts 1."
         )
         raise InputError(msg)
 

@@ -203,7 +203,7 @@ def _refuse_folder(interactions: Location, run_dir: Path) -> None:
         raise InputError(msg)
     folder, run = interactions.resolve(), run_dir.resolve()
     if run.is_relative_to(folder):
-        msg = f"{run_dir} lies in {interactions}, of which all files are read. Put it elsewhere."
+        msg = f"{run_dir} lies in {interactions}, all of whose files are read. Put it elsewhere."
         raise OptionError(msg)
 
 
@@ -263,7 +263,7 @@ def _check(
     if strict and len(rejects):
         n = len(rejects)
         rows = "1 row cannot" if n == 1 else f"{n:,} rows cannot"
-        msg = f"{rows} be used; the first is {rejects.first()}. Mend them, or leave out --strict."
+        msg = f"{rows} be used; the first is {rejects.first()}. Fix them, or leave out --strict."
         raise InputError(msg)
     left_out = _left_out(n_rejected, triplets.n_cancelled)
     for n, what, option in (
