@@ -151,7 +151,7 @@ def test_of_many_customers_a_sample_is_taken(ratings):
     assert (whole.is_sample, whole.n_customers) == (False, ratings.shape[0])
     assert (sample.is_sample, sample.n_customers) == (True, 100)
     assert not np.allclose(whole.ratios, sample.ratios, rtol=1e-3)
-    more = "Of more customers, which --evidence full takes, more may show."
+    more = "More customers, which --evidence full takes, may show more."
     assert sample.reason.endswith(more)
     assert more not in whole.reason
 

@@ -63,7 +63,7 @@ def names_by_taste(segments, named):
 
 def test_a_copy_of_a_run_gets_all_its_names(place, january):
     printed = ok(*REPORT, "january").stdout.splitlines()
-    assert "Segments that keep their name of january: 0, 1, 2." in printed
+    assert "Segments that keep their name from january: 0, 1, 2." in printed
     assert "Customers in both: 60, of whom 60 (100%) are in the same segment." in printed
     assert printed[0].split()[-1] == "name"
     named = table(place, "segment_summary.csv")
@@ -135,7 +135,7 @@ def test_a_name_without_a_segment_is_told_and_a_segment_without_a_name_keeps_wha
     assert sorted([*kept.values(), *lost]) == sorted(NAMES)
     (line,) = [line for line in said if line.startswith("Segments that keep")]
     assert line.startswith(
-        f"Segments that keep their name of january: {next(iter(kept))}. Names that none"
+        f"Segments that keep their name from january: {next(iter(kept))}. Names that no"
     )
     assert line.endswith(f"{'; '.join(lost)}.".replace("\x1b", "\\x1b"))
     summary = table(place, "segment_summary.csv")
@@ -161,7 +161,8 @@ def test_a_segment_without_a_name_has_none_to_lose(place, january):
     ok("validate", "run")
     said = ok(*REPORT, "january").stdout
     assert (
-        "\nSegments that keep their name of january: none. Names that none keeps: Twos.\n" in said
+        "\nSegments that keep their name from january: none. Names that no segment keeps: Twos.\n"
+        in said
     )
     assert "Customers in both: 60, of whom 0 (0%) are in the same segment." in said
 
@@ -345,14 +346,14 @@ def this_run(run: Path) -> None:
 REFUSED = [
     (
         shutil.rmtree,
-        "january does not exist. Take names from the run directory of an earlier time.",
+        "january does not exist. Name the run directory of an earlier run.",
     ),
     (
         a_folder,
-        "january is not a run directory. Take names from the run directory of an earlier time.",
+        "january is not a run directory. Name the run directory of an earlier run.",
     ),
     (a_file, "january is not a run directory."),
-    (this_run, "january is this run itself. Take names from the run directory of an earlier time."),
+    (this_run, "january is this run itself. Name the run directory of an earlier run."),
     (
         without_report,
         "january/segment_summary.csv is missing: report has not run here. Run: segcli report",
@@ -366,7 +367,7 @@ REFUSED = [
         stale,
         "january/segment_summary.csv is stale: segmentation.joblib has changed since validate ran.",
     ),
-    (nameless, "no segment of january has a name of yours. Name them first: segcli report january"),
+    (nameless, "you have named no segment of january. Name them first: segcli report january"),
     (
         of_others,
         "no customer of january is in this run. Take names from a run of the same customers",
@@ -389,7 +390,7 @@ def test_an_earlier_run_that_has_no_names_to_give_is_refused(place, january, spo
 def test_the_command_that_is_told_can_be_typed(place, january):
     nameless(january)
     odd = january.rename(place.folder / "-the year's first")
-    line = assert_one_line(invoke(*REPORT, f"./{odd.name}"), "has a name of yours. Name them first")
+    line = assert_one_line(invoke(*REPORT, f"./{odd.name}"), "you have named no segment of")
     *words, _ = shlex.split(line.partition("Name them first: segcli ")[2])
     name_segments(odd, NAMES)
     ok(*words, odd / "segment_summary.csv")

@@ -201,7 +201,7 @@ def test_a_sample_of_the_customers_is_called_so(place, monkeypatch):
     assert "of 70 customers (a sample)" in ok("explore-pca", "run", "--evidence", "full").stdout
     text = ok("explore-pca", "run").stdout
     assert "of 50 customers (a sample; --evidence full takes up to 70)" in text
-    assert " folds; what is cumulative, of all customers." in text
+    assert " folds; cumulative shares are of all customers." in text
     assert verdict(place / "run")["is_sample"] is True
     table = pd.read_csv(place / "run" / "explained_variance.csv")
     assert not np.allclose(table["sample_ratio"], table["explained_variance_ratio"], rtol=1e-3)

@@ -227,7 +227,7 @@ def test_a_disliked_item_tells_segments_from_a_liked_one(place):
         ),
         (
             None,
-            "It holds by itself; of the segmentation as a whole, validate gathered no evidence.",
+            "It holds by itself; validate gathered no evidence on the segmentation as a whole.",
         ),
     ],
 )
@@ -480,7 +480,7 @@ def test_that_some_k_are_shown_is_said_only_where_some_are_not():
     row |= dict.fromkeys([f"{name}_share" for name in row], 0.5)
     scores = tuple(row | {"k": k} for k in range(2, 17))
     found = explore_k.KExploration(3, "raw", scores, (), None, None, ())
-    assert "Of 15 k, some are shown; all are in k_scores.csv." in found.lines()
+    assert "Some of 15 k are shown; k_scores.csv has them all." in found.lines()
     beside = dict.fromkeys(
         ["prediction_strength", "transfer_ari", "held_out_gain", "jaccard_min", "activity_share"]
     )

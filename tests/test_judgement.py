@@ -92,7 +92,12 @@ def test_without_evidence_nothing_is_made_up():
         ("pattern", 1.0, True, "doubtful"),
         ("stable", 0.7, True, "does not tell well"),
         ("highly stable", 0.9, False, "as a whole is not supported"),
-        ("highly stable", 0.9, None, "as a whole, validate gathered no evidence"),
+        (
+            "highly stable",
+            0.9,
+            None,
+            "validate gathered no evidence on the segmentation as a whole",
+        ),
         ("stable", 0.75, True, "can be trusted"),
     ],
 )
@@ -118,7 +123,10 @@ def test_of_a_segment_without_a_grade_it_is_said_why(about, words):
         ({"silhouette": 0.4}, None),
         ({"silhouette": None}, None),
         ({"transfer_ari": 0.9, "activity_share": 0.9}, None),
-        ({"silhouette": 0.5}, "Silhouette is as high without segments, and no evidence by itself:"),
+        (
+            {"silhouette": 0.5},
+            "Silhouette is as high without segments, and so no evidence by itself:",
+        ),
         (
             {"jaccard_min": 0.9, "prediction_strength": 1.0, "silhouette": 0.9},
             "Least stable segment, prediction strength and silhouette are as high without segments, and",
@@ -138,7 +146,7 @@ def test_what_is_as_high_without_segments_is_said_to_be_no_evidence(nulls, words
 def test_of_nobody_it_is_not_said_whether_they_can_be_told(supported):
     for precision in (np.nan, 0.0):
         said = judge_segment("stable", precision, np.nan, supported=supported)
-        assert said.startswith("It is found again, but nobody ")
+        assert said.startswith("It is found again, but no customer ")
 
 
 def test_where_there_can_be_no_evidence_no_command_is_named():

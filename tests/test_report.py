@@ -174,7 +174,7 @@ def test_a_person_s_names_stand_wherever_segments_are_named(place):
     assert all(any(name in line for line in printed.splitlines()) for name in named["name"])
     page = page_of(place)
     assert "script" not in page.tags
-    assert "Below a name that a person gave stands what marks the segment most." in page.words
+    assert "Below each name that a person gave stands what marks the segment most." in page.words
     assert "Segment 0: Readers, mostly" in page.words
     assert f"Segment 1: {NASTY}" in page.words
     assert f"Readers, mostly {made['name'][0]}" in page.words
@@ -187,7 +187,7 @@ def test_a_person_s_names_stand_wherever_segments_are_named(place):
     assert again["command"] == "segcli report run --top 3 --segment-names names.csv"
     ok("report", "run", "--top", "3")
     assert table(place, "segment_summary.csv")["name"].tolist() == made["name"].tolist()
-    assert "give them better ones" in page_of(place).words
+    assert "you can give better names" in page_of(place).words
 
 
 def test_with_names_of_a_person_each_customer_s_is_listed(place):
@@ -266,21 +266,24 @@ def test_names_of_segments_in_parquet(tmp_path):
         ("0,A\n1,B\n", "has no column 'segment'. It has: 0, A. Write it like segment_summary.csv"),
         ("segment,title\n1,B\n", "has no column 'name'. It has: segment, title."),
         ("segment,name\n0,A\n", "has no column 'customers'. It has: segment, name. Write it like"),
-        ("segment,name,Name\n0,A,B\n", "names.csv has 2 columns 'name'. Leave one."),
+        ("segment,name,Name\n0,A,B\n", "names.csv has 2 columns 'name'. Keep one."),
         ("segment,name,customers\n", "has a header and no rows."),
         (
             "segment,name,customers\n0,A,5\n3,B,4\n",
-            "row 3: there is no segment '3'; they are 0 to 2.",
+            "row 3: there is no segment '3'; segments are 0 to 2.",
         ),
-        ("segment,name,customers\n-1,A,5\n", "row 2: there is no segment '-1'; they are 0 to 2."),
-        ("segment,name,customers\n,A,5\n", "row 2: there is no segment ''; they are 0 to 2."),
+        (
+            "segment,name,customers\n-1,A,5\n",
+            "row 2: there is no segment '-1'; segments are 0 to 2.",
+        ),
+        ("segment,name,customers\n,A,5\n", "row 2: there is no segment ''; segments are 0 to 2."),
         (
             "segment,name,customers\n0,A,5\n1,B,4\n0,A,5\n",
-            "row 4: segment 0 is in row 2 already. Name it once.",
+            "row 4: segment 0 is already in row 2. Name it once.",
         ),
         (
             "segment,name,customers\n0,A,5,B\n",
-            "row 2 has other columns than the header: '0,A,5,B'.",
+            "row 2 does not fit the header: '0,A,5,B'.",
         ),
         (
             "segment,customers,name\n0,5,A\n1,7,B\n",
@@ -300,7 +303,7 @@ def test_refused_names_change_nothing(place):
     (place.folder / "names.csv").write_text("segment,name,customers\n9,A,5\n")
     refused = invoke("report", "run", "--segment-names", "names.csv")
     assert refused.exit_code == 1
-    assert "names.csv, row 2: there is no segment '9'; they are 0 to 2." in refused.stderr
+    assert "names.csv, row 2: there is no segment '9'; segments are 0 to 2." in refused.stderr
     assert digests(place.folder / "run") == before
 
 
@@ -324,7 +327,7 @@ def test_the_terminal_and_json_say_the_same(place):
     assert echo in page_of(place).words
     for found, form in (
         (told["echo"], "{} times as frequent"),
-        (told["echo_null"], "; in data without segments {} times"),
+        (told["echo_null"], "; in data without segments, {} times"),
     ):
         assert form.format(f"{found['unseen']:.1f}") in echo
     assert told["echo"]["n_items"] <= 9
@@ -490,11 +493,11 @@ def test_every_parameter_is_on_the_page_the_report_s_own_too(place):
 
 
 def test_a_default_is_not_called_a_person_s_choice(place):
-    assert "weighting is the one that segcli takes unless told otherwise." in page_of(place).words
+    assert "weighting is segcli's default." in page_of(place).words
     run_all(place, pca=("--weighting", "tfidf"))
     chosen = page_of(place).words
-    assert "These choices were made by a person. " in chosen
-    assert f"before customers are compared: {DESCRIPTIONS['tfidf']}." in chosen
+    assert "A person made these choices. " in chosen
+    assert f"when customers are compared: {DESCRIPTIONS['tfidf']}." in chosen
 
 
 def test_a_segment_without_customers_has_no_items_and_cannot_be_told(place):
@@ -540,7 +543,7 @@ def test_of_a_few_customers_it_is_not_said_what_marks_them(place):
     page = page_of(place).words
     assert "3 too few customers to tell 3" in page
     assert "no item stands out" not in page
-    assert "Its customers are too few to tell what marks it. What it avoids Nothing that" in page
+    assert "It has too few customers to tell what marks it. What it avoids Nothing that" in page
     assert "others have as much" not in page
 
 
@@ -553,12 +556,12 @@ def test_one_segment_has_nothing_to_be_told_apart_by(place):
     assert "No item stands out" in page.words
     assert "60 customers were sorted into 1 segment:" in page.words
     assert "All figures are from the same interactions" in page.words
-    assert "None were held back: one segment has nothing to be told apart by." in page.words
+    assert "None were held back: with one segment there is nothing to tell apart." in page.words
     assert "Its stability cannot be known." in page.words
     ok("validate", "run", "--evidence", "none")
     ok("report", "run")
     assert "Its stability cannot be known." in page_of(place).words
-    assert "on data without any segments were not looked at" in page.words
+    assert "were not compared with data without segments" in page.words
     assert "The verdict goes by" not in page.words
     assert pd.read_csv(place.run / "characteristic_items.csv").empty
 
@@ -635,7 +638,7 @@ def test_two_stabilities_are_told_apart():
     said = words.stabilities_in_words(summary, validation, clustering)
     for part in ("table (0.37)", "segment” (0.51)", "sample of 5,000", "6 halves", "20 halves"):
         assert part in said
-    assert "activity share in this table, too, are of the segments made once more" in said
+    assert "activity share in this table are also of the segments made once more" in said
     everyone = {**validation, "evidence": {**looked_at, "is_sample": False}}
     assert "that all customers" in words.stabilities_in_words(summary, everyone, clustering)
     for unknown in (
@@ -650,10 +653,10 @@ def test_two_stabilities_are_told_apart():
 def test_the_echo_in_words():
     real, null = Echo(40, 5.76, 4.9, 40), Echo(35, 2.4, 1.42, 30)
     assert echo_in_words(real, None).endswith(
-        "4.9 times as frequent in it as elsewhere, in the median (5.8 times on those that made the "
+        "in the median 4.9 times as frequent in it as elsewhere (5.8 times on those that made the "
         "segments)."
     )
-    assert echo_in_words(real, null).endswith("in data without segments 1.4 times (2.4 times).")
+    assert echo_in_words(real, null).endswith("in data without segments, 1.4 times (2.4 times).")
 
 
 @pytest.mark.parametrize(
@@ -661,7 +664,7 @@ def test_the_echo_in_words():
     [(0.24, "only 24%"), (0.006, "only 1%"), (0.004, "next to none"), (0.0, "none")],
 )
 def test_how_few_are_together_again(together, few):
-    assert f"as another: {few} of its customers are" in words.another_in_words(together)
+    assert f"comes out different: {few} of its customers are" in words.another_in_words(together)
 
 
 def test_without_evidence_unseen_interactions_are_not_looked_at(place):

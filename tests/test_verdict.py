@@ -57,8 +57,8 @@ def test_the_largest_supported_k_is_recommended():
     found = judge()
     assert (found.supported, found.recommended, found.gain_peak) == ((2, 3, 4), 4, 4)
     assert "k = 4 is the largest number of segments that the evidence supports" in found.reason
-    assert found.reason.endswith(" More than 4 were not looked at.")
-    assert "not looked at" not in judge(jaccard_min=[0.95, 0.9, 0.5]).reason
+    assert found.reason.endswith(" More than 4 were not tried.")
+    assert "not tried" not in judge(jaccard_min=[0.95, 0.9, 0.5]).reason
 
 
 @pytest.mark.parametrize(
@@ -182,9 +182,9 @@ def test_supported_segments_that_tell_activity_are_said_to():
         (
             5_000,
             True,
-            " a sample of 5,000 customers may show too little; --evidence full takes more.",
+            " A sample of 5,000 customers may miss small segments; --evidence full takes more.",
         ),
-        (20_000, True, " a sample of 20,000 customers may show too little."),
+        (20_000, True, " A sample of 20,000 customers may miss small segments."),
         (5_000, False, "components may do better."),
     ],
 )
@@ -213,7 +213,7 @@ def test_groups_that_differ_in_values_alone_are_said_to_come_again():
         ([2, 3, 4], "from 2 to 4"),
         ([5, 10, 15], "from 5 to 15 in steps of 5"),
         ([2, 4, 6], "from 2 to 6 in steps of 2"),
-        ([7], "(k = 7 was looked at)"),
+        ([7], "(only k = 7 was tried)"),
     ],
 )
 def test_what_was_not_looked_at_is_not_said_to_be_unsupported(ks, words):

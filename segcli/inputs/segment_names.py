@@ -15,8 +15,8 @@ from segcli.inputs.vocabulary import plain_numbers
 _SEGMENT, _NAME, _CUSTOMERS = "segment", "name", "customers"
 _MARKED_BY = "markedby"  # as `plain` has it
 _WAY_OUT = (
-    "Write it like segment_summary.csv: a header with segment, name and customers, by whose number the "
-    "segment is known, and a row for each."
+    "Write it like segment_summary.csv: a header with segment, name and customers (their number "
+    "identifies the segment), and a row for each segment."
 )
 
 
@@ -44,12 +44,12 @@ def read_segment_names(path: Path, sizes: Sequence[int]) -> list[str]:
     for row, number, name, customers in _rows(path):
         here = f"{path.name}, row {row:,}"
         if number not in map(str, range(len(sizes))):
-            numbers = f"they are 0 to {len(sizes) - 1}" if len(sizes) > 1 else "there is only 0"
+            numbers = f"segments are 0 to {len(sizes) - 1}" if len(sizes) > 1 else "there is only 0"
             msg = f"{here}: there is no segment {number!r}; {numbers}."
             raise InputError(msg)
         segment = int(number)
         if segment in found:
-            msg = f"{here}: segment {segment} is in row {found[segment]:,} already. Name it once."
+            msg = f"{here}: segment {segment} is already in row {found[segment]:,}. Name it once."
             raise InputError(msg)
         if name and customers != str(sizes[segment]):
             msg = (
@@ -72,9 +72,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
     columns = _columns(table)
     for batch in table.batches(list(columns.values())):
         for row, text in batch.malformed:
-            msg = (
-                f"{path.name}, row {row:,} has other columns than the header: {text!r}. {_WAY_OUT}"
-            )
+            msg = f"{path.name}, row {row:,} does not fit the header: {text!r}. {_WAY_OUT}"
             raise InputError(msg)
         texts = {
             role: pc.utf8_trim_whitespace(tables.as_ids(batch.columns[column]))
@@ -98,7 +96,7 @@ def _columns(table: tables.Table) -> dict[str, int]:
             msg = f"{table.path} has no column '{role}'. It has: {there}. {_WAY_OUT}"
             raise InputError(msg)
         if names.count(role) > 1:
-            msg = f"{table.path} has {names.count(role)} columns '{role}'. Leave one."
+            msg = f"{table.path} has {names.count(role)} columns '{role}'. Keep one."
             raise InputError(msg)
     roles = (_SEGMENT, _NAME, _CUSTOMERS, _MARKED_BY)
     return {role: names.index(role) for role in roles if role in names}

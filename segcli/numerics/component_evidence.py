@@ -213,7 +213,7 @@ def gather_component_evidence(
         n_parallel, prediction.n_components, len(ratios), more=more and n_components < limit
     )
     if recommended < len(ratios) and is_sample and n_customers < LEVELS["full"].n_customers:
-        reason += " Of more customers, which --evidence full takes, more may show."
+        reason += " More customers, which --evidence full takes, may show more."
     return ComponentEvidence(
         weighting=weighting,
         n_customers=n_customers,

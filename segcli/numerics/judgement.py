@@ -75,11 +75,11 @@ WORDS = {
     ),
     "jaccard_min": (
         "Least stable segment",
-        "how much of it half of the customers lead to again (Jaccard similarity); from 0.75 on stable",
+        "how much of it is found again from half of the customers (Jaccard similarity); stable from 0.75",
     ),
     "prediction_strength": (
         "Prediction strength",
-        "of pairs in one segment, those that other customers' segments keep together, at worst; real "
+        "in the worst segment, the share of pairs that other customers' segments keep together; real "
         "segments reach 0.8",
     ),
     "silhouette": (
@@ -88,8 +88,8 @@ WORDS = {
     ),
     "activity_share": (
         "Activity share",
-        "of the differences in activity, what the segments explain; near 1 they sort heavy from light "
-        "customers",
+        "the share of the differences in activity that the segments explain; near 1 they sort heavy from "
+        "light customers",
     ),
 }
 """Title and explanation of each measure, in the order in which they are shown."""
@@ -204,9 +204,9 @@ def no_evidence_in_words(measures: Sequence[Mapping[str, Any]]) -> str | None:
     titles = " and ".join(filter(None, (", ".join(high[:-1]), high[-1])))
     are, themselves = ("are", "themselves") if len(high) > 1 else ("is", "itself")
     return (
-        f"{titles[0].upper()}{titles[1:]} {are} as high without segments, and no evidence by "
-        f"{themselves}: customers split by activity, or a few odd ones from all others, come back and "
-        "lie apart, too."
+        f"{titles[0].upper()}{titles[1:]} {are} as high without segments, and so no evidence by "
+        f"{themselves}: customers split by activity, or a few odd ones set apart, are found again and lie "
+        "apart, too."
     )
 
 
@@ -250,7 +250,7 @@ def judge_segment(
     told = min(precision, recall) >= TOLD_APART
     if grade is None and was_looked_for:
         return (
-            "Its stability is not known: no trial had customers of it and as many segments as this. More "
+            "Its stability is not known: no trial had customers of it and this many segments. More "
             "customers may tell; segcli cluster --evidence full looks at more where quick took a sample."
         )
     if grade is None:
@@ -264,11 +264,11 @@ def judge_segment(
     if grade == "pattern":
         return "Something is there, but who belongs to it is doubtful."
     if np.isnan(recall):
-        return "It is found again, but nobody lands in it surely enough to be in it."
+        return "It is found again, but no customer lands in it surely enough to be assigned to it."
     if not told:
         return "It is found again, but what customers have does not tell well who belongs to it."
     if supported is None:
-        return "It holds by itself; of the segmentation as a whole, validate gathered no evidence."
+        return "It holds by itself; validate gathered no evidence on the segmentation as a whole."
     if not supported:
         return "It holds by itself, though the segmentation as a whole is not supported."
     return "It can be trusted: it is found again, and what customers have tells who belongs to it."

@@ -140,7 +140,7 @@ def _failures(row: Mapping[str, float]) -> list[str]:
         row[name] for name in ("jaccard_min", "transfer_ari", "held_out_gain")
     )
     if np.isnan(stability) or np.isnan(transfer):
-        failures.append("too few customers differ for each half of them to make so many segments")
+        failures.append("too few customers differ for each half of them to make this many segments")
     if stability < LEAST_STABILITY:
         failures.append(
             f"other customers would lead to other segments (the least stable segment's Jaccard "
@@ -228,7 +228,7 @@ def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None)
             "may be the heavy and the light customers of one taste."
         )
     if best == last:
-        words += f" More than {best} were not looked at."
+        words += f" More than {best} were not tried."
     if peak is not None and peak != best:
         where = (
             f"still rises at k = {peak}, the last looked at"
@@ -247,7 +247,7 @@ def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None)
 def _range_in_words(ks: Sequence[int]) -> str:
     """Return which k were looked at: ``from 2 to 50``."""
     if len(ks) == 1:
-        return f"(k = {ks[0]} was looked at)"
+        return f"(only k = {ks[0]} was tried)"
     step = ks[1] - ks[0]
     return f"from {ks[0]} to {ks[-1]}" + (f" in steps of {step}" if step > 1 else "")
 
@@ -292,4 +292,4 @@ def _of_a_sample(evidence: KEvidence) -> str:
         return ""
     n = evidence.n_customers
     larger = "" if n >= LEVELS["full"].n_customers else "; --evidence full takes more"
-    return f" Of small segments a sample of {n:,} customers may show too little{larger}."
+    return f" A sample of {n:,} customers may miss small segments{larger}."

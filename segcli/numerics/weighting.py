@@ -56,7 +56,7 @@ DESCRIPTIONS = {
     "l2": "rows scaled to length 1: evens out activity",
     "tfidf": "log(1 + value), times inverse document frequency, rows scaled to length 1",
     "bm25": "values saturate, sooner in short rows; times inverse document frequency",
-    "pearson": "log(1 + value) less what activity and popularity lead one to expect",
+    "pearson": "log(1 + value) less what activity and popularity predict",
 }
 """Each weighting in one line."""
 

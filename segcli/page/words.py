@@ -15,15 +15,15 @@ from segcli.numerics.stability import GRADES, NOT_TRUSTED
 ANSWERS = {
     True: "Yes, as far as these data can tell.",
     False: "No. The evidence does not support them.",
-    None: "Nobody has found out.",
+    None: "Nobody has tested it yet.",
 }
 
 ADVICE = {
-    True: "Name them, follow them over time, and act on them; mind the grade of each. There need be no "
-    "gap between them: a taste that runs evenly from one end to the other is found again in the same "
-    "parts, too, and customers on either side of a border may be much alike.",
+    True: "Name them, follow them over time, and act on them; mind the grade of each. There need not be "
+    "a gap between them: a taste that runs evenly from one end to the other is also cut in the same "
+    "places again, and customers on either side of a border may be much alike.",
     False: "Take them as one way to sort customers, not as kinds of customers that exist, and mind the "
-    "grade of each: with other customers, those “not trusted” would be others.",
+    "grade of each: with other customers, those “not trusted” would come out differently.",
     None: "Until then, take them as one way to sort customers, not as kinds of customers that exist.",
 }
 
@@ -131,13 +131,13 @@ def stabilities_in_words(
         else "all customers"
     )
     return (
-        f"The least stable segment in this table ({measures['jaccard_min']:.2f}) need not be the one of "
-        f"least stability under “Each segment” ({min(found):.2f}). Both say how much of a segment half of "
-        f"the customers lead to again. But the first is of segments that {whom} were put into once more, "
-        "by a shorter search, in the same way as data without segments; it is a mean over "
-        f"{2 * looked_at['n_splits']} halves. The second is of the segments on this page, a mean over "
+        f"The least stable segment in this table ({measures['jaccard_min']:.2f}) need not match the "
+        f"least stability under “Each segment” ({min(found):.2f}). Both say how much of a segment is "
+        f"found again from half of the customers. But the first is of segments that {whom} were put into "
+        "once more, by a shorter search, in the same way as data without segments, and is a mean over "
+        f"{2 * looked_at['n_splits']} halves; the second is of the segments on this page, a mean over "
         f"{2 * rests_on['n_splits']} halves. The verdict goes by the first, the grades by the second. "
-        "Silhouette and activity share in this table, too, are of the segments made once more: of those "
+        "Silhouette and activity share in this table are also of the segments made once more; for those "
         "on this page, the activity share may differ a little."
     )
 
@@ -157,21 +157,23 @@ def activity_in_words(share: float, null: float | None) -> str:
 def echo_in_words(echo: Echo, null: Echo | None) -> str:
     """Return how much of what marks the segments holds on unseen interactions."""
     words = (
-        "On interactions hidden while the segments were made anew, what marks a segment is "
-        f"{echo.unseen:.1f} times as frequent in it as elsewhere, in the median ({echo.in_sample:.1f} "
-        "times on those that made the segments)"
+        "On interactions hidden while the segments were made anew, what marks a segment is in the "
+        f"median {echo.unseen:.1f} times as frequent in it as elsewhere ({echo.in_sample:.1f} times on "
+        "those that made the segments)"
     )
     if null is not None:
-        words += f"; in data without segments {null.unseen:.1f} times ({null.in_sample:.1f} times)"
+        words += f"; in data without segments, {null.unseen:.1f} times ({null.in_sample:.1f} times)"
     return words + "."
 
 
 def since_in_words(since: Since) -> list[str]:
     """Return which names were carried over, which were not, and how many customers stayed."""
     carried = ", ".join(str(row["segment"]) for row in since.names_carried)
-    words = f"Segments that keep their name of {since.run}: {carried or 'none'}."
+    words = f"Segments that keep their name from {since.run}: {carried or 'none'}."
     if since.names_lost:
-        words += f" Names that none keeps: {'; '.join(row['name'] for row in since.names_lost)}."
+        words += (
+            f" Names that no segment keeps: {'; '.join(row['name'] for row in since.names_lost)}."
+        )
     share = since.n_stayed / since.n_both
     return [
         words,
@@ -196,8 +198,8 @@ def another_in_words(together: float) -> str:
     """Return what it means that so few of a segment's customers are in it again, made from a part."""
     few = f"only {together:.0%}" if together >= 0.005 else "next to none" if together else "none"
     return (
-        f"Made from part of the interactions, this segment comes out as another: {few} of its customers "
-        "are together again. What unseen interactions say is said of that one."
+        f"Made from part of the interactions, this segment comes out different: {few} of its customers "
+        "are together again. The unseen figures describe that other segment."
     )
 
 

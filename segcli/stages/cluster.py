@@ -115,7 +115,7 @@ class Clustering:
                 f"{self.min_membership:g}."
             )
         if not self.converged:
-            lines.append("k-means had not converged at the last step allowed.")
+            lines.append("k-means did not converge in the steps allowed.")
         if self.no_evidence:
             lines.append(self.no_evidence)
         return lines

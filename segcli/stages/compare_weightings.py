@@ -45,7 +45,7 @@ class WeightingsCompared(WeightingComparison):
             lines.append(f"Left out: {names}; {reason}.")
         lines.append(self.reason)
         if self.recommended is not None:
-            lines.append(f"To take it: explore-pca with --weighting {self.recommended}.")
+            lines.append(f"To use it: explore-pca with --weighting {self.recommended}.")
         return lines
 
 

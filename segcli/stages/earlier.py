@@ -104,14 +104,14 @@ def read_earlier(folder: Path, run_dir: Path) -> Earlier:
     """
     itself = Path(os.path.realpath(folder))
     if itself == Path(os.path.realpath(run_dir)):
-        msg = f"{folder} is this run itself. Take names from the run directory of an earlier time."
+        msg = f"{folder} is this run itself. Name the run directory of an earlier run."
         raise RunDirectoryError(msg)
     if folder.is_symlink():
         folder = itself
     # An old run may have been left with no more than its tables.
     if not is_run_directory(folder) and not (folder / SEGMENT_SUMMARY.name).is_file():
         what = "is not a run directory" if folder.exists() else "does not exist"
-        msg = f"{folder} {what}. Take names from the run directory of an earlier time."
+        msg = f"{folder} {what}. Name the run directory of an earlier run."
         raise RunDirectoryError(msg)
     summary = read_artifact(folder, SEGMENT_SUMMARY)
     titles = summary["name"].tolist()
@@ -119,8 +119,7 @@ def read_earlier(folder: Path, run_dir: Path) -> Earlier:
     if not any(names):
         again = command("report", folder, None)
         msg = (
-            f"no segment of {folder} has a name of yours. Name them first: "
-            f"{again} --segment-names FILE"
+            f"you have named no segment of {folder}. Name them first: {again} --segment-names FILE"
         )
         raise RunDirectoryError(msg)
     segments = read_artifact(folder, SEGMENTS)
@@ -139,7 +138,7 @@ def change_since(earlier: Earlier, now: Mapping[str, np.ndarray], k: int) -> Cha
     if not moves.n_both:
         msg = (
             f"no customer of {earlier.run} is in this run. Take names from a run of the same customers, "
-            "with ids that are written alike."
+            "with ids written the same way."
         )
         raise RunDirectoryError(msg)
     return Change(earlier, moves)

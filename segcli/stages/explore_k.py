@@ -89,10 +89,10 @@ class KExploration:
             *(self._evidence_lines() if self.evidence else self._inertia_lines()),
         ]
         if len(self._shown()) < len(self.scores):
-            lines.append(f"Of {len(self.scores)} k, some are shown; all are in {K_SCORES.name}.")
+            lines.append(f"Some of {len(self.scores)} k are shown; {K_SCORES.name} has them all.")
         if self.not_converged:
             ks = ", ".join(map(str, self.not_converged))
-            lines.append(f"Not converged after the last step allowed, k = {ks}.")
+            lines.append(f"k-means did not converge in the steps allowed for k = {ks}.")
         if self.no_evidence:
             lines.append(self.no_evidence)
         return lines

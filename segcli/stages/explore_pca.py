@@ -140,18 +140,18 @@ class PCAExploration:
             LEVELS["full"].n_customers,
             is_sample=evidence["is_sample"],
         )
-        cumulative = "; what is cumulative, of all customers" if evidence["is_sample"] else ""
+        cumulative = "; cumulative shares are of all customers" if evidence["is_sample"] else ""
         return [
             " component  cumulative     share | null     held-out error | null",
             *rows,
             "null: data without segments, in which each customer and each item has as many interactions "
             "as here.",
-            "Held-out error: of predicting unseen items of unseen customers from so many components;",
-            "100% is no better than the items' means.",
+            "Held-out error: of predicting unseen customers' unseen items from so many components;",
+            "100% is no better than predicting the items' means.",
             f"Shares and errors are of {n_customers}, "
             f"from {evidence['n_nulls']} nulls and {evidence['n_folds']} folds{cumulative}.",
             f"Parallel analysis suggests {suggestions['parallel_analysis']} (leading components that "
-            "hold more than the null's),",
+            "hold more variance than the null's),",
             f"bi-cross-validation {suggestions['bi_cross_validation']} (the fewest within one standard "
             "error of the least held-out error).",
         ]
@@ -177,8 +177,8 @@ class PCAExploration:
             lines += [f"{a}  {b}" for a, b in zip(starts, ends, strict=False)]
         return [
             *lines,
-            "Activity, popularity: correlation with the log of a customer's, an item's number of "
-            "interactions.",
+            "Activity: correlation with the log of a customer's number of interactions; popularity: with "
+            "that of an item's.",
         ]
 
     def _spread(self, keep: Collection[int] = ()) -> list[dict[str, Any]]:
