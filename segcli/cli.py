@@ -45,10 +45,10 @@ NOT_AS_REQUIRED = 3
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="segcli")
 def main() -> None:
-    """Turn (customer, item, value) triplets into customer segments.
+    """Turn (customer, item, value) rows into customer segments, and tell whether they are real.
 
-    The stages run in this order; each reads and writes files in the run directory RUN, so that you can
-    stop after each, look at a plot, and choose.
+    Run the stages in this order. Each reads and writes files in the run directory RUN, so you can stop
+    after any of them, look at a plot, and choose.
 
     \b
     Example:
@@ -71,28 +71,30 @@ def main() -> None:
 @click.argument("interactions")
 @RUN
 @click.option(
-    "--customer", metavar="C", help="Column of the customer: a name, or a position from 1."
+    "--customer", metavar="C", help="Column with the customer, by name or position from 1."
 )
-@click.option("--item", metavar="C", help="Column of the item.")
-@click.option("--value", metavar="C", help="Column of the value; 'none': each row counts 1.")
+@click.option("--item", metavar="C", help="Column with the item.")
+@click.option("--value", metavar="C", help="Column with the value; 'none' counts each row as 1.")
 @click.option(
     "--timestamp",
     metavar="C",
-    help="Column of the time, for --duplicates last; of values at the same time the largest is taken.",
+    help="Column with the time, for --duplicates last; at equal times the largest value is taken.",
 )
 @click.option(
     "--items",
     type=FILE_PATH,
     metavar="FILE",
-    help="A table with the items' names.",
+    help="Table of item names.",
 )
-@click.option("--items-id", metavar="C", help="Column of the item in the table of names.")
-@click.option("--items-name", metavar="C", help="Column of the name in the table of names.")
+@click.option("--items-id", metavar="C", help="Column with the item in the table of names.")
+@click.option("--items-name", metavar="C", help="Column with the name in the table of names.")
 @click.option(
     "--delimiter", help="What separates columns: ',' 'tab' ';' '|' '::'.  [default: detected]"
 )
 @click.option(
-    "--header/--no-header", default=None, help="Is the first row a header?  [default: detected]"
+    "--header/--no-header",
+    default=None,
+    help="Is the first row a header?  [default: detected]",
 )
 @click.option("--encoding", help="Text encoding, such as utf-8 or latin-1.  [default: detected]")
 @click.option(
@@ -100,15 +102,15 @@ def main() -> None:
     type=click.Choice(["sum", "last", "mean", "max"]),
     default="sum",
     show_default=True,
-    help="What to make of several rows of one customer and item.",
+    help="How to combine several rows of one customer and item.",
 )
 @click.option(
     "--negative",
     type=click.Choice(["reject", "keep", "net"]),
     default="reject",
     show_default=True,
-    help="Negative values: reject the rows; keep them (for likes and dislikes); or net them against "
-    "the other rows of the pair (for refunds), dropping pairs that end at 0 or below.",
+    help="Negative values: reject the rows, keep them (for likes and dislikes), or net them against "
+    "the pair's other rows (for refunds) and drop pairs that end at 0 or below.",
 )
 @click.option("--strict", is_flag=True, help="Refuse the file if any row cannot be used.")
 @cluster_or_not
@@ -116,9 +118,9 @@ def main() -> None:
 def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Read interactions into a sparse customers × items matrix.
 
-    INTERACTIONS is delimited text (gzipped or not) or Parquet, a row per interaction: customer, item,
-    value and perhaps a time; or a folder of such files, written alike, which are read as one; with
-    --engine spark also a URL. Rows that cannot be used go to rejects.csv with their reason.
+    INTERACTIONS is delimited text (gzipped or not) or Parquet with a row per interaction: customer, item,
+    value and perhaps a time. It may be a folder of such files in one format, which are read as one, or,
+    with --engine spark, a URL. Rows that cannot be used go to rejects.csv, with the reason.
 
     \b
     Example:
@@ -156,13 +158,13 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     type=click.Choice(WEIGHTINGS),
     default="pearson",
     show_default=True,
-    help="What to do to the values first; raw leaves them as they are.",
+    help="What to do to the values before PCA; raw leaves them as they are.",
 )
 @click.option(
     "--compare-weightings",
     is_flag=True,
-    help="Measure all weightings on these data, on 10 components or --max-components, and say which "
-    "to take. Writes nothing.",
+    help="Measure all weightings on these data, with 10 components or --max-components, and recommend "
+    "one. Writes nothing.",
 )
 @EVIDENCE
 @engine
@@ -177,9 +179,9 @@ def explore_pca(
 ) -> None:
     """Find the principal components, and how many the data support.
 
-    A component is a pattern of items that go together, told by the items at its two ends. Writes
-    explained_variance.csv and a plot to choose their number from, each figure beside the same on data
-    without segments, and one recommendation.
+    A component is a pattern of items that go together; the items at its two ends describe it. Writes
+    explained_variance.csv and a plot from which to choose their number, each figure beside the same on
+    data without segments, and one recommendation.
 
     \b
     Example:
@@ -200,16 +202,20 @@ def explore_pca(
 @RUN
 @N_COMPONENTS
 @click.option(
-    "--k-min", type=click.IntRange(min=1), default=2, show_default=True, help="First k to look at."
+    "--k-min", type=click.IntRange(min=1), default=2, show_default=True, help="Smallest k to try."
 )
 @click.option(
     "--k-max",
     type=click.IntRange(min=1),
     default=None,
-    help="Last k to look at.  [default: 50, or fewer where few customers differ]",
+    help="Largest k to try.  [default: 50, or fewer where few customers differ]",
 )
 @click.option(
-    "--k-step", type=click.IntRange(min=1), default=1, show_default=True, help="Step of k."
+    "--k-step",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Step from one k to the next.",
 )
 @EVIDENCE
 @engine
@@ -243,14 +249,14 @@ def explore_k(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     "--min-membership",
     type=SHARE,
     default=None,
-    help="Leave unassigned the customers whose membership is below this: how often halves of the "
-    "customers, segmented anew, put them into the same segment.",
+    help="Leave customers unassigned whose membership is below this: how often they land in the same "
+    "segment when halves of the customers are segmented anew.",
 )
 @click.option(
     "--because",
     metavar="TEXT",
     default=None,
-    help="Why you chose so. Kept with what explore-k said at the time; the report shows both.",
+    help="Reason for your choice. The report shows it beside what explore-k said at the time.",
 )
 @EVIDENCE
 @engine
@@ -280,18 +286,19 @@ def cluster(run_dir: Path, *, as_json: bool, **options: Any) -> None:
     "--require",
     type=click.Choice(["supported", "recommended"]),
     default=None,
-    help="Exit with status 3 unless the evidence supports the segments; recommended: unless there are, "
-    "too, as many as explore-k recommends.",
+    help="Exit with status 3 unless the evidence supports the segments and, for 'recommended', there "
+    "are as many as explore-k recommends.",
 )
 @engine
 @SEED
 @AS_JSON
 def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: Any) -> None:
-    """Ask whether the segments are real.
+    """Test whether the segments are real.
 
-    Do other customers lead to the same segments? Does naive Bayes, on the full unweighted matrix, tell
-    them by what customers have? Do they help to predict hidden interactions? Each answer stands beside
-    the same on data without segments. Writes validation.json and confusion matrices.
+    Do other customers lead to the same segments? Can naive Bayes, on the full unweighted matrix, tell a
+    customer's segment by what the customer has? Does the segment help to predict hidden interactions?
+    Each answer stands beside the same on data without segments. Writes validation.json and confusion
+    matrices.
 
     \b
     Example:
@@ -331,21 +338,21 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
     "--segment-names",
     type=FILE_PATH,
     metavar="FILE",
-    help="A table with your own names for the segments: segment_summary.csv, edited.",
+    help="Table of your own names for the segments: an edited copy of segment_summary.csv.",
 )
 @click.option(
     "--segment-names-from",
     type=FILE_PATH,
     metavar="EARLIER",
-    help="The run directory of an earlier time, such as last month's: your names there go over to the "
-    "segments that are the same, and segment_moves.csv has who moved.",
+    help="An earlier run directory, such as last month's: segments that are the same keep the names you "
+    "gave them there, and segment_moves.csv shows who moved.",
 )
 @click.option(
     "--evidence",
     type=click.Choice(["quick", "full", "none"]),
     default=None,
-    help="How well to check what marks a segment on interactions hidden while it was made: quick takes "
-    "5 rounds of hiding, full 10.  [default: quick, or none where there are too few customers]",
+    help="How thoroughly to check what marks a segment on interactions hidden while it was made: quick "
+    "takes 5 rounds of hiding, full 10.  [default: quick, or none where there are too few customers]",
 )
 @engine
 @AS_JSON
@@ -382,9 +389,9 @@ def _options_of_all_stages() -> list[click.Parameter]:
 def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     """Run all six stages, once you know what to choose.
 
-    Writes what the six commands write with the same options, and takes less time: libraries are loaded
-    once. Where a stage fails, those before it have run. With --json, one object for each stage, a line
-    each.
+    Writes what the six commands write with the same options, in less time, since libraries are loaded
+    once. If a stage fails, those before it are done. With --json, prints one object per stage, each on
+    its own line.
 
     \b
     Example:

@@ -43,20 +43,20 @@ SEED = click.option(
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Seeds every random choice. The same seed and data give the same files.",
+    help="Seed of every random choice. The same seed and data give the same files.",
 )
 EVIDENCE = click.option(
     "--evidence",
     type=click.Choice(["quick", "full", "none"]),
     default=None,
-    help="How much evidence to gather: each figure is shown beside the same on data without "
+    help="How much evidence to gather: it shows each figure beside the same on data without "
     "segments.  [default: quick, or none where the data allow none]",
 )
 N_COMPONENTS = click.option(
     "--n-components",
     type=click.IntRange(min=1),
     required=True,
-    help="How many of the principal components to use.",
+    help="How many principal components to use.",
 )
 
 
@@ -73,7 +73,7 @@ def cluster_or_not(command: F) -> F:
         type=click.Choice(["local", "spark"]),
         default="local",
         show_default=True,
-        help="Who does the work: this process, or Spark, for data that one machine cannot hold. The "
+        help="What does the work: this process, or Spark, for data that one machine cannot hold. The "
         "result is the same.",
     )(command)
 
@@ -84,7 +84,7 @@ def engine(command: F) -> F:
         "--threads",
         type=click.IntRange(min=1),
         default=None,
-        help="Threads to work with. They change the time, never the result.  [default: all cores]",
+        help="Number of threads. It changes the time, never the result.  [default: all cores]",
     )(command)
     return cluster_or_not(command)
 
@@ -115,5 +115,5 @@ def check_engine(engine: str, master: str | None, threads: int | None) -> None:
         msg = f"--master {master} names a Spark cluster: add --engine spark."
         raise click.UsageError(msg)
     if engine == "spark" and threads is not None:
-        msg = "--threads goes with --engine local; Spark's go by --master, such as local[4]."
+        msg = "--threads is for --engine local; set Spark's by --master, such as local[4]."
         raise click.UsageError(msg)
