@@ -191,6 +191,13 @@ def test_a_model_of_a_stranger_runs_nothing(place):
     assert not Path("struck").exists()
 
 
+def ingested(**fields):
+    """Return a manifest of ``ingest`` that is whole, but for what these fields say."""
+    names = ("parameters", "inputs", "reads", "writes", "versions")
+    record = {name: {} for name in names} | {"seed": None} | fields
+    return json.dumps({"format": 1, "stages": {"ingest": record}})
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -203,13 +210,13 @@ def test_a_model_of_a_stranger_runs_nothing(place):
         '{"format": 1}',
         '{"format": 1, "stages": []}',
         '{"format": 1, "stages": {"ingest": 3}}',
-        '{"format": 1, "stages": {"ingest": {"clock": 3}}}',
-        '{"format": 1, "stages": {"ingest": {"parameters": [], "seed": null}}}',
-        '{"format": 1, "stages": {"ingest": {"parameters": {"items": []}, "seed": null}}}',
-        '{"format": 1, "stages": {"ingest": {"parameters": {}, "seed": null, '
-        '"inputs": {"interactions": {}}}}}',
-        '{"format": 1, "stages": {"ingest": {"parameters": {"items": "%s"}, "seed": null}}}'
-        % ("long" * 100),
+        '{"format": 1, "stages": {"ingest": {"parameters": {}, "seed": null}}}',
+        ingested(clock=3),
+        ingested(parameters=[]),
+        ingested(parameters={"items": []}),
+        ingested(parameters={"items": "long" * 100}),
+        ingested(inputs={"interactions": {}}),
+        ingested(writes=["matrix.npz"]),
         '{"name": "My web page", "icons": []}',
     ],
 )
