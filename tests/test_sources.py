@@ -258,6 +258,8 @@ def test_a_part_of_blank_lines_is_left_out(tmp_path, folder, name):
 
 
 def test_names_in_a_part_are_read_as_the_part_is(tmp_path, folder):
+    """A row without an item, which is of no use to either, is rejected once."""
+    (folder / "b.csv").write_text(f"{HEADER}ann,y,4\nann,,8\nann,x,3\n")
     options = ("--items", folder / "b.csv", "--items-id", "item", "--items-name", "value")
     run = ingested(folder, tmp_path / "run", *options)
     assert len(pd.read_csv(run / "rejects.csv")) == 1
