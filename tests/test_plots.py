@@ -68,6 +68,7 @@ FIGURES = {
         evidence_table(12), "tfidf", suggestions=SUGGESTIONS
     ),
     "inertia": lambda: plots.inertia(inertia_table(), 10, "raw"),
+    "k_evidence": lambda: k_figure(k_table()),
     "segment_sizes": lambda: plots.segment_sizes(*SIZES),
     "confusion_matrix": lambda: plots.confusion_matrix(evaluations()),
 }
@@ -87,6 +88,7 @@ def test_every_figure_is_drawn_the_same_twice(draw):
 def test_every_axis_says_what_it_shows(draw):
     axes = draw().axes
     assert all(ax.get_xlabel() or ax.get_ylabel() for ax in axes)
+    assert all(ax.get_title() or ax.get_ylabel() for ax in axes)
 
 
 def curve(ax, label=None):
@@ -181,6 +183,7 @@ def test_inertia_shows_both_spaces_on_one_scale():
     }
     assert "k" in ax.get_xlabel()
     assert "share of the total variance" in ax.get_ylabel()
+    assert all(label.endswith("%") for label in tick_labels(ax.yaxis))
     assert "raw" in ax.get_title()
     assert ax.get_ylim()[0] == 0
     assert ax.get_ylim()[1] >= 1
@@ -407,6 +410,7 @@ def test_the_least_stable_segment_of_the_nulls_is_dotted_too_and_errors_go_both_
     assert least_null.get_color() == null.get_color() != real.get_color() == least.get_color()
     (error,) = transfer.collections
     assert error.get_datalim(transfer.transData).ymin == pytest.approx(0.76 - 0.05)
+    strength, *_ = k_figure(data, (2, 3, 4)).axes
     assert legend(strength) == ["null: no segments", "these data", "supported"]
     strength, *_ = k_figure(data, (), None).axes
     assert legend(strength) == ["null: no segments", "these data"]
