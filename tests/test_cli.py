@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -253,6 +254,18 @@ def test_a_full_disk_under_the_output_is_not_one_of_the_run_directory(place, wor
     message = f"standard output cannot be written to: No space left on device.{done}"
     assert (found.returncode, found.stderr) == (1, f"Error: {message}\n")
     assert Path("new/matrix.npz").exists() == bool(done)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["status", "run"], [*STAGES["report"]]])
+def test_a_reader_that_has_gone_is_told_nothing(place, words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        program = [sys.executable, "-m", "segcli", *words]
+        done = subprocess.run(
+            program, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
