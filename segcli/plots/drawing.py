@@ -74,7 +74,7 @@ class Helper:
         """Return the picture asked for last; None if the process has died."""
         try:
             drawn: bytes = pickle.load(self._process.stdout)  # type: ignore[arg-type]
-        except (EOFError, OSError, pickle.UnpicklingError):
+        except (EOFError, pickle.UnpicklingError):
             return None
         return drawn
 
