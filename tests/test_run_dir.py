@@ -425,13 +425,11 @@ def test_every_file_is_on_the_disk_before_any_takes_its_place(place, monkeypatch
     assert on_disk
 
 
-def test_an_interrupted_recovery_is_taken_up_again(place):
-    """A second crash, while the next command finishes the first one's commit."""
-    shutil.copytree(place.run, "new")
-    args = [*STAGES["cluster"][2:-1], "2"]
-    ok("cluster", "new", *args)
-    new = digests(Path("new"))
-    os.mkdir(place.run / COMMIT)  # noqa: PTH102
+def leave_a_commit(run):
+    """Leave of a stage that died what it had committed, not yet in its place; ``new`` has it whole."""
+    shutil.copytree(run, "new")
+    ok("cluster", "new", *STAGES["cluster"][2:-1], "2")
+    (run / COMMIT).mkdir()
     for name in (
         "segments.csv",
         "segmentation.joblib",
@@ -439,7 +437,20 @@ def test_an_interrupted_recovery_is_taken_up_again(place):
         "clustering.json",
         "manifest.json",
     ):
-        shutil.copy(Path("new") / name, place.run / COMMIT / name)
+        shutil.copy(Path("new") / name, run / COMMIT / name)
+
+
+def test_the_next_stage_finishes_a_commit(place):
+    leave_a_commit(place.run)
+    for run in ("run", "new"):
+        ok("validate", run)
+    assert digests(place.run) == digests(Path("new"))
+
+
+def test_an_interrupted_recovery_is_taken_up_again(place):
+    """A second crash, while the next command finishes the first one's commit."""
+    leave_a_commit(place.run)
+    new = digests(Path("new"))
     for step in range(1, 12):
         with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Crash):
             crash_at(patch, step)
