@@ -95,6 +95,17 @@ def test_the_nulls_figure_in_words_is_said_to_be_the_largest():
     assert "0.65 is needed; at most 0.10 without any segments)" in judged.reason
 
 
+def test_segments_that_help_no_more_than_without_any_are_not_said_to_be_of_no_help():
+    """Where popularity is very uneven, how active customers are helps to predict, in nulls too."""
+    judged = verdict_for(evidence(held_out_gain_null_max=[0, 0, 0.29]), 4)
+    assert (
+        "knowing the segment does not help to predict hidden interactions more than it does without any "
+        "segments (0.300 bits; at most 0.290 there)."
+    ) in judged.reason
+    judged = verdict_for(evidence(held_out_gain=[0.1, 0.2, 0.019]), 4)
+    assert "interactions (0.019 bits, at most 0.000 without any segments)." in judged.reason
+
+
 def test_a_transfer_that_is_too_low_is_one_failure_however_high_the_nulls_is():
     poor = evidence(transfer_ari=[0.9, 0.9, 0.1])
     assert verdict_for(poor, 4).reason.count("transfer ARI") == 1

@@ -161,12 +161,15 @@ def _failures(row: Mapping[str, float]) -> list[str]:
     if np.isnan(gain):
         failures.append(f"{NOTHING_TO_HIDE}, so whether the segment helps to predict is not known")
     elif not _gains(row):
-        beside = _beside(
-            row["held_out_gain_null_max"], ", at most {} without any segments", digits=3
-        )
+        null = row["held_out_gain_null_max"]
+        more, words = "", ", at most {} without any segments"
+        if (
+            null >= LEAST_GAIN_ABOVE_NULL
+        ):  # how active customers are tells how popular their items are
+            more, words = " more than it does without any segments", "; at most {} there"
         failures.append(
-            f"knowing the segment does not help to predict hidden interactions ({decimal(gain, 3)} bits"
-            f"{beside})"
+            f"knowing the segment does not help to predict hidden interactions{more} "
+            f"({decimal(gain, 3)} bits{_beside(null, words, digits=3)})"
         )
     elif not row["held_out_step"] > LEAST_STEP_ERRORS * row["held_out_step_se"]:
         failures.append("fewer segments predict hidden interactions as well")
