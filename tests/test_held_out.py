@@ -37,7 +37,10 @@ def test_every_customer_keeps_an_interaction():
 
 
 def test_bits_are_the_logarithm_of_the_mixed_share_over_popularity():
-    """By the definition, in plain Python; of two items no interaction is hidden, one is seen but once."""
+    """By the definition, in plain Python; of two items no interaction is hidden, one is seen but once.
+
+    Both shares are of the items that the customer is not seen to have.
+    """
     rng = np.random.default_rng(4)
     X = (rng.random((40, 8)) < 0.5) * 2.0
     parts = hide(sp.csr_array(X[:, :6]), rng=rng)
@@ -63,12 +66,14 @@ def test_bits_are_the_logarithm_of_the_mixed_share_over_popularity():
         for customer, item in zip(*parts.hidden.nonzero(), strict=True):
             if customer % 5 == fold:
                 segment = labels[customer]
-                share = (
-                    weights[0, segment] * seen[segment, item] / seen[segment].sum()
-                    + weights[1, segment] * others[segment, item] / others[segment].sum()
-                    + weights[2, segment] * popular[item]
+                shares = (
+                    weights[0, segment] * seen[segment] / seen[segment].sum()
+                    + weights[1, segment] * others[segment] / others[segment].sum()
+                    + weights[2, segment] * popular
                 )
-                expected[customer] += np.log2(share / popular[item])
+                unseen = parts.seen.toarray()[customer] == 0
+                by_segment = shares[item] / shares[unseen].sum()
+                expected[customer] += np.log2(by_segment / (popular[item] / popular[unseen].sum()))
     assert bits_gained(parts, labels, 3) == pytest.approx(expected)
 
 
@@ -116,14 +121,17 @@ def test_popularity_is_never_quite_out_of_the_mixture():
 
 
 def test_segments_that_are_an_item_each_gain_although_hiding_it_moves_the_customer():
-    """Two items a customer, of one pair of three: without what others hide it looks worse than nothing."""
+    """Two items a customer, of one pair of three: without what others hide it looks worse than nothing.
+
+    Of the five items that are not seen, the segment tells the one.
+    """
     rng = np.random.default_rng(0)
     pairs = rng.integers(0, 3, 900)
     X = sp.csr_array(np.eye(6)[2 * pairs] + np.eye(6)[2 * pairs + 1])
     parts = hide(X, rng=rng, share=0.5)
     by_item = parts.seen.toarray().argmax(axis=1)
     gain, _ = mean_gain(bits_gained(parts, by_item, 6), np.diff(parts.hidden.indptr))
-    assert gain == pytest.approx(np.log2(6), abs=0.1)
+    assert gain == pytest.approx(np.log2(5), abs=0.1)
 
 
 def test_a_segment_of_one_item_does_not_make_the_others_impossible():
@@ -155,6 +163,20 @@ def test_one_taste_gains_nothing_however_it_is_cut():
     by_activity = (np.diff(X.indptr) > np.median(np.diff(X.indptr))).astype(int)
     gain, _ = mean_gain(bits_gained(hidden, by_activity, 2), np.diff(hidden.hidden.indptr))
     assert abs(gain) < 0.02
+
+
+@pytest.mark.parametrize("share", [0.35, 1.0])
+def test_who_lacks_the_same_items_because_they_are_hidden_gains_nothing(share):
+    """Of few items, what is not seen is mostly what is hidden: nobody has a taste, all have much."""
+    rng = np.random.default_rng(3)
+    X = sp.csr_array(
+        (rng.random((800, 5)) < share).astype(float) + np.eye(5)[rng.integers(0, 5, 800)]
+    )
+    hidden = hide(X, rng=rng)
+    seen = hidden.seen.toarray() > 0
+    by_gaps = seen[:, 0] + 2 * seen[:, 1]
+    gain, _ = mean_gain(bits_gained(hidden, by_gaps, 4), np.diff(hidden.hidden.indptr))
+    assert gain < 0.02
 
 
 def test_an_item_that_nobody_is_seen_to_have_gains_nothing():

@@ -9,6 +9,10 @@ segment is those who have a certain item, and whoever has it hidden is elsewhere
 is also taken from what is hidden of its other customers, and hidden interactions of other customers
 decide how far to believe either. Segments that predict nothing then gain about 0.
 
+What a customer is seen to have cannot be hidden as well, so popularity and segment are asked about the
+other items alone. Without that, customers who have most of the items could be put together by what of
+theirs is hidden, which then looks predicted, in data without segments too.
+
 References
 ----------
 Owen & Perry (2009) on holding out entries of a matrix, Ann. Appl. Stat. 3, 564-594,
@@ -83,10 +87,10 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     """Return the bits that each customer's hidden interactions gain from knowing the segment.
 
     The sum over the customer's hidden interactions, each counted once whatever its value, of
-    ``log2 P(item | segment) / P(item)``. Divide by how many are hidden (`mean_gain`) to read it: 0,
-    the segment says nothing about what else its customers have; negative, less than nothing; 1,
-    hidden items are twice as probable as by popularity alone. An item that nobody is seen to have is
-    unknown to both sides and gains 0.
+    ``log2 P(item | segment) / P(item)``, both among the items that the customer is not seen to have.
+    Divide by how many are hidden (`mean_gain`) to read it: 0, the segment says nothing about what else
+    its customers have; negative, less than nothing; 1, hidden items are twice as probable as by
+    popularity alone. An item that nobody is seen to have is unknown to both sides and gains 0.
 
     ``P(item | segment)`` mixes three shares (Jelinek & Mercer 1980) by `mixture_weights`: the item's
     among what the segment's customers are seen to have, its share of what is hidden of the segment's
@@ -109,17 +113,17 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     is_known = popularity[hidden.indices] > 0
     customers = np.repeat(np.arange(len(labels)), np.diff(hidden.indptr))[is_known]
     items = hidden.indices[is_known]
-    # A cell is a segment and an item that is hidden; what is seen of all other items is one more item.
-    asked = np.flatnonzero(np.bincount(items, minlength=len(popularity)))
-    width = len(asked) + 1
-    column = np.full(len(popularity), width - 1)
-    column[asked] = np.arange(len(asked))
+    known = np.flatnonzero(popularity)
+    width = len(known)
+    column = np.zeros(len(popularity), dtype=np.int64)
+    column[known] = np.arange(width)
     seen_by = np.repeat(labels, np.diff(seen.indptr)) * width + column[seen.indices]
     counts = np.bincount(seen_by, minlength=k * width)
     n_seen = counts.reshape(k, width).sum(axis=1)
+    # A cell is a segment and an item that is hidden.
     cells, cell_of = _distinct(labels[customers] * width + column[items], k * width)
     segments = cells // width
-    popular = popularity[asked[cells % width]] / popularity.sum()
+    popular = popularity[known[cells % width]] / popularity.sum()
     in_seen = counts[cells] / np.maximum(n_seen, 1)[segments] / popular
     folds = customers % N_FOLDS
     own = np.bincount(folds * len(cells) + cell_of, minlength=N_FOLDS * len(cells))
@@ -134,7 +138,48 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     in_hidden = n[folds, cell_of] / np.maximum(n_segment[folds, place], 1) / popular[cell_of]
     by_seen, by_hidden, by_popularity = weights[:, folds, place]
     ratios = by_seen * in_seen[cell_of] + by_hidden * in_hidden + by_popularity
-    return np.bincount(customers, np.log2(ratios), len(labels))
+
+    # The same shares of all that the customer is seen to have, which is not asked about.
+    asked, first = np.unique(customers, return_index=True)
+    own_place, own_fold = place[first], folds[first]
+    taken = np.stack(
+        [
+            _row_sums(counts[seen_by], seen.indptr)[asked] / np.maximum(n_seen, 1)[labels[asked]],
+            _hidden_elsewhere(n, cells, seen_by, seen.indptr)[asked]
+            / np.maximum(n_segment[own_fold, own_place], 1),
+            _row_sums(popularity[seen.indices], seen.indptr)[asked] / popularity.sum(),
+        ]
+    )
+    left_by_segment = 1 - (weights[:, own_fold, own_place] * taken).sum(axis=0)
+    others = np.zeros(len(labels))
+    others[asked] = np.log2((1 - taken[2]) / left_by_segment)
+    return np.bincount(customers, np.log2(ratios) + others[customers], len(labels))
+
+
+def _hidden_elsewhere(
+    n: np.ndarray, cells: np.ndarray, seen_by: np.ndarray, indptr: np.ndarray
+) -> np.ndarray:
+    """Return, for each customer, what is hidden in the other folds of the items that it is seen to have.
+
+    Parameters
+    ----------
+    n : ndarray of shape (N_FOLDS, n_cells), interactions of the segment with the item in the other folds
+    cells : ndarray of shape (n_cells,), rising
+    seen_by : ndarray of int, the cell of each seen interaction, customer after customer
+    indptr : ndarray of shape (n_customers + 1,), where each customer's are
+    """
+    n_customers = len(indptr) - 1
+    fold_of = np.repeat(np.arange(n_customers) % N_FOLDS, np.diff(indptr))
+    position = np.full(max(seen_by.max(initial=0), cells.max(initial=0)) + 1, -1)
+    position[cells] = np.arange(len(cells))
+    found = position[seen_by]
+    hidden = np.where(found >= 0, n[fold_of, found], 0) if len(cells) else np.zeros(len(found))
+    return _row_sums(hidden, indptr)
+
+
+def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """Return the sum of each row of whole numbers that lie end to end."""
+    return np.diff(np.concatenate([[0], np.cumsum(values)])[indptr])
 
 
 def _distinct(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
