@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -53,6 +54,71 @@ class Hidden:
 
     seen: sp.csr_array
     hidden: sp.csr_array
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What any segments are asked."""
+        return Questions.of(self.seen, self.hidden)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The hidden interactions with items that somebody is seen to have, and what is seen.
+
+    Items that nobody is seen to have are left out, and the others numbered anew.
+
+    Attributes
+    ----------
+    customers, items : ndarrays of shape (n_questions,), by customer
+    asked, first : ndarrays of shape (n_asked,), the customers of any question, and where their first is
+    popularity : ndarray of shape (n_items,), how many customers are seen to have each
+    n_seen : ndarray of shape (n_customers,), how many items each is seen to have
+    seen_items, seen_folds : ndarrays of shape (n_seen.sum(),)
+        Which they are, customer after customer, and the customer's fold.
+    """
+
+    customers: np.ndarray
+    items: np.ndarray
+    asked: np.ndarray
+    first: np.ndarray
+    popularity: np.ndarray
+    n_seen: np.ndarray
+    seen_items: np.ndarray
+    seen_folds: np.ndarray
+
+    @classmethod
+    def of(cls, seen: sp.csr_array, hidden: sp.csr_array) -> Questions:
+        """Return the questions about what is hidden."""
+        popularity = np.bincount(seen.indices, minlength=seen.shape[1])
+        known = np.flatnonzero(popularity)
+        number = np.zeros(len(popularity), dtype=np.int64)
+        number[known] = np.arange(len(known))
+        everyone, n_seen = np.arange(seen.shape[0]), np.diff(seen.indptr)
+        is_known = popularity[hidden.indices] > 0
+        customers = np.repeat(everyone, np.diff(hidden.indptr))[is_known]
+        asked, first = np.unique(customers, return_index=True)
+        return cls(
+            customers,
+            number[hidden.indices[is_known]],
+            asked,
+            first,
+            popularity[known],
+            n_seen,
+            number[seen.indices],
+            np.repeat(everyone % N_FOLDS, n_seen),
+        )
+
+    @cached_property
+    def unasked(self) -> np.ndarray:
+        """The share of popularity that is of items that each asked customer is seen to have."""
+        of_seen = self.sums_over_seen(self.popularity[self.seen_items])
+        return np.asarray(of_seen / self.popularity.sum())
+
+    def sums_over_seen(self, values: np.ndarray) -> np.ndarray:
+        """Return, for each asked customer, the sum of whole numbers, one for each seen interaction."""
+        ends = np.concatenate([[0], np.cumsum(self.n_seen)])
+        sums = np.concatenate([[0], np.cumsum(values)])
+        return np.asarray(sums[ends[self.asked + 1]] - sums[ends[self.asked]])
 
 
 def hide(X: sp.csr_array, *, rng: np.random.Generator, share: float = SHARE_HIDDEN) -> Hidden:
@@ -108,88 +174,59 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     -------
     ndarray of shape (n_customers,)
     """
-    seen, hidden = parts.seen, parts.hidden
-    popularity = np.bincount(seen.indices, minlength=seen.shape[1])
-    is_known = popularity[hidden.indices] > 0
-    customers = np.repeat(np.arange(len(labels)), np.diff(hidden.indptr))[is_known]
-    items = hidden.indices[is_known]
-    known = np.flatnonzero(popularity)
-    width = len(known)
-    column = np.zeros(len(popularity), dtype=np.int64)
-    column[known] = np.arange(width)
-    seen_by = np.repeat(labels, np.diff(seen.indptr)) * width + column[seen.indices]
-    counts = np.bincount(seen_by, minlength=k * width)
-    n_seen = counts.reshape(k, width).sum(axis=1)
+    asks = parts.questions
+    customers, popularity, total = asks.customers, asks.popularity, asks.popularity.sum()
+    width = len(popularity)
+    seen_at = np.repeat(labels, asks.n_seen) * width + asks.seen_items
+    counts = np.bincount(seen_at, minlength=k * width)
+    n_seen = np.maximum(counts.reshape(k, width).sum(axis=1), 1)
     # A cell is a segment and an item that is hidden.
-    cells, cell_of = _distinct(labels[customers] * width + column[items], k * width)
+    hidden_at = labels[customers] * width + asks.items
+    cells, cell_at = _distinct(hidden_at, k * width)
+    cell_of = cell_at[hidden_at]
     segments = cells // width
-    popular = popularity[known[cells % width]] / popularity.sum()
-    in_seen = counts[cells] / np.maximum(n_seen, 1)[segments] / popular
-    folds = customers % N_FOLDS
-    own = np.bincount(folds * len(cells) + cell_of, minlength=N_FOLDS * len(cells))
-    own = own.reshape(N_FOLDS, -1)
-    n = own.sum(axis=0) - own  # of the other folds
+    popular = popularity[cells % width] / total
+    in_seen = counts[cells] / n_seen[segments] / popular
+    folds, stride = customers % N_FOLDS, len(cells) + 1  # one more cell, of what is nobody's hidden
+    own = np.bincount(folds * stride + cell_of, minlength=N_FOLDS * stride)
+    own = own.reshape(N_FOLDS, stride)
+    elsewhere = own.sum(axis=0) - own
+    n = elsewhere[:, :-1]
     present, starts, sizes = np.unique(segments, return_index=True, return_counts=True)
     n_segment = np.add.reduceat(n, starts, axis=1)
     n_less = np.repeat(np.maximum(n_segment - 1, 1), sizes, axis=1)
     one_less = np.maximum(n - 1, 0) / n_less / popular
     weights = mixture_weights(n, [in_seen, one_less], starts)
+    n_segment = np.maximum(n_segment, 1)
     place = np.repeat(np.arange(len(present)), sizes)[cell_of]
-    in_hidden = n[folds, cell_of] / np.maximum(n_segment[folds, place], 1) / popular[cell_of]
+    in_hidden = n[folds, cell_of] / n_segment[folds, place] / popular[cell_of]
     by_seen, by_hidden, by_popularity = weights[:, folds, place]
     ratios = by_seen * in_seen[cell_of] + by_hidden * in_hidden + by_popularity
 
-    # The same shares of all that the customer is seen to have, which is not asked about.
-    asked, first = np.unique(customers, return_index=True)
-    own_place, own_fold = place[first], folds[first]
-    taken = np.stack(
+    # The same shares, of all that a customer is seen to have: that is not asked about.
+    at = folds[asks.first], place[asks.first]
+    seen_cells = asks.seen_folds * stride + cell_at[seen_at]
+    unasked = np.stack(
         [
-            _row_sums(counts[seen_by], seen.indptr)[asked] / np.maximum(n_seen, 1)[labels[asked]],
-            _hidden_elsewhere(n, cells, seen_by, seen.indptr)[asked]
-            / np.maximum(n_segment[own_fold, own_place], 1),
-            _row_sums(popularity[seen.indices], seen.indptr)[asked] / popularity.sum(),
+            asks.sums_over_seen(counts[seen_at]) / n_seen[labels[asks.asked]],
+            asks.sums_over_seen(elsewhere.ravel()[seen_cells]) / n_segment[at],
+            asks.unasked,
         ]
     )
-    left_by_segment = 1 - (weights[:, own_fold, own_place] * taken).sum(axis=0)
-    others = np.zeros(len(labels))
-    others[asked] = np.log2((1 - taken[2]) / left_by_segment)
-    return np.bincount(customers, np.log2(ratios) + others[customers], len(labels))
-
-
-def _hidden_elsewhere(
-    n: np.ndarray, cells: np.ndarray, seen_by: np.ndarray, indptr: np.ndarray
-) -> np.ndarray:
-    """Return, for each customer, what is hidden in the other folds of the items that it is seen to have.
-
-    Parameters
-    ----------
-    n : ndarray of shape (N_FOLDS, n_cells), interactions of the segment with the item in the other folds
-    cells : ndarray of shape (n_cells,), rising
-    seen_by : ndarray of int, the cell of each seen interaction, customer after customer
-    indptr : ndarray of shape (n_customers + 1,), where each customer's are
-    """
-    n_customers = len(indptr) - 1
-    fold_of = np.repeat(np.arange(n_customers) % N_FOLDS, np.diff(indptr))
-    position = np.full(max(seen_by.max(initial=0), cells.max(initial=0)) + 1, -1)
-    position[cells] = np.arange(len(cells))
-    found = position[seen_by]
-    hidden = np.where(found >= 0, n[fold_of, found], 0) if len(cells) else np.zeros(len(found))
-    return _row_sums(hidden, indptr)
-
-
-def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
-    """Return the sum of each row of whole numbers that lie end to end."""
-    return np.diff(np.concatenate([[0], np.cumsum(values)])[indptr])
+    by_segment = (weights[:, *at] * unasked).sum(axis=0)
+    more = np.zeros(len(labels))
+    more[asks.asked] = np.log2((1 - asks.unasked) / (1 - by_segment))
+    return np.bincount(customers, np.log2(ratios) + more[customers], len(labels))
 
 
 def _distinct(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values, of 0..n-1 and rising, and each value's place among them."""
+    """Return the distinct values, rising, and each of 0..n-1's place among them: past the last if none."""
     is_there = np.zeros(n, dtype=bool)
     is_there[values] = True
     distinct = np.flatnonzero(is_there)
-    place = np.empty(n, dtype=np.int64)
+    place = np.full(n, len(distinct))
     place[distinct] = np.arange(len(distinct))
-    return distinct, place[values]
+    return distinct, place
 
 
 def mean_gain(bits: np.ndarray, n_hidden: np.ndarray) -> tuple[float, float]:
