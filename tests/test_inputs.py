@@ -977,7 +977,7 @@ def small_steps(monkeypatch, block, held):
     monkeypatch.setattr("segcli.inputs.text_table._BLOCK", block)
     monkeypatch.setattr("segcli.inputs.text_table._PARSED", max(block // 4, 1))
     monkeypatch.setattr("segcli.inputs.vocabulary._AT_ONCE", 7)
-    monkeypatch.setattr("segcli.inputs.pairs._HELD", held)
+    monkeypatch.setattr("segcli.inputs.pairs._LEAST_MERGED", held)
     monkeypatch.setattr("segcli.inputs.pairs._RANGE", max(held // 4, 1))
 
 
@@ -1078,7 +1078,7 @@ def test_a_matrix_is_what_its_definition_says(tmp_path, monkeypatch, way):
 
 
 def test_what_is_held_follows_the_pairs_not_the_rows(monkeypatch):
-    monkeypatch.setattr("segcli.inputs.pairs._HELD", 2000)
+    monkeypatch.setattr("segcli.inputs.pairs._LEAST_MERGED", 2000)
     rng = np.random.default_rng(0)
     with open_threads() as threads:
         gathered = Pairs("sum", threads)
@@ -1086,7 +1086,7 @@ def test_what_is_held_follows_the_pairs_not_the_rows(monkeypatch):
             customers = rng.integers(0, 50, 1000).astype(np.int32)
             items = rng.integers(0, 20, 1000).astype(np.int32)
             gathered.add(group_rows(customers, items, np.ones(1000), None))
-            assert sum(len(block.items) for block in gathered._blocks) <= 4000
+            assert sum(len(part.items) for part in gathered._parts) <= 4000
         blocks = gathered.finish(*(np.arange(n, dtype=np.int32) for n in (50, 20)), (50, 20))
     matrix = sp.vstack(blocks)
     assert matrix.nnz == 1000
@@ -1095,17 +1095,17 @@ def test_what_is_held_follows_the_pairs_not_the_rows(monkeypatch):
 
 @pytest.fixture
 def needs(monkeypatch):
-    """Return the needs for memory that are asked for, after every block of pairs."""
+    """Return the needs for memory that are asked for, after every part."""
     asked = []
     monkeypatch.setattr(pairs, "require_memory", lambda need, **_: asked.append(need))
-    monkeypatch.setattr(pairs, "_LOOKED", 1)
+    monkeypatch.setattr(pairs, "_LEAST_MORE", 1)
     return asked
 
 
 def test_the_need_for_memory_is_that_of_the_distinct_pairs_however_often_they_come(
     needs, monkeypatch
 ):
-    monkeypatch.setattr(pairs, "_HELD", 2000)
+    monkeypatch.setattr(pairs, "_LEAST_MERGED", 2000)
     customers, items = (part.ravel().astype(np.int32) for part in np.mgrid[:50, :20])
     with open_threads() as threads:
         gathered = Pairs("sum", threads)
@@ -1117,13 +1117,13 @@ def test_the_need_for_memory_is_that_of_the_distinct_pairs_however_often_they_co
 
 
 def test_pairs_that_came_again_and_wait_to_be_merged_need_no_memory(needs, monkeypatch):
-    monkeypatch.setattr(pairs, "_HELD", 3500)
+    monkeypatch.setattr(pairs, "_LEAST_MERGED", 3500)
     customers, items = (part.ravel().astype(np.int32) for part in np.mgrid[:100, :20])
     with open_threads() as threads:
         gathered = Pairs("sum", threads)
         for n in (2000, 1500, 300):
             gathered.add(group_rows(customers[:n], items[:n], np.ones(n), None))
-    assert sum(len(block.items) for block in gathered._blocks) == 3800
+    assert sum(len(part.items) for part in gathered._parts) == 3800
     assert needs[-1] <= 12 * 0.75 * 3800
 
 

@@ -71,29 +71,27 @@ class _Reading:
         """
         reader = Reader(self.columns, self.form)
         by_position = self.form.duplicates == "last" and self.columns["timestamp"] is None
-        reads, blocks = [], []
+        reads, usable = [], []
         before = task * _ROWS_PER_TASK
+        nothing = group_rows(*(np.zeros(0, np.int32),) * 2, np.zeros(0), None)
         for content in contents:
             read = reader.read(Part(table, file, 0, content))
-            block = read.block
+            rows = read.usable
             if by_position:  # the reader knows of no part before
-                time = before + block.columns["time"]
-                block = replace(block, columns={**block.columns, "time": time})
+                time = before + rows.columns["time"]
+                rows = replace(rows, columns={**rows.columns, "time": time})
             before += read.n_rows
-            blocks.append(block)
-            nothing = group_rows(*(np.zeros(0, np.int32),) * 2, np.zeros(0), None)
-            reads.append(replace(read, block=nothing))
-        customers = _texts_by_code(reader.customers, [block.customers for block in blocks])
-        items = _texts_by_code(reader.items, [block.items for block in blocks])
+            usable.append(rows)
+            reads.append(replace(read, usable=nothing))
+        customers = _texts_by_code(reader.customers, [rows.customers for rows in usable])
+        items = _texts_by_code(reader.items, [rows.items for rows in usable])
         path = self.kept.new_path("groups")
-        write_groups(path, blocks, customers, is_timed=self.form.duplicates == "last")
-        used = np.unique(
-            np.concatenate([block.customers for block in blocks] or [np.zeros(0, np.int32)])
-        )
+        write_groups(path, usable, customers, is_timed=self.form.duplicates == "last")
+        used = np.unique(np.concatenate([nothing.customers, *(rows.customers for rows in usable)]))
         return TaskRead(
             file,
             tuple(reads),
-            sum(len(block.items) for block in blocks),
+            sum(len(rows.items) for rows in usable),
             str(path),
             items,
             are_floats(customers.take(pa.array(used)), several=self.several),

@@ -49,7 +49,7 @@ class TaskRead:
 
 
 def write_groups(
-    path: Path, blocks: Sequence[GroupedRows], customers: pa.Array, *, is_timed: bool
+    path: Path, parts: Sequence[GroupedRows], customers: pa.Array, *, is_timed: bool
 ) -> None:
     """Write grouped rows.
 
@@ -59,8 +59,8 @@ def write_groups(
     is_timed : whether a row has a time
     """
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
-        for block in blocks:
-            columns = [customers.take(pa.array(block.customers)), _packed(block, is_timed)]
+        for part in parts:
+            columns = [customers.take(pa.array(part.customers)), _packed(part, is_timed)]
             writer.write_table(pa.table(columns, schema=_SCHEMA), max_chunksize=_SENT_ROWS)
 
 
@@ -92,12 +92,12 @@ def unpacked(rows: pa.ChunkedArray, *, is_timed: bool) -> tuple[np.ndarray, np.n
     return content.view(kind), np.diff(limits) // kind.itemsize
 
 
-def _packed(block: GroupedRows, is_timed: bool) -> pa.Array:
+def _packed(part: GroupedRows, is_timed: bool) -> pa.Array:
     """Return each customer's rows as bytes."""
-    rows = np.empty(len(block.items), _TIMED if is_timed else _UNTIMED)
-    rows["item"], rows["value"] = block.items, block.columns["value"]
+    rows = np.empty(len(part.items), _TIMED if is_timed else _UNTIMED)
+    rows["item"], rows["value"] = part.items, part.columns["value"]
     if is_timed:
-        rows["time"] = block.columns["time"]
-    offsets = (np.asarray(block.indptr, dtype=np.int64) * rows.itemsize).astype(np.int32)
+        rows["time"] = part.columns["time"]
+    offsets = (np.asarray(part.indptr, dtype=np.int64) * rows.itemsize).astype(np.int32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(rows)]
-    return pa.Array.from_buffers(pa.binary(), len(block.customers), buffers)
+    return pa.Array.from_buffers(pa.binary(), len(part.customers), buffers)

@@ -22,9 +22,9 @@ from segcli.inputs.parallel import Threads
 Columns = dict[str | int, np.ndarray]
 
 _VALUE, _TIME, _ROWS = "value", "time", "rows"
-_HELD = 1 << 22
-_LOOKED = 1 << 18  # rows, after which to look again whether they fit in memory
-_RANGE = 1 << 20
+_LEAST_MERGED = 1 << 22  # waiting rows; fewer are not merged before the end
+_LEAST_MORE = 1 << 18  # rows, after which to look again whether they fit in memory
+_RANGE = 1 << 20  # numbers in the rows that are merged at a time
 _MATRIX_BYTES = 12  # of a pair, at most: a value of 8, the item's number of 4
 _SAMPLED = np.uint32(1 << 26)  # of 2^32: one pair in 64
 
@@ -106,13 +106,13 @@ class Pairs:
     way: str
     threads: Threads
     n_rows: int = 0
-    _blocks: list[GroupedRows] = field(default_factory=list)
-    _held: int = 0
-    _checked: int = 0
-    _room: int = 0
-    _share_distinct: float = 1.0
+    _parts: list[GroupedRows] = field(default_factory=list)
+    _n_held: int = 0  # rows of these parts
+    _next_memory_look: int = 0  # the number of rows held at which to ask for memory again
+    _next_merge_look: int = 0  # and that at which to estimate again what merging would save
+    _share_distinct: float = 1.0  # of the rows held: what merging would leave, by that estimate
 
-    def add(self, block: GroupedRows) -> None:
+    def add(self, part: GroupedRows) -> None:
         """Add the file's next rows.
 
         Raises
@@ -120,22 +120,22 @@ class Pairs:
         ResourceError
             If the matrix of the pairs so far would not fit in memory beside them.
         """
-        self.n_rows += len(block.items)
-        self._blocks.append(block)
-        self._held += len(block.items)
-        held = self._held
-        if held >= self._checked:  # of a folder there may be thousands of small parts
-            self._checked = held + max(held // 16, _LOOKED)
+        self.n_rows += len(part.items)
+        self._parts.append(part)
+        self._n_held += len(part.items)
+        held = self._n_held
+        if held >= self._next_memory_look:  # of a folder there may be thousands of small parts
+            self._next_memory_look = held + max(held // 16, _LEAST_MORE)
             require_memory(
                 held * self._share_distinct * _MATRIX_BYTES,
                 work=f"ingest, after {self.n_rows:,} rows,",
                 way_out="Ingest a sample of the customers, or use a machine with more memory.",
             )
-        if held < max(self._room, _HELD):
+        if held < max(self._next_merge_look, _LEAST_MERGED):
             return
-        sample = np.sort(np.concatenate([block.sample for block in self._blocks]))
+        sample = np.sort(np.concatenate([each.sample for each in self._parts]))
         distinct = sample[np.append(sample[1:] != sample[:-1], True)[: len(sample)]]
-        self._room = held * 3 // 2
+        self._next_merge_look = held * 3 // 2
         self._share_distinct = len(distinct) / max(len(sample), 1)
         if len(distinct) <= len(sample) / 2:
             self._compact(distinct)
@@ -144,11 +144,11 @@ class Pairs:
         """Return which codes of customers and of items there are rows of, as boolean ndarrays."""
         customers, items = np.zeros(n_customers, dtype=bool), np.zeros(n_items, dtype=bool)
 
-        def mark(block: GroupedRows) -> None:
-            customers[block.customers] = True
-            items[block.items] = True
+        def mark(part: GroupedRows) -> None:
+            customers[part.customers] = True
+            items[part.items] = True
 
-        list(self.threads.map(mark, self._blocks))
+        list(self.threads.map(mark, self._parts))
         return customers, items
 
     def finish(
@@ -175,13 +175,13 @@ class Pairs:
 
     def _compact(self, sample: np.ndarray) -> None:
         """Merge what waits into one `GroupedRows`, by codes."""
-        n = 1 + max(int(block.customers.max(initial=0)) for block in self._blocks)
-        m = 1 + max(int(block.items.max(initial=0)) for block in self._blocks)
+        n = 1 + max(int(part.customers.max(initial=0)) for part in self._parts)
+        m = 1 + max(int(part.items.max(initial=0)) for part in self._parts)
         same = np.arange(n, dtype=np.int32), np.arange(m, dtype=np.int32)
         parts = list(self._merged(*same, (n, m)))
         sizes = np.concatenate([np.diff(part.indptr) for part in parts])
         groups = np.flatnonzero(sizes)
-        self._blocks = [
+        self._parts = [
             GroupedRows(
                 groups.astype(np.int32),
                 np.concatenate([[0], np.cumsum(sizes[groups])]),
@@ -190,9 +190,9 @@ class Pairs:
                 sample,
             )
         ]
-        self._held = len(self._blocks[0].items)
-        self._checked = 0
-        self._room = 2 * self._held
+        self._n_held = len(self._parts[0].items)
+        self._next_memory_look = 0
+        self._next_merge_look = 2 * self._n_held
         self._share_distinct = 1.0
 
     def _merged(
@@ -202,45 +202,45 @@ class Pairs:
 
         What was added is forgotten: each part once all its customers are being merged.
         """
-        blocks, self._blocks = self._blocks, []
-        for i, block in enumerate(self.threads.map(lambda b: b.reordered(customers), blocks)):
-            blocks[i] = block
+        parts, self._parts = self._parts, []
+        for i, part in enumerate(self.threads.map(lambda p: p.reordered(customers), parts)):
+            parts[i] = part
         sizes = np.zeros(shape[0])
-        for block in blocks:
-            sizes += np.bincount(block.customers, np.diff(block.indptr), minlength=shape[0])
+        for part in parts:
+            sizes += np.bincount(part.customers, np.diff(part.indptr), minlength=shape[0])
         ends = np.cumsum(sizes)
-        step = _RANGE // max(len(block.columns) for block in blocks)
+        step = _RANGE // max(len(part.columns) for part in parts)
         targets = np.arange(step, ends[-1] + step, max(step, 1))
         limits = np.append((np.searchsorted(ends, targets) + 1).clip(max=shape[0]), shape[0])
         limits = np.unique(limits)
 
         def ranges() -> Iterator[tuple[list[GroupedRows], int, int]]:
-            left = [block for block in blocks if len(block.items)]
-            blocks.clear()
+            left = [part for part in parts if len(part.items)]
+            parts.clear()
             for first, end in zip([0, *limits[:-1].tolist()], limits.tolist(), strict=True):
-                within = [block for block in left if block.customers[0] < end]
+                within = [part for part in left if part.customers[0] < end]
                 yield within, first, end
-                left = [block for block in left if block.customers[-1] >= end]
+                left = [part for part in left if part.customers[-1] >= end]
 
-        def merge(part: tuple[list[GroupedRows], int, int]) -> GroupedRows:
-            return _merge_range(*part, items, shape[1], self.way)
+        def merge(range_: tuple[list[GroupedRows], int, int]) -> GroupedRows:
+            return _merge_range(*range_, items, shape[1], self.way)
 
         return self.threads.map(merge, ranges())
 
 
 def _merge_range(
-    blocks: Sequence[GroupedRows], first: int, end: int, places: np.ndarray, n_items: int, way: str
+    parts: Sequence[GroupedRows], first: int, end: int, places: np.ndarray, n_items: int, way: str
 ) -> GroupedRows:
     """Return the pairs of customers ``first`` to ``end``, in order of customer and item."""
     rows, items, columns = [], [], []
-    for block in blocks:
-        a, b = np.searchsorted(block.customers, [first, end])
-        start, stop = block.indptr[a], block.indptr[b]
-        sizes = np.diff(block.indptr[a : b + 1])
-        rows.append(np.repeat(block.customers[a:b] - np.int32(first), sizes))
-        items.append(places[block.items[start:stop]])
-        part = {name: column[start:stop] for name, column in block.columns.items()}
-        columns.append((part, int(stop - start)))
+    for part in parts:
+        a, b = np.searchsorted(part.customers, [first, end])
+        start, stop = part.indptr[a], part.indptr[b]
+        sizes = np.diff(part.indptr[a : b + 1])
+        rows.append(np.repeat(part.customers[a:b] - np.int32(first), sizes))
+        items.append(places[part.items[start:stop]])
+        within = {name: column[start:stop] for name, column in part.columns.items()}
+        columns.append((within, int(stop - start)))
     stacked = _stacked(columns)
     n = sum(n for _, n in columns)
     by_item = _grouped(

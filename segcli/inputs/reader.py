@@ -29,14 +29,14 @@ class Read:
     Attributes
     ----------
     file : the file's name
-    block : the usable rows, by the codes of their customers and items
+    usable : the usable rows, by the codes of their customers and items
     n_records, n_rows : in the part; blank lines and the header are records only
     rows, codes, texts : of each row that cannot be used its number in the part, reason and text
     malformed : number and text of the records with too few or too many fields
     """
 
     file: str
-    block: GroupedRows
+    usable: GroupedRows
     n_records: int
     n_rows: int
     rows: np.ndarray
@@ -77,7 +77,7 @@ class Reader:
         gathered = Pairs(self.form.duplicates, threads)
         parts = source.parts(columns_read(self.columns))
         for read in set_aside(threads.map(self.read, parts), rejects):
-            gathered.add(read.block)
+            gathered.add(read.usable)
         return gathered
 
     def read(self, part: Part) -> Read:
@@ -108,8 +108,8 @@ class Reader:
             good = ~bad
             customers, items, values = customers[good], items[good], values[good]
             times = times[good] if times is not None else None
-        block = group_rows(customers, items, values, times)
-        return Read(part.file, block, batch.n_records, n, rows, reasons, texts, batch.malformed)
+        usable = group_rows(customers, items, values, times)
+        return Read(part.file, usable, batch.n_records, n, rows, reasons, texts, batch.malformed)
 
     def _ids(self, batch: Batch, role: str) -> pa.Array:
         column = batch.columns[self.columns[role]]  # type: ignore[index]  # always chosen
