@@ -13,7 +13,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics import component_evidence
 from segcli.numerics.component_evidence import (
     LEVELS,
-    Level,
+    ComponentEvidenceLevel,
     component_evidence_level,
     count_leading,
     explained_variance_ratios,
@@ -33,7 +33,7 @@ def gather(
 ):
     options = {
         "seed": 0,
-        "level": Level(2, 4, n_customers),
+        "level": ComponentEvidenceLevel(2, 4, n_customers),
         "n_components": n_components,
         **options,
     }
@@ -277,7 +277,7 @@ def test_of_many_customers_a_twentieth_is_looked_at_quickly(n_customers, quick):
 
 
 def test_another_seed_draws_other_nulls(ratings):
-    level = Level(2, 1, 100)
+    level = ComponentEvidenceLevel(2, 1, 100)
     a, b = (
         gather(ratings, "l2", n_components=3, level=level, seed=seed).null_ratios for seed in (0, 1)
     )

@@ -17,7 +17,7 @@ from run_dirs import (
 from segcli import progress
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
-from segcli.numerics.evidence import Level, gather_evidence
+from segcli.numerics.evidence import KEvidenceLevel, gather_evidence
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.weighting import NAMES
@@ -69,7 +69,7 @@ def test_the_figures_are_those_of_the_evidence_for_k(matrix, comparison):
         KS,
         ranks=rank(LocalEngine(1).blocks(matrix)),
         seed=0,
-        level=Level(2, 1, 0, matrix.shape[0]),
+        level=KEvidenceLevel(2, 1, 0, matrix.shape[0]),
     ).table
     evidence = pd.DataFrame(evidence).set_index("k")
     row = of(comparison).loc["pearson"]

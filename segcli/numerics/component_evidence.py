@@ -46,7 +46,7 @@ _PURPOSE = 31  # keys this module's random streams, and with a 3 that of bi-cros
 
 
 @dataclass(frozen=True)
-class Level:
+class ComponentEvidenceLevel:
     """How much evidence to gather.
 
     Attributes
@@ -61,7 +61,10 @@ class Level:
     n_customers: int
 
 
-LEVELS = {"quick": Level(2, 4, 4_000), "full": Level(5, 8, 16_000)}
+LEVELS = {
+    "quick": ComponentEvidenceLevel(2, 4, 4_000),
+    "full": ComponentEvidenceLevel(5, 8, 16_000),
+}
 _SHARE = 1 / 20
 """Of many customers, how many are looked at quickly. With them come more items, each with its noise, which
 hides from a few thousand customers what all of them show."""
@@ -69,7 +72,7 @@ hides from a few thousand customers what all of them show."""
 
 def component_evidence_level(
     asked: str | None, n_customers: int, n_items: int
-) -> tuple[Level | None, str | None]:
+) -> tuple[ComponentEvidenceLevel | None, str | None]:
     """Return how much evidence to gather, or None and why there can be none: see `choose_level`.
 
     Of more customers than a level's, a twentieth is taken if that is more, up to as many as the full
@@ -155,7 +158,7 @@ def gather_component_evidence(
     ranks: Ranks,
     n_components: int,
     seed: int,
-    level: Level,
+    level: ComponentEvidenceLevel,
     more: bool = True,
 ) -> ComponentEvidence:
     """Return the evidence for the number of components, and a recommendation.

@@ -41,7 +41,7 @@ MEASURES = (
 
 
 @dataclass(frozen=True)
-class Level:
+class KEvidenceLevel:
     """How much evidence to gather.
 
     Attributes
@@ -58,12 +58,12 @@ class Level:
     n_customers: int
 
 
-LEVELS = {"quick": Level(3, 2, 10, 5_000), "full": Level(8, 5, 50, 20_000)}
+LEVELS = {"quick": KEvidenceLevel(3, 2, 10, 5_000), "full": KEvidenceLevel(8, 5, 50, 20_000)}
 
 
 def evidence_level(
     asked: str | None, X: sp.csr_array, ks: Sequence[int]
-) -> tuple[Level | None, str | None]:
+) -> tuple[KEvidenceLevel | None, str | None]:
     """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
     trouble = None
     if X.shape[0] < LEAST_CUSTOMERS:
@@ -145,7 +145,7 @@ def gather_evidence(
     *,
     ranks: Ranks,
     seed: int,
-    level: Level,
+    level: KEvidenceLevel,
     engine: Engine = ONE_THREAD,
     ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
     meanwhile: Callable[[], object] | None = None,

@@ -10,7 +10,7 @@ from segcli.errors import ChoiceError
 NONE = "none"
 DEFAULT = "quick"
 
-Level = TypeVar("Level")
+T = TypeVar("T")
 
 
 def customers_in_words(n_customers: int, most: int, *, is_sample: bool) -> str:
@@ -30,8 +30,8 @@ def customers_in_words(n_customers: int, most: int, *, is_sample: bool) -> str:
 
 
 def choose_level(
-    asked: str | None, levels: Mapping[str, Level], trouble: str | None
-) -> tuple[Level | None, str | None]:
+    asked: str | None, levels: Mapping[str, T], trouble: str | None
+) -> tuple[T | None, str | None]:
     """Return how much evidence to gather, or None and the reason why there can be none.
 
     Parameters

@@ -27,7 +27,7 @@ from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import MOSTLY, activity_share, null_activity_share
 from segcli.numerics.assignment import assign
-from segcli.numerics.evidence import Level, evidence_level, require_evidence
+from segcli.numerics.evidence import KEvidenceLevel, evidence_level, require_evidence
 from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
@@ -275,7 +275,7 @@ def _trust(
     fit: KMeansFit,
     pca: PCA,
     ranks: Ranks,
-    level: Level,
+    level: KEvidenceLevel,
     seed: int,
 ) -> _Trust:
     recipe = Recipe(pca.weighting.name, pca.n_components)
