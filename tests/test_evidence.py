@@ -142,7 +142,7 @@ def test_negative_values_bear_no_evidence():
 
 def test_processes_that_gather_load_no_pandas():
     """It takes half a second and 40 MB of each."""
-    modules = ("evidence", "component_evidence", "unseen", "activity", "judgement")
+    modules = ("evidence", "component_evidence", "unseen", "activity", "validation")
     loads = "; ".join(f"import segcli.numerics.{name}" for name in modules)
     program = f"import sys; {loads}; sys.exit('pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

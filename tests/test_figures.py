@@ -26,7 +26,7 @@ from segcli.numerics.activity import MOSTLY
 from segcli.numerics.agreement import Agreement
 from segcli.numerics.evidence import KEvidence
 from segcli.numerics.recipe import Recipe
-from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KJudgement, KVerdict
+from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KSupport, KVerdict
 from segcli.page.words import verdict as page_verdict
 from segcli.stages import cluster, explore_k, validate
 from segcli.stages.report import characteristic_items_table, top_items_table
@@ -401,7 +401,7 @@ def test_how_many_others_have_what_marks_a_segment(finished):
 )
 def test_a_verdict_of_no_says_what_to_do(said, words):
     clustering = {"k": 3, "n_components": 2, "segments": [], "sizes": []}
-    found = _verdict(KJudgement(False, "No."), clustering, None, said)
+    found = _verdict(KSupport(False, "No."), clustering, None, said)
     recommended_k = said["recommended"] if said is not None else None
     assert found == {
         "supported": False,
@@ -409,14 +409,14 @@ def test_a_verdict_of_no_says_what_to_do(said, words):
         "reason": "No.",
         "next_step": words,
     }
-    assert _verdict(KJudgement(True, "Yes."), clustering, None, said)["next_step"] is None
+    assert _verdict(KSupport(True, "Yes."), clustering, None, said)["next_step"] is None
     advice = page_verdict({"verdict": found}, None, 3)
     assert advice.next_step == words
 
 
 def test_what_to_do_is_by_what_explore_k_says_now(place, monkeypatch):
     """It may have been asked again, with more evidence, since the segments were made."""
-    monkeypatch.setattr(validate, "verdict_for", lambda *_: KJudgement(False, "No."))
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No."))
     for n_components, recommended in (("2", None), ("2", 4), ("3", 4)):
         looked = KVerdict((), recommended, None, "So it is.")
         monkeypatch.setattr(explore_k, "verdict", lambda _, looked=looked: looked)
@@ -514,7 +514,7 @@ def test_the_silhouette_compares_a_sample_of_many_customers():
 
 def test_what_to_do_is_printed_after_the_verdict_and_stands_on_the_page(place, monkeypatch):
     monkeypatch.setattr(validate, "_next_step", lambda *_: "Try five: segcli.")
-    monkeypatch.setattr(validate, "verdict_for", lambda *_: KJudgement(False, "No."))
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No."))
     assert ok(*STAGES["validate"]).stdout.splitlines()[-2] == "Try five: segcli."
     ok(*STAGES["report"])
     assert "<p>Try five: <code>segcli.</code></p>" in (place.run / "report.html").read_text()

@@ -12,7 +12,7 @@ from test_accessible_page import Tree, rows_of, text_of, tree_of
 
 from segcli import page as report_page
 from segcli.numerics.description import Echo
-from segcli.numerics.judgement import no_evidence_in_words
+from segcli.numerics.validation import no_evidence_in_words
 from segcli.page.words import activity_in_words
 from segcli.words import decimal
 

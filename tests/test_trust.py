@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from run_dirs import STAGES, assert_one_line, document, invoke, ok
 
-from segcli.numerics.verdict import KJudgement, KVerdict
+from segcli.numerics.verdict import KSupport, KVerdict
 from segcli.stages import explore_k, validate
 
 
@@ -102,7 +102,7 @@ def test_the_recommended_number_of_segments_can_be_required(
     place, monkeypatch, supported, recommended, status, said
 ):
     monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((), recommended, None, "So."))
-    judged = None if supported is None else KJudgement(supported, "So.")
+    judged = None if supported is None else KSupport(supported, "So.")
     monkeypatch.setattr(validate, "verdict_for", lambda *_: judged)
     ok(*STAGES["explore-k"])
     found = invoke(*STAGES["validate"], "--require", "recommended")
@@ -115,7 +115,7 @@ def test_the_recommended_number_of_segments_can_be_required(
 
 def test_what_explore_k_says_of_other_components_is_no_recommendation(place, monkeypatch):
     monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((3,), 3, 3, "So."))
-    monkeypatch.setattr(validate, "verdict_for", lambda *_: KJudgement(True, "So."))
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(True, "So."))
     ok("explore-k", "run", "--n-components", "3", "--k-max", "4")
     found = invoke(*STAGES["validate"], "--require", "recommended")
     assert (found.exit_code, found.stderr) == (3, f"{NO_NUMBER}\n")

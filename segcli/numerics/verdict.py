@@ -60,8 +60,8 @@ NOTHING_TO_HIDE = "no customer has two interactions, of which one could be hidde
 
 
 @dataclass(frozen=True)
-class KJudgement:
-    """What the evidence says of one k.
+class KSupport:
+    """Whether the evidence supports one k, and why.
 
     Attributes
     ----------
@@ -103,13 +103,13 @@ def verdict(evidence: KEvidence) -> KVerdict:
     return KVerdict(supported, recommended, peak, _in_words(evidence, supported, peak) + near)
 
 
-def verdict_for(evidence: KEvidence, k: int) -> KJudgement:
+def verdict_for(evidence: KEvidence, k: int) -> KSupport:
     """Return whether the evidence supports a k that was looked at, and why."""
     row = evidence.row(k)
     failures, near = _failures(row), _near_in_words(evidence, [k])
     if not failures:
-        return KJudgement(True, f"k = {k} is supported: {_strengths(row)}.{near}")
-    return KJudgement(False, f"k = {k} is not supported: {'; '.join(failures)}.{near}")
+        return KSupport(True, f"k = {k} is supported: {_strengths(row)}.{near}")
+    return KSupport(False, f"k = {k} is not supported: {'; '.join(failures)}.{near}")
 
 
 def gain_peak(evidence: KEvidence) -> int | None:

@@ -11,9 +11,9 @@ import jinja2
 
 from segcli.numerics import log_odds, moves
 from segcli.numerics.description import Echo
-from segcli.numerics.judgement import no_evidence_in_words, unassigned_in_words
 from segcli.numerics.stability import GRADES, NOT_TRUSTED, graded
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
+from segcli.numerics.validation import no_evidence_in_words, unassigned_in_words
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
 from segcli.page import alternatives, words

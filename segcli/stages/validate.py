@@ -25,7 +25,11 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Engine
 from segcli.numerics.agreement import Agreement
 from segcli.numerics.evidence import KEvidence, evidence_level, gather_evidence
-from segcli.numerics.judgement import (
+from segcli.numerics.naive_bayes import UNASSIGNED, by_sign
+from segcli.numerics.ranks import rank
+from segcli.numerics.recipe import Recipe
+from segcli.numerics.stability import graded
+from segcli.numerics.validation import (
     N_FOLDS,
     agreement_on_null,
     evaluate_naive_bayes,
@@ -36,11 +40,7 @@ from segcli.numerics.judgement import (
     smaller_ks,
     unassigned_in_words,
 )
-from segcli.numerics.naive_bayes import UNASSIGNED, by_sign
-from segcli.numerics.ranks import rank
-from segcli.numerics.recipe import Recipe
-from segcli.numerics.stability import graded
-from segcli.numerics.verdict import KJudgement, verdict_for
+from segcli.numerics.verdict import KSupport, verdict_for
 from segcli.stages.memory import require_memory_for
 from segcli.words import counted, decimal
 
@@ -67,7 +67,7 @@ class Validation:
         The agreement of always guessing the largest segment.
     measures : tuple of dict
         Every measure with its title, value, null band and explanation; see
-        `segcli.numerics.judgement.Measure`.
+        `segcli.numerics.validation.Measure`.
     evidence : dict or None, on what the measures rest: n_customers, is_sample, n_splits, n_nulls
     verdict : dict
         ``supported`` (None if there is no evidence); ``recommended_k``, what explore-k says of these
@@ -235,7 +235,7 @@ def _explored(stage: Stage, recipe: Recipe) -> dict[str, Any] | None:
 
 
 def _verdict(
-    judged: KJudgement | None,
+    judged: KSupport | None,
     clustering: Mapping[str, Any],
     no_evidence: str | None,
     explored: Mapping[str, Any] | None,
@@ -283,7 +283,7 @@ def _next_step(clustering: Mapping[str, Any], explored: Mapping[str, Any] | None
 def _segment_rows(
     evaluations: dict[str, Agreement],
     clustering: Mapping[str, Any],
-    judged: KJudgement | None,
+    judged: KSupport | None,
     no_evidence: str | None,
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [

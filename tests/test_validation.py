@@ -1,4 +1,4 @@
-"""The judgement of one segmentation: every measure beside its null."""
+"""The validation of one segmentation: every measure beside its null."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,10 @@ from sklearn.naive_bayes import MultinomialNB
 from segcli.engine import LocalEngine
 from segcli.numerics.agreement import Agreement
 from segcli.numerics.evidence import MEASURES, KEvidence
-from segcli.numerics.judgement import (
+from segcli.numerics.naive_bayes import stratified_folds
+from segcli.numerics.nulls import null_of
+from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.validation import (
     N_FOLDS,
     WORDS,
     agreement_on_null,
@@ -21,9 +24,6 @@ from segcli.numerics.judgement import (
     smaller_ks,
     unassigned_in_words,
 )
-from segcli.numerics.naive_bayes import stratified_folds
-from segcli.numerics.nulls import null_of
-from segcli.numerics.recipe import Recipe, fit_recipe
 
 DESIGN = DESIGNS["equal, uneven, counts"]
 

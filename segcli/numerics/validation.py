@@ -1,8 +1,8 @@
-"""Are these segments real? Every measure of one segmentation beside its null, and a verdict in words.
+"""What validate says of one segmentation: every measure beside its null, and of each segment a sentence.
 
 The measures go from what flatters to what does not. In-sample agreement is high without any
 segments too; under cross-validation the labels still saw every customer; transfer and held-out gain use
-what the clustering has not seen. The verdict is that of `segcli.numerics.verdict`, for this k.
+what the clustering has not seen. Whether they support this k, `segcli.numerics.verdict` says.
 """
 
 from __future__ import annotations
