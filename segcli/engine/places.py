@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import Matrix, stack
+from segcli.engine.rows import Matrix, sparse_part, stack
 from segcli.engine.scratch import ArrayPlace, Scratch, place_of
 
 
@@ -150,20 +151,9 @@ class StackedPlace:
         return stack(pieces) if pieces else self.parts[0].take(rows)
 
 
-def is_mapped(matrix: Matrix) -> bool:
-    """Return whether a matrix's entries are mapped from a file."""
-    return place_of(_entries(matrix)) is not None
-
-
-def n_entries(matrix: Matrix) -> int:
-    """Return how many entries a matrix stores."""
-    return int(_entries(matrix).size)
-
-
-def _entries(matrix: Matrix) -> np.ndarray:
-    if isinstance(matrix, np.ndarray):
-        return matrix
-    return np.asarray((matrix.sparse if isinstance(matrix, SparseMinusRankOne) else matrix).data)
+def entries(matrix: Matrix) -> np.ndarray:
+    """Return the entries that a matrix stores."""
+    return matrix if isinstance(matrix, np.ndarray) else sparse_part(matrix).data
 
 
 def lay_out(matrix: Matrix, scratch: Scratch) -> MatrixPlace:
@@ -174,7 +164,7 @@ def lay_out(matrix: Matrix, scratch: Scratch) -> MatrixPlace:
 
     if isinstance(matrix, np.ndarray):
         return DensePlace(placed(matrix))
-    S = matrix.sparse if isinstance(matrix, SparseMinusRankOne) else matrix
+    S = sparse_part(matrix)
     sparse = SparsePlace(placed(S.data), placed(S.indices), placed(S.indptr), S.shape[1])
     if isinstance(matrix, SparseMinusRankOne):
         return RankOnePlace(sparse, placed(matrix.row_factors), placed(matrix.column_factors))
@@ -191,9 +181,9 @@ def take_rows(place: MatrixPlace, rows: np.ndarray) -> Matrix:
 
 def write_blocks(blocks: Iterable[Matrix], scratch: Scratch) -> MatrixPlace:
     """Write consecutive blocks of one kind to new files, one after another; return their place."""
-    parts = iter(blocks)
-    first = next(parts)
-    matrices = _chained(first, parts)
+    rest = iter(blocks)
+    first = next(rest)
+    matrices: Iterable[Any] = chain([first], rest)
     if isinstance(first, np.ndarray):
         (values,) = _written(((block,) for block in matrices), scratch)
         return DensePlace(values)
@@ -209,11 +199,6 @@ def write_blocks(blocks: Iterable[Matrix], scratch: Scratch) -> MatrixPlace:
     if isinstance(first, SparseMinusRankOne):
         return RankOnePlace(sparse, factors, scratch.spill(first.column_factors))
     return sparse
-
-
-def _chained(first: Any, rest: Iterable[Any]) -> Iterable[Any]:
-    yield first
-    yield from rest
 
 
 def _columns(block: sp.csr_array, ends: list[np.ndarray]) -> np.ndarray:

@@ -25,6 +25,17 @@ def row_range(X: Any, start: int, stop: int) -> Any:
     return row_view(X, start, stop)
 
 
+def sparse_part(X: Any) -> sp.csr_array:
+    """Return the entries that a sparse matrix stores, with or without a rank-one part beside them."""
+    return X.sparse if isinstance(X, SparseMinusRankOne) else X
+
+
+def sums_at(positions: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    """Return what the values at each of n positions add up to, an ndarray of floats of shape (n,)."""
+    # Without any value, bincount forgets that they are floats.
+    return np.bincount(positions, values, n).astype(np.float64, copy=False)
+
+
 def transposed_product(X: sp.csr_array | SparseMinusRankOne, Y: np.ndarray) -> np.ndarray:
     """Return the product of X's transpose with a dense array, without a copy of X's entries."""
     if isinstance(X, SparseMinusRankOne):
@@ -55,10 +66,10 @@ def revalued(X: Matrix, parts: Iterable[Matrix]) -> Matrix:
     """
     if isinstance(X, np.ndarray):
         return np.concatenate(list(parts))
-    S = X.sparse if isinstance(X, SparseMinusRankOne) else X
+    S = sparse_part(X)
     values, factors, n = np.zeros(0), [], 0
     for part in parts:
-        own = part.sparse if isinstance(part, SparseMinusRankOne) else part
+        own = sparse_part(part)
         if n == 0:
             values = np.empty(len(S.data), own.dtype)
         values[n : n + len(own.data)] = own.data

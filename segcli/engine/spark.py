@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Self
 from segcli import progress
 from segcli.engine.blocks import Blocks, Result
 from segcli.engine.local import BLOCK_ENTRIES, LONG, SURELY_LONG, LocalEngine, alone, cut
-from segcli.engine.places import is_mapped, lay_out, n_entries
+from segcli.engine.places import entries, lay_out
 from segcli.engine.rows import Matrix
-from segcli.engine.scratch import FOLDER, Scratch, Writer, loads
+from segcli.engine.scratch import FOLDER, Scratch, Writer, loads, place_of
 from segcli.engine.session import (
     explain,
     open_session,
@@ -140,7 +140,8 @@ class SparkEngine:
         One that is mapped from a file is read there by the workers; any other is written to files
         first, or, if it is small, stays here.
         """
-        if not is_mapped(matrix) and n_entries(matrix) <= self.here_entries:
+        stored = entries(matrix)
+        if place_of(stored) is None and stored.size <= self.here_entries:
             return LocalEngine(block_entries=self.block_entries).blocks(matrix)
         self.session  # noqa: B018 (its errors first, before anything is written)
         place = lay_out(matrix, self.scratch)

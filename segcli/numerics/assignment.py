@@ -13,7 +13,7 @@ import numpy as np
 
 from segcli.engine import Block
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import Matrix, row_range, squared_norms, sum_groups
+from segcli.engine.rows import Matrix, row_range, sparse_part, squared_norms, sum_groups
 
 _NEGLIGIBLE = 1e-12  # a share of a row's length
 _ROUNDING = 1e-14  # a share of its square, where a distance is a difference of squares
@@ -49,8 +49,7 @@ def own_distances(block: Block, centers: np.ndarray) -> tuple[np.ndarray, np.nda
     """Return each row's squared distance to its nearest center, and what of it may be rounding."""
     X = block.matrix
     share = _NEGLIGIBLE**2 if isinstance(X, np.ndarray) else _ROUNDING
-    computed_from = X.sparse if isinstance(X, SparseMinusRankOne) else X
-    return labels_and_squares(block, centers)[1], share * squared_norms(computed_from)
+    return labels_and_squares(block, centers)[1], share * squared_norms(sparse_part(X))
 
 
 def assign_and_sum(
@@ -185,7 +184,7 @@ def _squared_distances(X: Matrix, centers: np.ndarray, labels: np.ndarray) -> np
             piece = slice(start, start + step)
             squares[piece] = squared_norms(X[piece] - centers[labels[piece]])
         return squares
-    S = X.sparse if isinstance(X, SparseMinusRankOne) else X
+    S = sparse_part(X)
     rows = np.repeat(np.arange(S.shape[0]), np.diff(S.indptr))
     products = np.bincount(rows, S.data * centers[labels[rows], S.indices], S.shape[0])
     if isinstance(X, SparseMinusRankOne):

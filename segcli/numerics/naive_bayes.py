@@ -26,6 +26,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
+from segcli.engine.rows import sums_at
 from segcli.errors import ChoiceError
 from segcli.words import counted
 
@@ -252,11 +253,10 @@ def _group_sums(block: Block, groups: np.ndarray, n_groups: int) -> tuple[np.nda
     if (groups[block.rows] < 0).any():
         known = group >= 0
         cells, values, group = cells[known], values[known], group[known]
-    # Without any entry, bincount forgets that its weights are floats.
-    sums = np.bincount(cells, values, X.shape[1] * n_groups).astype(np.float64, copy=False)
+    sums = sums_at(cells, values, X.shape[1] * n_groups)
     interactions = np.bincount(group, minlength=n_groups).astype(np.float64)
     sizes = np.log(values, out=np.zeros(len(values)), where=values > 0)
-    logs = np.bincount(group, sizes, n_groups).astype(np.float64, copy=False)
+    logs = sums_at(group, sizes, n_groups)
     return sums, interactions, logs, np.asarray(np.count_nonzero(X.data < 0))
 
 

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import Matrix, transposed_product
+from segcli.engine.rows import Matrix, sums_at, transposed_product
 from segcli.engine.sparse_views import row_view, transpose_view, with_values
 from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics.eigenpairs import (
@@ -441,12 +441,9 @@ def _moments(block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n_items = X.shape[1]
     if isinstance(X, SparseMinusRankOne):
         S = X.sparse
-        largest = np.bincount(S.indices, S.data**2, n_items).astype(np.float64)
-        return X.column_sums(), X.column_squares(), largest
-    # Without any entry, bincount forgets that its weights are floats.
-    sums = np.bincount(X.indices, X.data, n_items).astype(np.float64)
-    squares = np.bincount(X.indices, X.data**2, n_items).astype(np.float64)
-    return sums, squares, squares
+        return X.column_sums(), X.column_squares(), sums_at(S.indices, S.data**2, n_items)
+    squares = sums_at(X.indices, X.data**2, n_items)
+    return sums_at(X.indices, X.data, n_items), squares, squares
 
 
 def _centred_gram(

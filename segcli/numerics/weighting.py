@@ -45,7 +45,7 @@ import scipy.sparse as sp
 
 from segcli.engine import Block, Blocks
 from segcli.engine.rank_one import SparseMinusRankOne
-from segcli.engine.rows import squared_norms
+from segcli.engine.rows import squared_norms, sums_at
 from segcli.engine.sparse_views import with_values
 from segcli.errors import ChoiceError
 from segcli.words import counted
@@ -216,7 +216,6 @@ def _item_totals(block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     X: sp.csr_array = block.matrix
     n_items = X.shape[1]
     customers = np.bincount(X.indices, minlength=n_items).astype(np.float64)
-    logs = np.bincount(X.indices, np.log1p(np.maximum(X.data, 0)), n_items)
+    logs = sums_at(X.indices, np.log1p(np.maximum(X.data, 0)), n_items)
     negatives = np.asarray(np.count_nonzero(X.data < 0))
-    # Without any entry, bincount forgets that its weights are floats.
-    return customers, np.asarray(X.data.sum()), logs.astype(np.float64), negatives
+    return customers, np.asarray(X.data.sum()), logs, negatives
