@@ -349,7 +349,8 @@ def _lloyd(
     if not active:
         return
     for n_pass in range(max_iterations + 1):
-        sums, counts, inertias = _step(X, active, precision)
+        centers, ks = np.vstack([run.centers for run in active]), [run.k for run in active]
+        sums, counts, inertias = X.map_sum(assign_and_sum, centers, ks, precision)
         offset = 0
         for position, run in enumerate(active):
             rows = slice(offset, offset + run.k)
@@ -426,17 +427,6 @@ def _finish(X: Blocks, run: Run, customer_ranks: np.ndarray, *, for_curve: bool)
         n_iterations=run.n_iterations,
         converged=run.converged,
     )
-
-
-def _step(
-    X: Blocks,
-    runs: Sequence[Run],
-    precision: type[np.floating],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    centers = np.vstack([run.centers for run in runs])
-    ks = [run.k for run in runs]
-    sums, counts, inertias = X.map_sum(assign_and_sum, centers, ks, precision)
-    return sums, counts, inertias
 
 
 def _groups(fits: Sequence[KMeansFit], n_columns: int) -> Iterator[list[KMeansFit]]:

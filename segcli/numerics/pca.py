@@ -61,7 +61,7 @@ _RANK_TOLERANCE = 1e-11
 _NEGLIGIBLE_SHARE = 1e-9
 
 Product = Callable[[Blocks, np.ndarray, np.ndarray], np.ndarray]
-"""Of a symmetric matrix, made from weighted blocks and their mean, with W."""
+"""Of a symmetric matrix, made from weighted blocks and their mean, with a few columns in C order."""
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ def _iterated(
     """
 
     def in_double(W: np.ndarray) -> np.ndarray:
-        return product(weighted, mean, W)
+        return _by_columns(product, weighted, mean, W)
 
     with suppress(ChoiceError):  # as it were to the user: it has not converged
         pairs = confirmed_eigenpairs(
@@ -307,7 +307,7 @@ def _single_precision_vectors(
     """
     single, single_mean = weighted.transform(_to_single_precision, unit), mean / unit
     _, vectors = leading_eigenpairs(
-        lambda W: product(single, single_mean, W),
+        lambda W: _by_columns(product, single, single_mean, W),
         start,
         n_pairs,
         tolerance=TOLERANCE / 2,  # room for the rounding that double precision will show
@@ -400,33 +400,30 @@ def _dense_rows(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> Iterator[np.nd
         yield dense
 
 
-def _product_among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """Return the centred matrix's transpose, times itself, times W: passes over the rows.
+def _by_columns(product: Product, weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return the product with W, a few columns at a time, so that they stay in the cache.
 
-    A few columns at a time, so that they stay in the cache. In the precision of W, but for the sums over
-    blocks, which are in double.
+    In the precision of W, but for the sums over blocks, which are in double.
     """
     image = np.empty_like(W, order="F")
     for first in range(0, W.shape[1], WIDTH):
         columns = slice(first, first + WIDTH)
-        part = np.ascontiguousarray(W[:, columns])
-        product, sums = weighted.map_sum(_centred_gram, part, mean @ part)
-        product -= np.outer(mean, sums)
-        image[:, columns] = product
+        image[:, columns] = product(weighted, mean, np.ascontiguousarray(W[:, columns]))
     return image
+
+
+def _product_among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return the centred matrix's transpose, times itself, times W: a pass over the rows."""
+    product, sums = weighted.map_sum(_centred_gram, W, mean @ W)
+    product -= np.outer(mean, sums)
+    return product
 
 
 def _product_among_customers(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return the centred matrix, times its transpose, times W, in two passes over the rows."""
-    image = np.empty_like(W, order="F")
-    for first in range(0, W.shape[1], WIDTH):
-        columns = slice(first, first + WIDTH)
-        among_items = _among_items(weighted, mean, np.ascontiguousarray(W[:, columns]))
-        mean_score = mean @ among_items
-        (image[:, columns],) = weighted.map_rows(
-            _centred_scores, among_items.astype(W.dtype), mean_score
-        )
-    return image
+    among_items = _among_items(weighted, mean, W)
+    (product,) = weighted.map_rows(_centred_scores, among_items.astype(W.dtype), mean @ among_items)
+    return product
 
 
 def _among_items(weighted: Blocks, mean: np.ndarray, W: np.ndarray) -> np.ndarray:
