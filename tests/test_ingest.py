@@ -488,7 +488,7 @@ def test_a_row_of_a_long_table_of_names_is_rejected_as_it_stands(
     good, tmp_path, monkeypatch, before
 ):
     monkeypatch.setattr("segcli.inputs.streams.PIECE", 50)
-    monkeypatch.setattr("segcli.inputs.text_table._LEAST_BLOCK", 50)
+    monkeypatch.setattr("segcli.inputs.text_table._LEAST_PART", 50)
     rows = [before] * 20 + [(" ", "nobody")] + [before] * 20
     names = written(tmp_path / "names.csv", rows, header=("id", "name"))
     run(good, tmp_path / "run", items=names)

@@ -31,7 +31,7 @@ from segcli.inputs.keys import NONE, Keys, words_of
 from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.streams import PIECE, blocks
+from segcli.inputs.streams import PIECE, whole_lines
 from segcli.inputs.triplets import read_triplets
 from segcli.inputs.values import (
     LARGEST,
@@ -457,7 +457,7 @@ def test_quotes_are_seen_wherever_they_stand(tmp_path, monkeypatch):
 def test_of_quoted_rows_that_are_read_a_few_at_a_time_the_first_alone_is_the_header(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("segcli.inputs.text_table._BLOCK", 100)
+    monkeypatch.setattr("segcli.inputs.text_table._PART", 100)
     path = tmp_path / "f.csv"
     path.write_text("user,item,n\n" + "".join(f'c{i},"i,{i % 5}",1\n' for i in range(50)))
     triplets, _ = read(path)
@@ -866,7 +866,7 @@ def test_a_row_of_nothing_but_delimiters_is_rejected_and_a_blank_line_is_not(
     ],
 )
 def test_a_block_ends_where_a_line_does(pieces, lines):
-    assert [bytes(block) for block in blocks(pieces, 3)] == lines
+    assert [bytes(block) for block in whole_lines(pieces, 3)] == lines
 
 
 def test_rows_are_numbered_across_blocks(tmp_path):
@@ -974,7 +974,7 @@ def messy(n, seed):
 
 def small_steps(monkeypatch, block, held):
     monkeypatch.setattr("segcli.inputs.streams.PIECE", max(block // 3, 1))
-    monkeypatch.setattr("segcli.inputs.text_table._BLOCK", block)
+    monkeypatch.setattr("segcli.inputs.text_table._PART", block)
     monkeypatch.setattr("segcli.inputs.text_table._PARSED", max(block // 4, 1))
     monkeypatch.setattr("segcli.inputs.vocabulary._AT_ONCE", 7)
     monkeypatch.setattr("segcli.inputs.pairs._LEAST_MERGED", held)
@@ -1462,7 +1462,7 @@ def test_texts_that_a_parquet_file_lacks_are_rejected(tmp_path):
 
 @pytest.mark.parametrize("block", [40, 100, 1 << 22])
 def test_rejects_of_a_file_with_quotes_know_their_row_in_any_block(tmp_path, monkeypatch, block):
-    monkeypatch.setattr("segcli.inputs.text_table._BLOCK", block)
+    monkeypatch.setattr("segcli.inputs.text_table._PART", block)
     rows = [(f"c{i % 5}", f'"i\n{i % 3}"', "1") for i in range(60)]
     bad = {3: ("", "x", "1"), 20: ("one", "two"), 41: ("c1", '"i\n1"', "nan"), 59: ("one",)}
     for place, row in bad.items():

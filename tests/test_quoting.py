@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segcli.inputs import quoting
-from segcli.inputs.quoting import blocks, cut_at, find_fields, find_inside
+from segcli.inputs.quoting import cut_at, find_fields, find_inside, whole_records
 
 # Words of 64 bytes are looked at together: some texts go beyond one, and quotes stand at its edges.
 TEXTS = st.lists(
@@ -107,7 +107,7 @@ def test_fields_of_examples(text, expected):
 def test_blocks_are_whole_records_and_know_fields_that_are_not_well_formed(text, piece, size):
     data = text.encode()
     pieces = [data[i : i + piece] for i in range(0, len(data), piece)]
-    found = list(blocks(pieces, size, b","))
+    found = list(whole_records(pieces, size, b","))
     assert b"".join(block for block, _ in found) == data
     is_inside, all_fields = find_inside(data, b","), plainly(text)
     done = 0
@@ -134,7 +134,7 @@ def test_blocks_are_whole_records_and_know_fields_that_are_not_well_formed(text,
 def test_what_is_cut_is_whole_records_again(text, piece, size):
     data = text.encode()
     pieces = [data[i : i + piece] for i in range(0, len(data), piece)]
-    ends = np.cumsum([len(block) for block, _ in blocks(pieces, 1, b",")]).tolist()
+    ends = np.cumsum([len(block) for block, _ in whole_records(pieces, 1, b",")]).tolist()
     found = list(cut_at(pieces, ends, size))
     assert b"".join(found) == data
     assert set(np.cumsum([len(block) for block in found]).tolist()) <= set(ends)
@@ -144,7 +144,7 @@ def test_what_is_cut_is_whole_records_again(text, piece, size):
 
 def test_blocks_are_cut_as_often_as_their_size_says():
     rows = [f'"a\n{i}",b\n'.encode() for i in range(100)]
-    found = [block for block, _ in blocks(rows, 50, b",")]
+    found = [block for block, _ in whole_records(rows, 50, b",")]
     assert max(map(len, found)) < 70
     assert all(block.startswith(b'"a\n') and block.endswith(b",b\n") for block in found)
     ends = np.cumsum([len(block) for block in found]).tolist()
@@ -157,7 +157,7 @@ def test_blocks_are_cut_as_often_as_their_size_says():
 def test_what_nothing_closes_is_not_waited_for_without_end(monkeypatch, begin):
     monkeypatch.setattr(quoting, "LONGEST_FIELD", 100)
     pieces = [b"a,b\n" + begin + b"\n", *[b"e,f\n"] * 100]
-    found = list(blocks(pieces, 4, b","))
+    found = list(whole_records(pieces, 4, b","))
     assert b"".join(block for block, _ in found) == b"".join(pieces)
     assert found[0][0] == b"a,b\n"
     block, fields = found[1]

@@ -46,7 +46,7 @@ class Fields:
         return Fields(self.starts[:n], self.ends[:n], self.is_whole[:n], is_open=False)
 
 
-def blocks(
+def whole_records(
     source: Iterable[bytes], size: int, separator: bytes
 ) -> Iterator[tuple[bytes, Fields | None]]:
     """Yield pieces joined to whole records, of about ``size`` bytes at a time.

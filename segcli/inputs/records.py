@@ -46,7 +46,7 @@ def find_records(
     any_whole = False
     far = near = None
     n_near = 0
-    for text, fields in quoting.blocks(source(), streams.PIECE, separator):
+    for text, fields in quoting.whole_records(source(), streams.PIECE, separator):
         if fields is None:
             any_whole |= b'"' in text
         elif delimiter not in ",;" and not fields.is_whole.all():

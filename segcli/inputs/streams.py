@@ -218,7 +218,7 @@ class LongLineError(ValueError):
     """A line does not end."""
 
 
-def blocks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
+def whole_lines(source: Iterable[bytes], size: int) -> Iterator[bytes]:
     """Yield pieces joined to whole lines, of about ``size`` bytes at a time."""
     parts: list[bytes] = []
     have = 0

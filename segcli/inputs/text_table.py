@@ -24,8 +24,8 @@ from segcli.inputs import dialect, quoting, streams
 from segcli.inputs.arrow import to_numpy
 from segcli.inputs.batches import Batch, Kinds, LineBatch, Lines, as_written, numbered
 
-_BLOCK, _LEAST_BLOCK = 1 << 24, 1 << 20
-_BLOCKS = 16  # of a file that is not large: the threads share them evenly and hold few of them
+_PART, _LEAST_PART = 1 << 24, 1 << 20  # bytes
+_PARTS = 16  # of a file that is not large: the threads share them evenly and hold few of them
 _CHECKED = 1 << 18  # bytes, so that what is made of them stays in a processor's cache
 _PARSED = 1 << 20  # likewise, but for longer rows
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -75,18 +75,18 @@ class TextTable:
         """
         del columns
         self.digest = streams.Digest()
-        block = min(_BLOCK, max(self.path.stat().st_size // _BLOCKS, _LEAST_BLOCK))
+        size = min(_PART, max(self.path.stat().st_size // _PARTS, _LEAST_PART))
         source = self.dialect.pieces(
-            self.path, f"reading {self.path.name}{of_files}", self.digest, block
+            self.path, f"reading {self.path.name}{of_files}", self.digest, size
         )
-        blocks = (
-            quoting.cut_at(source, self.dialect.ends, block)
+        texts = (
+            quoting.cut_at(source, self.dialect.ends, size)
             if self.dialect.quoted
-            else streams.blocks(source, block)
+            else streams.whole_lines(source, size)
         )
         before = self.dialect.skip + self.dialect.header
         with _parse_errors(self.path, self.dialect):
-            for text in blocks:
+            for text in texts:
                 yield Lines(self._without_records(text, before), before)
                 before = 0
 
