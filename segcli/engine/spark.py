@@ -162,19 +162,24 @@ class SparkEngine:
         if meanwhile is not None:
             meanwhile()
 
+        results: list[Result] = []
+
         def tell(n: int) -> None:
             progress.report(what, n, len(tasks))
 
-        results, rest = [], tasks
+        def run_here(some: Sequence[Callable[[], Result]]) -> None:
+            for task in some:
+                results.append(alone(task))
+                tell(len(results))
+
         if seconds < SURELY_LONG:
             begun = time.monotonic()
-            results = [_counted(task, tell, n + 1) for n, task in enumerate(tasks[:1])]
-            rest = tasks[1:]
-            if (time.monotonic() - begun) * len(rest) < LONG:
-                return results + [_counted(task, tell, n + 2) for n, task in enumerate(rest)]
-        n_here = len(results)
-        work = _Tasks(tuple(rest))
-        with self.collecting(work, len(rest), lambda n: tell(n_here + n)) as found:
+            run_here(tasks[:1])
+            if (time.monotonic() - begun) * len(tasks[1:]) < LONG:
+                run_here(tasks[1:])
+                return results
+        work = _Tasks(tuple(tasks[len(results) :]))
+        with self.collecting(work, len(work.tasks), lambda n: tell(len(results) + n)) as found:
             return results + found
 
     def collecting(
@@ -357,12 +362,6 @@ class _Tasks:
 
     def run(self, number: int) -> Any:
         return self.tasks[number]()
-
-
-def _counted(task: Callable[[], Result], tell: Callable[[int], None], n: int) -> Result:
-    result = alone(task)
-    tell(n)
-    return result
 
 
 def _nobody_works(master: str) -> ResourceError:

@@ -6,9 +6,10 @@ taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -172,20 +173,18 @@ def gather_evidence(
     splits = [partial(resample, ordered, recipe, ks, split=j, seed=seed) for j in range(n_splits)]
     # The longest first, so that no process waits for another in the end; but where the first, by
     # itself, tells whether the rest is worth starting processes, one that is not so long.
-    tasks: list[Callable[[], Any]] = [
-        hidings[0],
-        *nulls,
-        *hidings[1:],
-        *splits,
-        partial(_on_all, ordered, recipe, ks, seed),
-    ]
-    results: list[Any] = engine.run_tasks(
-        tasks, "evidence for k", seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile
+    on_all = partial(_on_all, ordered, recipe, ks, seed)
+    tasks: list[Callable[[], Any]] = [hidings[0], *nulls, *hidings[1:], *splits, on_all]
+    results: Iterator[Any] = iter(
+        engine.run_tasks(
+            tasks, "evidence for k", seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile
+        )
     )
-    on_nulls = results[1 : 1 + n_nulls]
-    on_hidings = [results[0], *results[1 + n_nulls : n_splits + n_nulls]]
-    on_splits = results[n_splits + n_nulls : -1]
-    full, silhouette = results[-1]
+    first_hiding = next(results)
+    on_nulls = list(islice(results, n_nulls))
+    on_hidings = [first_hiding, *islice(results, n_splits - 1)]
+    on_splits = list(islice(results, n_splits))
+    full, silhouette = next(results)
     stacked = np.stack([measures for measures, _ in on_nulls])
     resamples = [one for both in on_splits for one in both]
     table = {"k": np.array(ks), **_measure(ordered, full, silhouette, on_hidings, resamples, ks)}
