@@ -22,7 +22,7 @@ from run_dirs import (
 from segcli import plots
 from segcli.artifacts import records
 from segcli.engine import ONE_THREAD
-from segcli.numerics.activity import MOSTLY
+from segcli.numerics.activity import LARGE_SHARE
 from segcli.numerics.agreement import Agreement
 from segcli.numerics.evidence import KEvidence
 from segcli.numerics.recipe import Recipe
@@ -132,7 +132,7 @@ def test_what_helps_against_mostly_activity_depends_on_the_weighting(weighting, 
     (line,) = cluster.Clustering._activity_lines(found)
     assert line.startswith("61% of the variance of log activity lies between the segments (22% on")
     assert remedy in line
-    found.activity_share = MOSTLY
+    found.activity_share = LARGE_SHARE
     assert cluster.Clustering._activity_lines(found)[0].endswith("on data without segments).")
 
 

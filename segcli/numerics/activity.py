@@ -19,11 +19,11 @@ from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.stability import nan_mean
 
-MOSTLY = 0.5
-"""Beyond this share, heavy and light customers are mostly in different segments."""
+LARGE_SHARE = 0.5
+"""Of an activity share: beyond it, heavy and light customers are mostly in different segments."""
 
-SOME = 0.1
-"""From this share on, segments tell something of how much customers do."""
+NOTABLE_SHARE = 0.1
+"""Of an activity share: from it on, segments tell something of how much customers do."""
 
 
 def log_activity(X: sp.csr_array) -> np.ndarray:

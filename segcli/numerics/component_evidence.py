@@ -107,7 +107,6 @@ class ComponentEvidence:
     prediction, null_prediction : BiCrossValidation, of the data and of the last null
     n_parallel : int
         Leading components that exceed the null's limit, up to the first that does not.
-    n_predictive : int, the fewest components that predict held-out blocks as well as any number
     recommended : int, the smaller of the two, but at least 2 (and at most n_components)
     reason : str, why, in a sentence or two
     """
@@ -120,7 +119,6 @@ class ComponentEvidence:
     prediction: BiCrossValidation
     null_prediction: BiCrossValidation
     n_parallel: int
-    n_predictive: int
     recommended: int
     reason: str
 
@@ -128,6 +126,11 @@ class ComponentEvidence:
     def n_components(self) -> int:
         """How many components were looked at."""
         return len(self.ratios)
+
+    @property
+    def n_predictive(self) -> int:
+        """The fewest components that predict held-out blocks as well as any number."""
+        return self.prediction.n_components
 
     @property
     def n_nulls(self) -> int:
@@ -226,7 +229,6 @@ def gather_component_evidence(
         prediction=prediction,
         null_prediction=null_prediction,
         n_parallel=n_parallel,
-        n_predictive=prediction.n_components,
         recommended=recommended,
         reason=reason,
     )

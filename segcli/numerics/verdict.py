@@ -46,7 +46,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from segcli.numerics.activity import SOME
+from segcli.numerics.activity import NOTABLE_SHARE
 from segcli.numerics.evidence import LEVELS, KEvidence
 from segcli.words import decimal, short_of
 
@@ -224,7 +224,7 @@ def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None)
     words = f"k = {best} is the largest number of segments that the evidence supports: "
     words += f"{_strengths(row)}."
     share, null = row["activity_share"], row["activity_share_null"]
-    if share - np.nan_to_num(null) >= SOME:
+    if share - np.nan_to_num(null) >= NOTABLE_SHARE:
         beside = _beside(null, ", {} without segments")
         words += (
             f" They differ in activity, too ({share:.2f} of its variance lies between them{beside}): some "
@@ -266,7 +266,7 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
             f"other customers would lead to the same groups (k = {', '.join(map(str, again))}), but "
             "those predict hidden interactions no better than fewer, or none, would"
         )
-    elif peak is None and (evidence.table["activity_share"] >= SOME).any():
+    elif peak is None and (evidence.table["activity_share"] >= NOTABLE_SHARE).any():
         why = (
             "these customers differ in activity, not in taste, as far as segments on these components "
             "show"

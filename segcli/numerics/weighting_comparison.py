@@ -37,7 +37,7 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
-from segcli.numerics.activity import SOME, activity_share
+from segcli.numerics.activity import NOTABLE_SHARE, activity_share
 from segcli.numerics.evidence import LEAST_CUSTOMERS, LEVELS, predict_hidden
 from segcli.numerics.held_out import mean_gain
 from segcli.numerics.nulls import nulls_of
@@ -232,7 +232,7 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
         return None, f"No weighting can be recommended: {NOTHING_TO_HIDE}."
     found = [line for line in lines if _is_above_null(line)]
     if not found:
-        sort_by_activity = any(line["activity_share"] >= SOME for line in lines)
+        sort_by_activity = any(line["activity_share"] >= NOTABLE_SHARE for line in lines)
         return None, (
             "No weighting is better than another: with none do the segments help to predict hidden "
             "interactions." + (f" {_ACTIVITY_ALONE}" if sort_by_activity else "")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segcli.numerics.activity import MOSTLY
+from segcli.numerics.activity import LARGE_SHARE
 from segcli.numerics.description import Echo
 from segcli.numerics.log_odds import LEAST_CUSTOMERS
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
@@ -149,7 +149,7 @@ def activity_in_words(share: float, null: float | None) -> str:
         f"The segments account for {share:.0%} of the differences in how many items customers have"
         f"{beside}"
     )
-    if share > MOSTLY:
+    if share > LARGE_SHARE:
         words += ": heavy and light customers are mostly in different segments"
     return words + "."
 

@@ -25,7 +25,7 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Engine
 from segcli.errors import ChoiceError
-from segcli.numerics.activity import MOSTLY, activity_share, null_activity_share
+from segcli.numerics.activity import LARGE_SHARE, activity_share, null_activity_share
 from segcli.numerics.assignment import assign
 from segcli.numerics.evidence import KEvidenceLevel, evidence_level, require_evidence
 from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct
@@ -154,7 +154,7 @@ class Clustering:
         line = (
             f"{self.activity_share:.0%} of the variance of log activity lies between the segments"
         )
-        if self.activity_share <= MOSTLY:
+        if self.activity_share <= LARGE_SHARE:
             return [f"{line}{beside}."]
         fewer = "Fewer segments, or more components," if self.k > 2 else "More components"
         remedy = (
