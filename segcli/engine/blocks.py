@@ -1,7 +1,7 @@
 """What the numerics ask of an engine.
 
 A *block* is a run of consecutive rows (customers) of a matrix. A block function sees one block and
-returns arrays. The engine adds them up (:meth:`Blocks.map_sum`) in an order that hangs on the blocks
+returns arrays. The engine adds them up (:meth:`Blocks.map_sum`) in an order that depends on the blocks
 alone (`segcli.engine.sums`), or stacks them in row order (:meth:`Blocks.map_rows`), so that a result
 has the same bits on one thread, on two or on a cluster.
 """
@@ -86,5 +86,5 @@ class Engine(Protocol):
         Parameters
         ----------
         seconds : about how long a task takes, as far as that is known
-        meanwhile : what this process is to do once; while others are at work, if there are any
+        meanwhile : called once, here; at the same time as the tasks where those run in other processes
         """

@@ -32,16 +32,16 @@ from segcli.engine.sums import add_blocks
 from segcli.errors import ResourceError
 
 BLOCK_ENTRIES = 1 << 18
-"""Stored entries per block, at most: small enough to stay in the cache, large enough to hide the call."""
+"""Stored entries per block, at most: few enough to stay in the cache, enough to outweigh the call."""
 
 ENTRIES_PER_COLUMN = 16
 """A block function may return an array per column: this many entries per column keep that cheap."""
 
 LONG = 4.0
-"""Seconds of tasks that are worth starting processes for, which takes one or two."""
+"""Seconds of work from which on processes are started for it, which takes one or two."""
 
 SURELY_LONG = 1.0
-"""Seconds that a task is expected to take from where on the first is not tried alone before."""
+"""Seconds: if a task is expected to take so long, processes are started without timing the first one."""
 
 PROCESS = 400_000_000
 """Bytes that have to be free for each process: evidence takes 250 MB, and more with very many items."""

@@ -59,7 +59,7 @@ IDLE_SECONDS = 90.0
 """How long a cluster may have tasks and no worker at any of them before it is given up."""
 
 HERE_ENTRIES = 1 << 22
-"""Stored entries of a matrix in memory, such as scores, that are mapped over sooner than sent out."""
+"""Stored entries up to which a matrix in memory, such as scores, is mapped over here, not sent out."""
 
 _PACKAGES = {
     "s3a": "org.apache.hadoop:hadoop-aws:{hadoop}",

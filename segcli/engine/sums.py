@@ -1,6 +1,6 @@
 """In which order the arrays of blocks are added: the same on every engine.
 
-Floating-point sums depend on their order, so the order hangs on the blocks' numbers alone: they are
+Floating-point sums depend on their order, so the order depends on the blocks' numbers alone: they are
 added as a binary tree, in which two neighbours, the left one even, make their parent. Whoever holds
 consecutive blocks can add whole subtrees, and hands on no more than the few that have a neighbour
 elsewhere.

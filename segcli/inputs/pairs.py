@@ -1,8 +1,8 @@
 """Merge rows of the same customer and item into one entry of the matrix, in any order of rows.
 
 Rows come a part of a file at a time and wait, grouped by customer. Once half of them would merge into
-others, they are merged: what is held follows the number of distinct pairs, not that of rows. At the
-end the customers are taken a range at a time, so that what is being ordered fits a processor's cache.
+others, they are merged, so that memory grows with the number of distinct pairs, not of rows. At the end
+the customers are merged a range at a time, so that what is being ordered fits a processor's cache.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ def _merge_repeated(ordered: GroupedRows, way: str) -> GroupedRows:
 
 
 def _merge(columns: Columns, starts: np.ndarray, sizes: np.ndarray, way: str) -> Columns:
-    """Return what becomes of groups of rows, which start at ``starts``."""
+    """Return the columns of a pair for each group of rows; groups start at ``starts``."""
     values = columns[_VALUE]
     if way == "max":
         return {_VALUE: np.maximum.reduceat(values, starts)}
@@ -330,7 +330,7 @@ def _grouped(
 
 
 def _payload(columns: Columns, n: int) -> np.ndarray:
-    """Return what to move in place of columns: the only one, or positions."""
+    """Return what to sort in place of columns: the only one, or positions, by which `_unpack` picks."""
     if len(columns) == 1:
         return next(iter(columns.values()))
     return np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
@@ -343,7 +343,7 @@ def _unpack(columns: Columns, moved: np.ndarray) -> Columns:
 
 
 def _stacked(parts: Sequence[tuple[Columns, int]]) -> Columns:
-    """Return columns one below another; where a part lacks one, what it means to have none."""
+    """Return columns one below another; where a part lacks one, `_absent` takes its place."""
     names = dict.fromkeys(name for columns, _ in parts for name in columns)
     return {
         name: np.concatenate(

@@ -163,7 +163,7 @@ def gather_evidence(
     level : how much to gather
     engine : runs splits and nulls
     ask_null : asks something more of a null, in rank order, and the recipe fitted to it
-    meanwhile : what this process is to do once; while others gather, if there are any
+    meanwhile : as `Engine.run_tasks` takes it
     """
     n_splits, n_nulls = level.n_splits, level.n_nulls
     ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)

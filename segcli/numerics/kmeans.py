@@ -47,10 +47,10 @@ CURVE_PROGRESS = 1e-4
 """A share of the inertia that a curve does not show."""
 
 _SINGLE = 1e-5
-"""Of the inertia about the mean: of less, a curve would show the rounding of single precision."""
+"""A share of the inertia about the mean: of less, a curve would show the rounding of single precision."""
 
 _SAME = 1e-9
-"""Of the largest number: a difference that counts for none."""
+"""A share of the largest number: those that differ by less count as equal."""
 
 _SUMS_ENTRIES = 1 << 22  # 32 MB
 
@@ -169,7 +169,7 @@ def fit_all(
 
 
 def n_distinct(X: np.ndarray, enough: int) -> int:
-    """Return how many rows differ, or at least ``enough`` as soon as that many are seen to.
+    """Return how many rows differ; counting may stop once there are ``enough``.
 
     Parameters
     ----------
@@ -290,8 +290,9 @@ def check_ks(ks: Sequence[int], n_customers: int, of_whom: str = "customer") -> 
 def _sample(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int) -> Sample:
     """Return customers among whom k segments can be sought.
 
-    Where a sample has fewer distinct ones, they are few: then each of all, by how many are the same.
-    If those are many after all, they differ by rounding, or are small beside one: the sample has to do.
+    A sample with fewer than k distinct ones says that few of all differ. Then each of these is returned
+    once, with its number as weight. If they turn out to be many, they differ by rounding, or are small
+    beside one: the sample has to do.
     """
     sample = draw(X, customer_ranks, size, np.random.default_rng([seed, 2]))
     if X.shape[0] <= size or n_distinct(sample.rows, k) >= k:

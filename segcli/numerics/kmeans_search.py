@@ -40,10 +40,10 @@ _EVEN_SHARE = 0.2
 almost as evenly; on those with, a half cost up to a hundredth of the inertia."""
 
 _FARTHER = (4, 16, 64)
-"""How many more customers far out are looked from, time after time."""
+"""How many customers, mostly far out, `draw` adds in each round to those it measures distances from."""
 
 _TIMES_AS_LARGE = 6
-"""A sample is at least so many times as large as what is taken of those far out at a time."""
+"""A sample is at least so many times as large as what is added in a round."""
 
 _N_CANDIDATES = 5
 _LARGEST_STARTED = 16  # beyond, a partition grown from the k before beat nearly every fresh start
@@ -77,7 +77,7 @@ class Sample:
     weights: np.ndarray
 
     def digest(self) -> bytes:
-        """Return what no other sample has."""
+        """Return a hash of the rows and weights."""
         rows = np.column_stack([self.rows, self.weights])
         return hashlib.sha256(rows.tobytes() + str(rows.shape).encode()).digest()
 
@@ -104,16 +104,16 @@ def draw(X: Blocks, customer_ranks: np.ndarray, size: int, rng: np.random.Genera
     squares, rates = np.zeros(n), np.full(n, _EVEN_SHARE)
     far = np.zeros(0, dtype=np.intp)
     for n_farther in (0, *_FARTHER):
-        times = _first_rings(squares, customer_ranks, rng)
+        times = _waiting_times(squares, customer_ranks, rng)
         next_ = _earliest(times, min(n_farther, size // _TIMES_AS_LARGE))
         far = np.concatenate([far, next_[np.isfinite(times[next_])]])
         centers = np.vstack([mean, np.asarray(X.take(far))])
         (squares,) = X.map_rows(_squares_from_nearest, centers)
         rates += (1 - _EVEN_SHARE) / (1 + len(_FARTHER)) * squares / (squares.mean() or 1.0)
     rates[far] = 0
-    times = _first_rings(rates, customer_ranks, rng)
+    times = _waiting_times(rates, customer_ranks, rng)
     *others, following = _earliest(times, size - len(far) + 1)
-    # Who comes next says by when the others came, and so how likely each was to.
+    # The others came before `following` did: how likely that was is how likely each was to be drawn.
     likely = -np.expm1(-rates[others] * times[following])
     return Sample(
         np.asarray(X.take(np.concatenate([far, others]))),
@@ -361,10 +361,13 @@ def _column_sums(block: Block) -> tuple[np.ndarray]:
     return (np.asarray(block.matrix.sum(axis=0)),)
 
 
-def _first_rings(
+def _waiting_times(
     rates: np.ndarray, customer_ranks: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return when clocks that ring at these rates ring first; never is infinite."""
+    """Return exponential waiting times of these rates; infinite at rate 0.
+
+    Those who wait least are a sample, drawn without replacement in proportion to the rates.
+    """
     times: np.ndarray = rng.exponential(size=len(rates))[customer_ranks]
     with np.errstate(divide="ignore"):
         return np.asarray(times / rates)

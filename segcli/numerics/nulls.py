@@ -99,7 +99,7 @@ _MADE: dict[bytes, list[sp.csr_array]] = {}
 
 
 def _digest(X: sp.csr_array, seed: int) -> bytes:
-    """Return what no other matrix or seed has."""
+    """Return a hash of the matrix and the seed."""
     digest = hashlib.sha256(f"{X.shape} {seed}".encode())
     for array in (X.indptr, X.indices, X.data):
         digest.update(str(array.dtype).encode())

@@ -20,7 +20,9 @@ from segcli.errors import FewDistinctError
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
 
-_FEW = 4  # a part of this many: sums of fewer rows are brought up to date, not added up anew
+_FEW = (
+    4  # if no more than one row in so many changes its label, totals are updated, not added up anew
+)
 
 
 class Rows:
@@ -33,7 +35,7 @@ class Rows:
     rows : ndarray of shape (n, n_columns), less the mean
     norms : ndarray of shape (n,), squared lengths
     inertia : float, about the mean
-    threshold : float, the largest squared move of a center that is none
+    threshold : float, the squared move of a center up to which it counts as not moved
     positions : ndarray of shape (n,), 0, 1, …
     summands : ndarray of shape (n, n_columns + 2)
         What a row adds to the totals of its segment: itself and its weight, both by weight, and one.
@@ -109,7 +111,7 @@ class _Totals:
         return max(self.rows.inertia - float(np.vdot(self.sums, self.means)), 0.0)
 
     def with_segments(self, n_more: int) -> _Totals:
-        """Return the totals with empty segments besides."""
+        """Return the totals with so many empty segments added."""
         more = np.zeros((n_more, self._totals.shape[1]))
         return _Totals(self.rows, np.vstack([self._totals, more]))
 
@@ -190,7 +192,7 @@ class Partition:
         return made
 
     def with_more_centers(self, added: Sequence[int]) -> Partition:
-        """Return the partition with centers put on rows besides."""
+        """Return the partition with more centers, put on these rows."""
         more = self.rows.rows[added]
         half_distances = self.rows.half_distances(more)
         made = Partition(
@@ -217,7 +219,10 @@ class Partition:
         return np.asarray(np.maximum(self.rows.norms + 2 * second, 0))
 
     def step(self) -> None:
-        """Move the centers to the means of their rows and label the rows anew; or be converged."""
+        """Move the centers to the means of their rows and label the rows anew.
+
+        If no center would move, the partition has converged, and stays as it is.
+        """
         means = self._totals.means
         if self._totals.counts.min() == 0:
             empty = self._totals.counts == 0

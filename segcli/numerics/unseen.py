@@ -36,7 +36,7 @@ from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.stability import matched
 
 N_ROUNDS = 5
-"""So many rounds, and so many parts of each customer's interactions: a fifth is hidden in each."""
+"""Each customer's interactions are dealt to so many parts; each round hides one of them, a fifth."""
 
 SAMPLE_SIZE = 5000
 

@@ -125,7 +125,7 @@ def evaluate_naive_bayes(
 def agreement_on_null(
     null: sp.csr_array, full: FittedRecipe, *, k: int, seed: int
 ) -> dict[str, float] | None:
-    """Return how well naive Bayes agrees with the segments of a null: for `gather_evidence` to ask.
+    """Return how well naive Bayes agrees with the segments of a null, for `gather_evidence` to ask.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def measure(evaluations: dict[str, Agreement], evidence: KEvidence | None, k: in
 
 
 def no_evidence_in_words(measures: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return which measures of stability and of distance are as high on nulls; None if none is.
+    """Return in words which measures of stability and distance are as high on nulls; None if none is.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def no_evidence_in_words(measures: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def unassigned_in_words(n_unassigned: int, *, beside_nulls: bool) -> str | None:
-    """Return what leaving out the unassigned does to naive Bayes' figures; None if there are none.
+    """Return in words what leaving out the unassigned does to naive Bayes' figures; None without any.
 
     Parameters
     ----------
