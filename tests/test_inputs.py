@@ -865,11 +865,11 @@ def test_a_row_of_nothing_but_delimiters_is_rejected_and_a_blank_line_is_not(
         ([b"ab", b"cde", b"fgh", b"i\n", b"j\n"], [b"abcdefghi\n", b"j\n"]),
     ],
 )
-def test_a_block_ends_where_a_line_does(pieces, lines):
-    assert [bytes(block) for block in whole_lines(pieces, 3)] == lines
+def test_pieces_are_joined_to_whole_lines(pieces, lines):
+    assert [bytes(text) for text in whole_lines(pieces, 3)] == lines
 
 
-def test_rows_are_numbered_across_blocks(tmp_path):
+def test_rows_are_numbered_in_the_whole_of_a_long_file(tmp_path):
     n = 400_000
     lines = [f"customer{i % 11},item{i % 7},1" for i in range(n)]
     bad = [5, 1000, 150_000, 300_001, n - 1]
@@ -1032,7 +1032,7 @@ def test_a_leading_zero_is_seen_behind_a_quote(tmp_path):
     assert read(path)[0].customers.to_pylist() == ["07", "1", "7"]
 
 
-def test_a_row_may_be_of_many_lines_and_longer_than_a_block(tmp_path, monkeypatch):
+def test_a_row_may_be_of_many_lines_and_longer_than_a_part(tmp_path, monkeypatch):
     path = tmp_path / "f.csv"
     text = "a line of a long text\n" * 300
     rows = [f'c{i % 5},i{i % 3},1,"{text if i == 40 else "short"}"' for i in range(100)]
@@ -1461,7 +1461,7 @@ def test_texts_that_a_parquet_file_lacks_are_rejected(tmp_path):
 
 
 @pytest.mark.parametrize("block", [40, 100, 1 << 22])
-def test_rejects_of_a_file_with_quotes_know_their_row_in_any_block(tmp_path, monkeypatch, block):
+def test_rejects_of_a_file_with_quotes_know_their_row_in_any_part(tmp_path, monkeypatch, block):
     monkeypatch.setattr("segcli.inputs.text_table._PART", block)
     rows = [(f"c{i % 5}", f'"i\n{i % 3}"', "1") for i in range(60)]
     bad = {3: ("", "x", "1"), 20: ("one", "two"), 41: ("c1", '"i\n1"', "nan"), 59: ("one",)}
@@ -1481,28 +1481,23 @@ def test_a_byte_that_windows_1252_lacks_makes_it_latin_1(tmp_path, byte, encodin
     assert find_dialect(path).encoding == encoding
 
 
+DAYS = pa.array([dt.date(2020, 1, day) for day in (1, 5, 2)])
+MIDNIGHTS = DAYS.cast(pa.timestamp("ns"))
+
+
 @pytest.mark.parametrize(
-    "kind", [pa.date32(), pa.timestamp("ns", "Europe/Berlin"), pa.string(), pa.int64()], ids=str
+    "times",
+    [
+        DAYS,
+        *(
+            MIDNIGHTS.cast(k)
+            for k in (pa.timestamp("ns", "Europe/Berlin"), pa.string(), pa.int64())
+        ),
+        pa.array([1, 5_000_000_001, 2_000_000_001], pa.timestamp("ns")),  # finer than is told apart
+    ],
+    ids=lambda times: str(times.type),
 )
-def test_times_of_a_parquet_file_choose_the_last(tmp_path, kind):
-    days = [dt.date(2020, 1, day) for day in (1, 5, 2)]
-    times = (
-        pa.array(days).cast(pa.timestamp("ns")).cast(kind)
-        if kind != pa.date32()
-        else pa.array(days)
-    )
-    columns = {
-        "customer": ["a", "b", "b"],
-        "item": ["x", "y", "y"],
-        "value": [1, 2, 3],
-        "date": times,
-    }
-    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
-    assert dense(tmp_path / "f.parquet", duplicates="last") == [[1, 0], [0, 2]]
-
-
-def test_times_may_be_finer_than_is_told_apart(tmp_path):
-    times = pa.array([1, 5_000_000_001, 2_000_000_001], pa.timestamp("ns"))
+def test_times_of_a_parquet_file_choose_the_last(tmp_path, times):
     columns = {
         "customer": ["a", "b", "b"],
         "item": ["x", "y", "y"],
