@@ -19,7 +19,6 @@ import scipy.sparse as sp
 from segcli.engine.places import SparsePlace, write_blocks
 from segcli.engine.scratch import Scratch
 from segcli.engine.spark import SparkEngine
-from segcli.errors import InputError
 from segcli.inputs.distributed_sources import find_source
 from segcli.inputs.form import Form
 from segcli.inputs.grouped_rows import TaskRead, read_groups, unpacked
@@ -28,7 +27,7 @@ from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import Threads
 from segcli.inputs.reader import set_aside
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.triplets import Triplets, finished, refuse_nothing
+from segcli.inputs.triplets import Triplets, make_triplets, require_rows
 from segcli.inputs.vocabulary import are_floats, plain_numbers
 
 RANGE_ROWS = 1 << 22
@@ -57,15 +56,11 @@ def read_triplets_on(
     with found.collecting(engine) as reads:
         for _ in set_aside((part for read in reads for part in read.parts), rejects):
             pass
-    if not rejects.n_rows:
-        msg = f"{location} has a header and no rows. It needs rows of customer, item and value."
-        raise InputError(msg)
     n_rows = sum(read.n_rows for read in reads)
-    if not n_rows:
-        refuse_nothing(location, rejects, found.table, found.reading.columns)
+    require_rows(location, n_rows, rejects, found.table, found.reading.columns)
     items, places = _places([read.items for read in reads], several=found.n_files > 1)
     customers, blocks = _build(engine, reads, places, len(items), n_rows, form.duplicates)
-    return finished(
+    return make_triplets(
         location,
         form,
         (blocks, customers, items),

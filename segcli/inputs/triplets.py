@@ -85,11 +85,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         reader = Reader(columns, form)
         rows = reader.gather(source, threads, rejects)
         pa.default_memory_pool().release_unused()
-        if not rejects.n_rows:
-            msg = f"{path} has a header and no rows. It needs rows of customer, item and value."
-            raise InputError(msg)
-        if not rows.n_rows:
-            refuse_nothing(path, rejects, first, columns)
+        require_rows(path, rows.n_rows, rejects, first, columns)
         several = len(files) > 1
         sizes = len(reader.customers), len(reader.items)
         used_customers, used_items = (np.ones(n, dtype=bool) for n in sizes)
@@ -98,7 +94,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         customers, customer_places = reader.customers.places(used_customers, several=several)
         items, item_places = reader.items.places(used_items, several=several)
         blocks = rows.finish(customer_places, item_places, (len(customers), len(items)))
-    return finished(
+    return make_triplets(
         path,
         form,
         (blocks, customers, items),
@@ -112,7 +108,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     )
 
 
-def finished(
+def make_triplets(
     path: Location,
     form: Form,
     merged: tuple[Sequence[sp.csr_array], pa.Array, pa.Array],
@@ -187,15 +183,24 @@ def _without_cancelled(
     return kept, customers.filter(used), items.filter(to_arrow(columns))
 
 
-def refuse_nothing(
-    path: Location, rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]
+def require_rows(
+    path: Location,
+    n_usable: int,
+    rejects: Rejects,
+    table: tables.Table,
+    columns: Mapping[str, int | None],
 ) -> None:
-    """Refuse interactions of which no row can be used.
+    """Refuse interactions of which no row can be used, or that have none.
 
     Raises
     ------
     InputError
     """
+    if n_usable:
+        return
+    if not rejects.n_rows:
+        msg = f"{path} has a header and no rows. It needs rows of customer, item and value."
+        raise InputError(msg)
     if rejects.n_rows == 1:
         msg = f"The only row of {path} cannot be used: {rejects.first()}."
     else:
