@@ -47,6 +47,13 @@ def six_digits(value: float) -> str:
     return f"{value:,.0f}" if 999_999.5 <= value < 1e15 else f"{value:,.6g}"
 
 
+def in_percent(share: float) -> str:
+    """Return a share in whole per cent; none but all of it is ``100%``, none but nothing ``0%``."""
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
 def percent_digits(shares: Iterable[float | None], least: int) -> int:
     """Return how many digits after the point let the largest of some shares have two, in per cent.
 

@@ -18,6 +18,8 @@ from segcli.words import decimal
 
 
 def percent(share):
+    if 0.995 <= share < 1:
+        return ">99%"
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
@@ -127,10 +129,9 @@ def test_what_was_said_when_the_choice_was_made_is_not_the_verdict(place):
     assert f"What the evidence said when the choice was made: {said}" in text_of(tree_of(place))
 
 
-def test_a_share_of_nothing_is_not_less_than_one_percent():
-    from segcli.page.render import _percent, _times
+def test_a_ratio_has_two_digits_or_all_before_the_point():
+    from segcli.page.render import _times
 
-    assert [_percent(share) for share in (0, 0.004, 0.006, 1)] == ["0%", "<1%", "1%", "100%"]
     ratios, shown = (0.123, 0.96, 1.26, 9.96, 12.6), ["×0.12", "×1.0", "×1.3", "×10", "×13"]
     assert [_times(ratio) for ratio in ratios] == shown
 

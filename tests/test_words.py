@@ -11,7 +11,15 @@ from segcli.page.words import activity_in_words
 from segcli.stages.cluster import Clustering
 from segcli.stages.report import Report
 from segcli.terminal import show_table
-from segcli.words import counted, decimal, percent_digits, printable, short_of, six_digits
+from segcli.words import (
+    counted,
+    decimal,
+    in_percent,
+    percent_digits,
+    printable,
+    short_of,
+    six_digits,
+)
 
 WILD = "line1\nline2 \x1b[31mred\x07"
 TAMED = r"line1 line2 \x1b[31mred\x07"
@@ -94,6 +102,12 @@ def test_usage_errors_are_printable(place):
         (counted(2000, "item"), "2,000 items"),
         (counted(40.5, "item"), "40.5 items"),
         (decimal(-0.001), "0.00"),
+        (in_percent(0.0), "0%"),
+        (in_percent(0.004), "<1%"),
+        (in_percent(0.006), "1%"),
+        (in_percent(0.994), "99%"),
+        (in_percent(199 / 200), ">99%"),
+        (in_percent(1.0), "100%"),
         (decimal(-0.126), "-0.13"),
         (decimal(float("nan")), "–"),
         (decimal(None, 3), "–"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segcli.words import counted
+from segcli.words import counted, in_percent
 
 Document = Mapping[str, Any]
 
@@ -74,11 +74,14 @@ def confusion_matrix(validation: Document | None) -> str:
     )
     if not validation:
         return words
+    in_sample, cross_validated = map(
+        in_percent, (validation["in_sample"], validation["cross_validated"])
+    )
     return (
-        f"{words} On the diagonal, guessed right, are {validation['in_sample']:.0%} of the customers "
-        f"in-sample and {validation['cross_validated']:.0%} cross-validated."
+        f"{words} On the diagonal, guessed right, are {in_sample} of the customers in-sample and "
+        f"{cross_validated} cross-validated."
     )
 
 
 def _shares(row: Document) -> str:
-    return f"{row['share']:.0%} and {row['interactions_share']:.0%}"
+    return f"{in_percent(row['share'])} and {in_percent(row['interactions_share'])}"

@@ -17,7 +17,7 @@ from segcli.numerics.validation import no_evidence_in_words, unassigned_in_words
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER
 from segcli.numerics.weighting import DEFAULT, DESCRIPTIONS
 from segcli.page import alternatives, words
-from segcli.words import amount, counted, decimal, printable
+from segcli.words import amount, counted, decimal, in_percent, printable
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -118,7 +118,7 @@ def render(
         data_uri=_data_uri,
         decimal=decimal,
         graded=graded,
-        percent=_percent,
+        percent=in_percent,
         times=_times,
     )
     k = len(tables.summary)
@@ -186,11 +186,6 @@ def _printable(value: Any) -> Any:
 
 def _data_uri(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
-
-
-def _percent(share: float) -> str:
-    """Return a share in per cent; a small one as less than 1."""
-    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def _times(ratio: float) -> str:

@@ -11,6 +11,7 @@ from segcli.numerics.activity import LARGE_SHARE
 from segcli.numerics.description import Echo
 from segcli.numerics.log_odds import LEAST_CUSTOMERS
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
+from segcli.words import in_percent
 
 ANSWERS = {
     True: "Yes, as far as these data can tell.",
@@ -174,10 +175,10 @@ def since_in_words(since: Since) -> list[str]:
         words += (
             f" Names that no segment keeps: {'; '.join(row['name'] for row in since.names_lost)}."
         )
-    share = since.n_stayed / since.n_both
+    share = in_percent(since.n_stayed / since.n_both)
     return [
         words,
-        f"Customers in both: {since.n_both:,}, of whom {since.n_stayed:,} ({share:.0%}) are in the same "
+        f"Customers in both: {since.n_both:,}, of whom {since.n_stayed:,} ({share}) are in the same "
         "segment.",
     ]
 

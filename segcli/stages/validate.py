@@ -42,7 +42,7 @@ from segcli.numerics.validation import (
 )
 from segcli.numerics.verdict import KSupport, verdict_for
 from segcli.stages.memory import require_memory_for
-from segcli.words import counted, decimal
+from segcli.words import counted, decimal, in_percent
 
 KEPT_PER_ITEM_AND_SEGMENT = 8
 """Numbers: sums of a fold, of all, the model, and blocks' sums that wait to be added."""
@@ -257,7 +257,9 @@ def _verdict(
             [row["customers"] for row in segments],
             n_customers=sum(clustering["sizes"]),
         )
-        reason += f" {share:.0%} of all customers are in segments that are stable by themselves."
+        reason += (
+            f" {in_percent(share)} of all customers are in segments that are stable by themselves."
+        )
     next_step = None if judged.supported else _next_step(clustering, explored)
     return {
         "supported": judged.supported,
