@@ -240,8 +240,18 @@ def test_the_peak_is_the_smallest_k_within_one_error_of_the_best():
     assert gain_peak(evidence(held_out_gain=[np.nan] * 3)) is None
     just = evidence(held_out_gain=[0.1, 0.25, 0.5], held_out_gain_se=[0.25] * 3)
     assert gain_peak(just) == 3
-    within = evidence(held_out_gain=[-0.02, 0.04, 0.05], held_out_gain_se=[0.1] * 3)
+    within = evidence(held_out_gain=[0.01, 0.04, 0.05], held_out_gain_se=[0.025] * 3)
     assert gain_peak(within) == 3  # the first that gains at all
+
+
+def test_of_gains_that_chance_may_have_made_there_is_no_peak():
+    unsure = {"held_out_gain": [0.1, 0.2, 0.3], "held_out_gain_null_max": [0.02, 0.02, 0.1]}
+    assert gain_peak(evidence(**unsure, held_out_gain_se=[0.099] * 3)) == 4
+    assert gain_peak(evidence(**unsure, held_out_gain_se=[0.1, 0.1, 0.101])) is None
+    found = judge(**unsure, held_out_gain_se=[0.15] * 3, jaccard_min=[0.5] * 3)
+    assert (
+        "segments predict hidden interactions no better than without any segments" in found.reason
+    )
 
 
 def test_a_k_on_which_chance_in_the_splits_may_have_decided_is_named():

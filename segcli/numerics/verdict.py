@@ -82,8 +82,8 @@ class KVerdict:
     supported : tuple of int, the supported k
     recommended : int or None, the largest of them
     gain_peak : int or None
-        Of the k whose held-out gain is above the nulls', the smallest whose gain is within one
-        standard error of the best; None if there are none.
+        The smallest k whose held-out gain is within one standard error of the best; None if no gain is
+        surely above the nulls'. See `gain_peak`.
     reason : str, the recommendation in words
     """
 
@@ -115,19 +115,26 @@ def verdict_for(evidence: KEvidence, k: int) -> KSupport:
 def gain_peak(evidence: KEvidence) -> int | None:
     """Return the smallest k whose held-out gain is within one standard error of the best.
 
-    Only of k whose gain is above the nulls'; None if there are none.
+    Only of k whose gain is above the nulls'; None if there are none, or if the best is above them by
+    less than two standard errors: of few customers, the best of many k gains something by chance.
     """
     rows = [row for row in map(evidence.row, evidence.table["k"].tolist()) if _gains(row)]
     if not rows:
         return None
     best = max(rows, key=itemgetter("held_out_gain"))
+    if best["held_out_gain"] - _floor(best) < LEAST_STEP_ERRORS * best["held_out_gain_se"]:
+        return None
     least = best["held_out_gain"] - best["held_out_gain_se"]
     return int(next(row["k"] for row in rows if row["held_out_gain"] >= least))
 
 
 def _gains(row: Mapping[str, float]) -> bool:
-    floor = max(row["held_out_gain_null_max"], 0.0)
-    return bool(row["held_out_gain"] - floor >= LEAST_GAIN_ABOVE_NULL)
+    return bool(row["held_out_gain"] - _floor(row) >= LEAST_GAIN_ABOVE_NULL)
+
+
+def _floor(row: Mapping[str, float]) -> float:
+    """Return the gain that a k must be above: the greatest null's, and 0."""
+    return max(row["held_out_gain_null_max"], 0.0)
 
 
 def _failures(row: Mapping[str, float]) -> list[str]:
@@ -163,9 +170,7 @@ def _failures(row: Mapping[str, float]) -> list[str]:
     elif not _gains(row):
         null = row["held_out_gain_null_max"]
         more, words = "", ", at most {} without any segments"
-        if (
-            null >= LEAST_GAIN_ABOVE_NULL
-        ):  # how active customers are tells how popular their items are
+        if null >= LEAST_GAIN_ABOVE_NULL:  # who is more active has less popular items, too
             more, words = " more than it does without any segments", "; at most {} there"
         failures.append(
             f"knowing the segment does not help to predict hidden interactions{more} "
