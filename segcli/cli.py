@@ -166,6 +166,12 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     help="Measure all weightings on these data, with 10 components or --max-components, and recommend "
     "one. Writes nothing.",
 )
+@click.option(
+    "--compare-components",
+    is_flag=True,
+    help="Measure how many segments 2, 3, 4, 6, … components support, up to --max-components, and "
+    "recommend a number. Writes nothing.",
+)
 @EVIDENCE
 @engine
 @SEED
@@ -174,6 +180,7 @@ def explore_pca(
     run_dir: Path,
     *,
     compare_weightings: bool,
+    compare_components: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -188,7 +195,14 @@ def explore_pca(
       segcli explore-pca run/
       segcli explore-pca run/ --weighting raw --max-components 100
       segcli explore-pca run/ --compare-weightings
+      segcli explore-pca run/ --compare-components
     """
+    if compare_weightings and compare_components:
+        msg = "--compare-weightings and --compare-components are two questions: ask one at a time."
+        raise click.UsageError(msg)
+    if compare_components:
+        _compare_components(run_dir, as_json, options)
+        return
     if compare_weightings:
         _compare_weightings(run_dir, as_json, options)
         return
@@ -380,7 +394,8 @@ def _options_of_all_stages() -> list[click.Parameter]:
     for stage in STAGES:
         for option in stage.params:
             options.setdefault(option.name, option)
-    del options["compare_weightings"]  # it writes nothing that the next stage could read
+    for name in ("compare_weightings", "compare_components"):
+        del options[name]  # they write nothing that the next stage could read
     return sorted(options.values(), key=lambda option: not option.required)
 
 
@@ -504,6 +519,15 @@ def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -
         n_components=options["max_components"],
         **{name: options[name] for name in ("engine", "master", "threads", "seed")},
     )
+
+
+def _compare_components(run_dir: Path, as_json: bool, options: dict[str, Any]) -> None:
+    if options["evidence"] == "none":
+        msg = "--compare-components needs evidence: leave out --evidence none."
+        raise click.UsageError(msg)
+    from segcli.stages import compare_components as comparison
+
+    _run(comparison.run, run_dir, as_json, **options)
 
 
 def _check_number_of_components(n_components: int, max_components: int | None) -> None:

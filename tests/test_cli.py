@@ -85,6 +85,10 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
             "explore-pca run --compare-weightings --threads 2",
             ("pandas", "pyarrow", "matplotlib", "sklearn"),
         ),
+        (
+            "explore-pca run --compare-components --max-components 3 --threads 2",
+            ("pandas", "pyarrow", "matplotlib", "sklearn"),
+        ),
     ],
 )
 def test_a_stage_loads_only_what_it_needs(place, command, unneeded):
@@ -243,6 +247,7 @@ def test_a_full_disk_under_the_summary_leaves_done_what_is_done(place):
         (["status", "run"], ""),
         (["status", "run", "--json"], ""),
         (["explore-pca", "run", "--compare-weightings", "--max-components", "2"], ""),
+        (["explore-pca", "run", "--compare-components", "--max-components", "2"], ""),
         (["run", "ratings.csv", "new", *CHOSEN], ""),
         (["run", "ratings.csv", "new", *CHOSEN, "--json"], " What was done before is in new."),
     ],

@@ -74,7 +74,9 @@ def test_halves_whose_customers_are_all_the_same_bear_no_k(place):
     """38 customers are the same, and two differ: in some halves there is nothing to segment."""
     rows = [(c, item) for c in range(38) for item in range(6)]
     rows += [("a", 0), ("a", 1), ("b", 2), ("b", 3)]
-    assert explored(place, rows, 1, "--k-max", "2")[-2].startswith("no supported k")
+    *_, reason, hint, _ = explored(place, rows, 1, "--k-max", "2")
+    assert reason.startswith("no supported k")
+    assert hint.startswith("explore-pca --compare-components looks for")
     ok("cluster", "run", "--n-components", "1", "--n-clusters", "2")
     ok("validate", "run")
     ok("report", "run")

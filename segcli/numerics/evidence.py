@@ -81,8 +81,10 @@ def evidence_level(
     return choose_level(asked, LEVELS, trouble)
 
 
-def require_evidence(option: str, asked: str | None, X: sp.csr_array, ks: Sequence[int]) -> None:
-    """Refuse an option that rests on evidence where these data cannot bear any.
+def require_evidence(
+    option: str, asked: str | None, X: sp.csr_array, ks: Sequence[int]
+) -> KEvidenceLevel:
+    """Return how much evidence to gather; refuse an option that rests on it if there can be none.
 
     Raises
     ------
@@ -93,6 +95,7 @@ def require_evidence(option: str, asked: str | None, X: sp.csr_array, ks: Sequen
         why = no_evidence or "None was asked for."
         msg = f"{option} needs evidence. {why} Leave it out."
         raise ChoiceError(msg)
+    return level
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ def gather_evidence(
     engine: Engine = ONE_THREAD,
     ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
     meanwhile: Callable[[], object] | None = None,
+    what: str = "evidence for k",
 ) -> KEvidence:
     """Return the evidence for each k, on the data and on nulls.
 
@@ -163,7 +167,7 @@ def gather_evidence(
     level : how much to gather
     engine : runs splits and nulls
     ask_null : asks something more of a null, in rank order, and the recipe fitted to it
-    meanwhile : as `Engine.run_tasks` takes it
+    meanwhile, what : as `Engine.run_tasks` takes them
     """
     n_splits, n_nulls = level.n_splits, level.n_nulls
     ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)
@@ -176,9 +180,7 @@ def gather_evidence(
     on_all = partial(_on_all, ordered, recipe, ks, seed)
     tasks: list[Callable[[], Any]] = [hidings[0], *nulls, *hidings[1:], *splits, on_all]
     results: Iterator[Any] = iter(
-        engine.run_tasks(
-            tasks, "evidence for k", seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile
-        )
+        engine.run_tasks(tasks, what, seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile)
     )
     first_hiding = next(results)
     on_nulls = list(islice(results, n_nulls))

@@ -95,7 +95,16 @@ class KExploration:
             lines.append(f"k-means did not converge in the steps allowed for k = {ks}.")
         if self.no_evidence:
             lines.append(self.no_evidence)
+        if self._may_do_better():
+            lines.append(
+                "explore-pca --compare-components looks for a number of them that does better."
+            )
         return lines
+
+    def _may_do_better(self) -> bool:
+        """Return whether no k is supported, but one might be on other components."""
+        is_known = any(row.get("held_out_gain") is not None for row in self.scores)
+        return is_known and (self.evidence or {}).get("recommended") is None
 
     def _shown(self) -> list[dict[str, Any]]:
         evidence = self.evidence or {}
