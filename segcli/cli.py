@@ -438,7 +438,7 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
             hold(options["run_dir"], [stage.name or "" for stage in STAGES]),
             _one_session(options["engine"], options["master"]),
         ):
-            refuse_to_lose_names(options["run_dir"], options["segment_names"])
+            refuse_to_lose_names(options["run_dir"])
             status = _run_each(ctx, as_json=as_json, options=options)
     ctx.exit(status)
 

@@ -208,23 +208,26 @@ def test_with_names_of_a_person_each_customer_s_is_listed(place):
     assert not (place.run / "named_segments.csv").exists()
 
 
-def test_names_written_into_the_summary_itself_are_taken_or_kept_never_lost(place):
+def test_names_written_into_the_summary_itself_are_never_lost(place):
     path = place.run / "segment_summary.csv"
     table(place, path.name).assign(name=["Readers", "Walkers", "Cooks"]).to_csv(path, index=False)
     edited = digests(place.run)
     again = ["run", "ratings.csv", "run", "--n-components", "2", "--n-clusters", "3"]
-    for command in (["report", "run"], ["report", "run", "--segment-names", "ratings.csv"], again):
+    itself = ["report", "run", "--segment-names", str(path)]
+    for command in (["report", "run"], itself, again, [*again, *itself[2:]]):
         result = invoke(*command)
         assert result.exit_code == 1
         assert result.stderr == (
             "Error: run/segment_summary.csv was edited after report wrote it, and would be written over. "
-            "To take its names, use --segment-names run/segment_summary.csv; to drop the edit, remove the "
+            "To keep the edit, move the file and name it with --segment-names; to drop it, remove the "
             "file.\n"
         )
         assert digests(place.run) == edited
-    ok("report", "run", "--segment-names", path)
+    names = path.rename(place.folder / "names.csv")
+    ok("report", "run", "--segment-names", names)
     assert table(place, path.name)["name"].tolist() == ["Readers", "Walkers", "Cooks"]
     assert "Segment 2: Cooks" in page_of(place).words
+    path.write_text(path.read_text().replace("Cooks", "Bakers"))
     path.unlink()
     ok("report", "run")
     assert "Readers" not in table(place, path.name)["name"].tolist()

@@ -55,7 +55,7 @@ def read_segment_names(path: Path, sizes: Sequence[int]) -> list[str]:
             msg = (
                 f"{here}: segment {segment} has {sizes[segment]:,} customers, not {customers!r}: "
                 "were these names given to other segments? Make the report without them, and name the "
-                "segments in its segment_summary.csv."
+                "segments in a copy of its segment_summary.csv."
             )
             raise InputError(msg)
         found[segment] = row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -161,7 +160,7 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "report", own) as stage:
-        refuse_to_lose_names(run_dir, segment_names)
+        refuse_to_lose_names(run_dir)
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
         require_memory_for(stage, engine, per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k)
@@ -295,23 +294,22 @@ def run(
     return replace(found, wrote=tuple(stage.writes))
 
 
-def refuse_to_lose_names(run_dir: Path, segment_names: Path | None) -> None:
-    """Refuse to write over a `segment_summary.csv` that a person has edited, but to take its names.
+def refuse_to_lose_names(run_dir: Path) -> None:
+    """Refuse to write over a `segment_summary.csv` that a person has edited.
+
+    Not to take its names either: it would be their only copy, and the next report may go without.
 
     Raises
     ------
     RunDirectoryError
     """
-    path = run_dir / SEGMENT_SUMMARY.name
-    if not is_edited(run_dir, SEGMENT_SUMMARY):
-        return
-    if segment_names is not None and segment_names.exists() and path.samefile(segment_names):
-        return
-    msg = (
-        f"{path} was edited after report wrote it, and would be written over. To take its names, use "
-        f"--segment-names {shlex.quote(str(path))}; to drop the edit, remove the file."
-    )
-    raise RunDirectoryError(msg)
+    if is_edited(run_dir, SEGMENT_SUMMARY):
+        msg = (
+            f"{run_dir / SEGMENT_SUMMARY.name} was edited after report wrote it, and would be written "
+            "over. To keep the edit, move the file and name it with --segment-names; to drop it, remove "
+            "the file."
+        )
+        raise RunDirectoryError(msg)
 
 
 def top_items_table(
