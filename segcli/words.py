@@ -49,6 +49,7 @@ def six_digits(value: float) -> str:
 
 def in_percent(share: float) -> str:
     """Return a share in whole per cent; none but all of it is ``100%``, none but nothing ``0%``."""
+    share = round(share, 9)  # what is less is rounding
     if 0 < share < 0.005:
         return "<1%"
     return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"

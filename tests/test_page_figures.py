@@ -180,6 +180,9 @@ def test_the_least_membership_is_the_one_asked_for(place):
         ("least membership", str(least)),
     ]
     assert "10 times, a part of each customer's interactions was hidden" in words
+    ok(*five, "--min-membership", "0.997")
+    ok("report", "run", "--evidence", "none")
+    assert "in less than 99.7% of trials" in text_of(tree_of(place))
 
 
 def test_only_this_report_s_own_parameters_are_on_its_page(place):

@@ -628,6 +628,7 @@ def test_activity_in_words():
     )
     assert words.activity_in_words(0.1, None).endswith("how many items customers have.")
     assert "(0% in data without segments)" in words.activity_in_words(0.1, 0.0)
+    assert "account for <1% of" in words.activity_in_words(0.002, 0.0)
 
 
 def test_two_stabilities_are_told_apart():

@@ -108,6 +108,8 @@ def test_usage_errors_are_printable(place):
         (in_percent(0.994), "99%"),
         (in_percent(199 / 200), ">99%"),
         (in_percent(1.0), "100%"),
+        (in_percent(1 - 1e-12), "100%"),
+        (in_percent(1e-12), "0%"),
         (decimal(-0.126), "-0.13"),
         (decimal(float("nan")), "–"),
         (decimal(None, 3), "–"),

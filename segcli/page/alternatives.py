@@ -60,9 +60,13 @@ def inertia(on_the_table: Document | None, n_components: int) -> str:
     )
     row = (on_the_table or {}).get("k_scores")
     if row:
+        reduced, full = (
+            in_percent(row["inertia_reduced_share"]),
+            in_percent(row["inertia_full_share"]),
+        )
         words += (
-            f" With {counted(row['k'], 'segment')} it is {row['inertia_reduced_share']:.0%} on "
-            f"{counted(n_components, 'component')} and {row['inertia_full_share']:.0%} on the full matrix."
+            f" With {counted(row['k'], 'segment')} it is {reduced} on "
+            f"{counted(n_components, 'component')} and {full} on the full matrix."
         )
     return words
 

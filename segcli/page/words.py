@@ -145,9 +145,9 @@ def stabilities_in_words(
 
 def activity_in_words(share: float, null: float | None) -> str:
     """Return how much of the segmentation is how active customers are."""
-    beside = f" ({null:.0%} in data without segments)" if null is not None else ""
+    beside = f" ({in_percent(null)} in data without segments)" if null is not None else ""
     words = (
-        f"The segments account for {share:.0%} of the differences in how many items customers have"
+        f"The segments account for {in_percent(share)} of the differences in how many items customers have"
         f"{beside}"
     )
     if share > LARGE_SHARE:

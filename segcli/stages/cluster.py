@@ -36,7 +36,7 @@ from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, graded, segment_stability
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, weigh
 from segcli.stages.memory import require_memory_for
-from segcli.words import counted, six_digits
+from segcli.words import counted, in_percent, six_digits
 
 KEPT_PER_CUSTOMER = 30
 """Numbers, beside the scores: ranks, sums, labels, distances, and room to order them."""
@@ -147,13 +147,12 @@ class Clustering:
 
     def _activity_lines(self) -> list[str]:
         beside = (
-            f" ({self.activity_share_null:.0%} on data without segments)"
+            f" ({in_percent(self.activity_share_null)} on data without segments)"
             if self.activity_share_null is not None
             else ""
         )
-        line = (
-            f"{self.activity_share:.0%} of the variance of log activity lies between the segments"
-        )
+        share = in_percent(self.activity_share)
+        line = f"{share} of the variance of log activity lies between the segments"
         if self.activity_share <= LARGE_SHARE:
             return [f"{line}{beside}."]
         fewer = "Fewer segments, or more components," if self.k > 2 else "More components"
