@@ -39,7 +39,7 @@ run: $(RUN)/report.html
 SIZES := $(shell find -L $(INTERACTIONS) $(ITEMS) -type f -exec wc -c {} + 2>/dev/null | sort | cksum)
 
 # A link to an earlier run may lead to another one now.
-LED_TO := $(if $(SEGMENT_NAMES_FROM),$(shell readlink $(SEGMENT_NAMES_FROM) | cksum))
+LED_TO := $(if $(SEGMENT_NAMES_FROM),$(shell readlink -f $(SEGMENT_NAMES_FROM) | cksum))
 
 # A choice is an empty file named after it: another choice makes another file, which is newer.
 chosen = $(RUN)/.chosen/$(1)

@@ -268,7 +268,8 @@ def test_make_makes_the_report_again_for_names_of_another_run(make, tmp_path):
     assert make(*words).stdout.split() == ["report"]
 
 
-def test_make_sees_that_a_link_leads_to_another_run(make, tmp_path):
+@pytest.mark.parametrize("link", ["now", "now/"])
+def test_make_sees_that_a_link_leads_to_another_run(make, tmp_path, link):
     for run in ("2026-01", "2026-02"):
         (tmp_path / run).mkdir()
         for name in ("segments.csv", "segment_summary.csv"):
@@ -276,7 +277,7 @@ def test_make_sees_that_a_link_leads_to_another_run(make, tmp_path):
             os.utime(tmp_path / run / name, (1, 1))
     now = tmp_path / "now"
     now.symlink_to("2026-02")
-    words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv", "SEGMENT_NAMES_FROM=now")
+    words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv", f"SEGMENT_NAMES_FROM={link}")
     assert make(*words).stdout.split() == [*STAGES]
     assert make(*words).stdout == ""
     now.unlink()
