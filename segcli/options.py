@@ -84,7 +84,8 @@ def engine(command: F) -> F:
         "--threads",
         type=click.IntRange(min=1),
         default=None,
-        help="Number of threads. It changes the time, never the result.  [default: all cores]",
+        help="Number of threads. It changes the time, never the result.  [default: one per core it "
+        "may use]",
     )(command)
     return cluster_or_not(command)
 

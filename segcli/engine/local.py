@@ -62,7 +62,7 @@ def single_threaded_blas() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Map over blocks on ``n_threads`` threads (all cores if None)."""
+    """Map over blocks on ``n_threads`` threads (one per core that it may use if None)."""
 
     n_threads: int | None = None
     block_entries: int = BLOCK_ENTRIES
