@@ -431,6 +431,8 @@ def test_what_to_do_is_by_what_explore_k_says_now(place, monkeypatch):
 def test_two_stabilities_are_explained_only_where_there_are_two(place):
     assert "are of segments made anew" in ok(*STAGES["validate"]).stdout
     assert "made anew" not in ok(*STAGES["validate"], "--evidence", "none").stdout
+    ok(*STAGES["cluster"], "--evidence", "none")
+    assert "made anew" not in ok(*STAGES["validate"]).stdout
 
 
 def test_that_stability_cannot_be_known_is_told_from_that_it_is_not():
