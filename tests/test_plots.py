@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from segcli import plots
 from segcli.numerics.agreement import Agreement
-from segcli.plots.figure import BLUE, ORANGE
+from segcli.plots.figure import BLUE, ORANGE, Margins, new_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -89,6 +89,18 @@ def test_every_axis_says_what_it_shows(draw):
     axes = draw().axes
     assert all(ax.get_xlabel() or ax.get_ylabel() for ax in axes)
     assert all(ax.get_title() or ax.get_ylabel() for ax in axes)
+
+
+@pytest.mark.parametrize(("n_columns", "n_rows"), [(1, 1), (3, 1), (1, 2), (3, 2)])
+def test_margins_are_in_inches_whatever_the_figure_s_size(n_columns, n_rows):
+    margins = Margins(left=0.7, right=0.2, bottom=0.5, top=0.9, columns=0.6, rows=1.1)
+    _, axes = new_figure(11, 7, n_columns, n_rows, margins=margins)
+    boxes = [ax.get_position() for ax in axes]
+    x = [[11 * box.x0, 11 * box.x1] for box in boxes[:n_columns]]
+    y = [[7 * box.y0, 7 * box.y1] for box in boxes[::-n_columns]]
+    gaps = [0.7, *[0.6] * (n_columns - 1), 0.2], [0.5, *[1.1] * (n_rows - 1), 0.9]
+    for edges, size, expected in zip((x, y), (11, 7), gaps, strict=True):
+        assert np.diff([0, *np.ravel(edges), size])[::2] == pytest.approx(expected)
 
 
 def curve(ax, label=None):
