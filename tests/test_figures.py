@@ -183,6 +183,23 @@ def test_without_evidence_sizes_are_printed_all_the_same(place):
         assert [str(segment), str(size), f"{size / 60:.1%}"] in lines
 
 
+@pytest.mark.parametrize(
+    ("stage", "k", "said"),
+    [(cluster, 3, "in the steps allowed."), (explore_k, 4, "in the steps allowed for k = 4.")],
+)
+def test_centers_that_still_moved_at_the_last_step_are_told(place, monkeypatch, stage, k, said):
+    name = stage.__name__.rpartition(".")[2].replace("_", "-")
+    command = (*STAGES[name], "--evidence", "none")
+    assert "did not converge" not in ok(*command).stdout
+    fit_all = stage.fit_all
+
+    def moving(*args, **kwargs):
+        return [replace(fit, converged=fit.k != k) for fit in fit_all(*args, **kwargs)]
+
+    monkeypatch.setattr(stage, "fit_all", moving)
+    assert f"k-means did not converge {said}" in ok(*command).stdout.splitlines()
+
+
 def test_rows_of_a_confusion_matrix_are_segments_and_columns_guesses():
     first, second = np.array([[5, 2], [0, 1]]), np.array([[3, 4], [1, 0]])
     found = confusion_table({"in_sample": Agreement(first), "cross_validated": Agreement(second)})
