@@ -194,6 +194,7 @@ def test_a_sparse_matrix_is_written_as_scipy_writes_it(tmp_path, monkeypatch, n,
 def test_arrays_keep_names_types_and_shapes(tmp_path):
     value = {"scores": np.arange(6.0).reshape(2, 3), "ids": np.array(["é", ""])}
     found = both_ways(formats.Arrays(), tmp_path / "a.npz", value)
+    assert list(found) == list(value)
     for name, array in value.items():
         np.testing.assert_array_equal(found[name], array)
         assert found[name].dtype == array.dtype

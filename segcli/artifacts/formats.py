@@ -168,7 +168,7 @@ class Arrays:
 
     def write(self, path: Path, value: Mapping[str, np.ndarray]) -> None:
         with path.open("wb") as file:  # np.savez would append .npz to a bare path
-            np.savez(file, allow_pickle=False, **value)
+            np.savez(file, **value)  # type: ignore[arg-type]  # none is called allow_pickle
 
     def read(self, path: Path) -> Mapping[str, np.ndarray]:
         try:
