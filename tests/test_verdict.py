@@ -252,6 +252,9 @@ def test_of_gains_that_chance_may_have_made_there_is_no_peak():
     assert (
         "segments predict hidden interactions no better than without any segments" in found.reason
     )
+    found = judge(**unsure, held_out_gain_se=[0.15] * 3)  # what each gains over fewer is surer
+    assert (found.recommended, found.gain_peak) == (4, None)
+    assert "Held-out gain" not in found.reason
 
 
 def test_a_k_on_which_chance_in_the_splits_may_have_decided_is_named():
