@@ -254,7 +254,7 @@ def as_the_whole(path, target):
 
 
 def as_an_array_of_objects(path, target):
-    """Where joblib itself goes back to the plain unpickler."""
+    """Where joblib itself, before 1.6, goes back to the plain unpickler."""
     joblib.dump(np.array([Attack(target)], dtype=object), path)
 
 
@@ -266,6 +266,36 @@ def test_a_malicious_model_runs_nothing(tmp_path, craft):
         catalogue.PCA_MODEL.format.read(path)
     assert not target.exists()
     joblib.load(path)  # the attack is a real one
+    assert target.exists()
+
+
+def test_an_array_of_objects_is_refused_whatever_they_are(tmp_path):
+    joblib.dump(np.array([None]), tmp_path / "pca.joblib")
+    with pytest.raises(ValueError, match="it holds an array of objects, which segcli never writes"):
+        catalogue.PCA_MODEL.format.read(tmp_path / "pca.joblib")
+
+
+@pytest.mark.parametrize(
+    ("read", "part"),
+    [
+        (formats.SparseMatrix().read, "data"),
+        (formats.SparseMatrix().read, "shape"),
+        (formats.SparseMatrix().size, "shape"),
+        (formats.SparseMatrix().size, "indptr"),
+        (formats.Arrays().read, "data"),
+    ],
+)
+def test_malicious_arrays_run_nothing(tmp_path, read, part):
+    path, target = tmp_path / "matrix.npz", tmp_path / "struck"
+    formats.SparseMatrix().write(path, [sp.csr_array(np.eye(4))])
+    with np.load(path) as whole:
+        parts = dict(whole)
+    np.savez(path, **parts | {part: np.array([Attack(str(target))], dtype=object)})
+    with pytest.raises(ValueError, match=r"allow_pickle=False|is not a plain array"):
+        read(path)
+    assert not target.exists()
+    with np.load(path, allow_pickle=True) as whole:
+        assert whole[part] is not None  # the attack is a real one
     assert target.exists()
 
 

@@ -40,7 +40,7 @@ def load(path: Path, *, admitted: Sequence[str]) -> Any:
 class _PlainArrayWrapper(numpy_pickle.NumpyArrayWrapper):  # type: ignore[misc]
     """joblib's note of an array to come, refusing arrays of objects.
 
-    joblib reads those with the standard unpickler, which would run whatever it is told to.
+    joblib before 1.6 reads those with the standard unpickler, which would run whatever it is told to.
     """
 
     def read_array(self, *args: Any, **kwargs: Any) -> Any:
