@@ -291,7 +291,7 @@ def test_malicious_arrays_run_nothing(tmp_path, read, part):
     with np.load(path) as whole:
         parts = dict(whole)
     np.savez(path, **parts | {part: np.array([Attack(str(target))], dtype=object)})
-    with pytest.raises(ValueError, match=r"allow_pickle=False|is not a plain array"):
+    with pytest.raises(ValueError, match=r"allow_pickle=False|is an array of objects"):
         read(path)
     assert not target.exists()
     with np.load(path, allow_pickle=True) as whole:
@@ -343,6 +343,23 @@ def test_another_kind_of_file_is_a_value_error(tmp_path, artifact_format, conten
     path = tmp_path / "file"
     path.write_bytes(content)
     refuse(artifact_format, path)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2), (0, 3)])
+@pytest.mark.parametrize("part", ["data", "indices", "indptr"])
+def test_arrays_that_make_no_matrix_are_a_value_error(tmp_path, part, shape):
+    path = tmp_path / "matrix.npz"
+    formats.SparseMatrix().write(path, [sp.csr_array(np.eye(4))])
+    with np.load(path) as whole:
+        parts = dict(whole)
+    np.savez(path, **parts | {part: np.zeros(shape, parts[part].dtype)})
+    refuse(formats.SparseMatrix(), path)
+
+
+def test_a_compressed_matrix_cannot_be_mapped(tmp_path):
+    sp.save_npz(tmp_path / "matrix.npz", sp.csr_array(np.eye(4)))
+    with pytest.raises(ValueError, match="data is compressed, which segcli never writes"):
+        formats.SparseMatrix().read(tmp_path / "matrix.npz")
 
 
 def test_every_artifact_has_one_name_and_a_stage_of_the_pipeline():

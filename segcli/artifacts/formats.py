@@ -155,8 +155,8 @@ def _mapped(path: Path, members: zipfile.ZipFile, name: str) -> np.ndarray:
         file.seek(n_name + n_extra, 1)
         np.lib.format.read_magic(file)
         shape, _, kind = np.lib.format.read_array_header_1_0(file)
-        if kind.hasobject or len(shape) != 1:
-            msg = f"{name} is not a plain array"
+        if kind.hasobject:
+            msg = f"{name} is an array of objects, which segcli never writes"
             raise ValueError(msg)
         if shape[0] == 0:
             return np.empty(0, kind)
