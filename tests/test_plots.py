@@ -171,6 +171,15 @@ def test_evidence_for_components_stands_beside_the_null():
         assert whole_numbers(ax.get_xticks())
 
 
+@pytest.mark.parametrize("null_mean", [1e-5, 0.04])
+def test_shares_on_a_logarithmic_scale_begin_a_little_below_the_least(null_mean):
+    table = evidence_table(12).assign(null_mean=null_mean)
+    left = plots.explained_variance(table, "raw", suggestions=SUGGESTIONS).axes[0]
+    least = min(null_mean, table["sample_ratio"].min())
+    assert left.get_ylim()[0] == pytest.approx(least / 1.5)
+    assert not left.yaxis.get_ticklabels(minor=True)
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_evidence_for_few_components_or_none_is_a_picture_too(n):
     table = evidence_table(n)
