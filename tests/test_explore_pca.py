@@ -251,3 +251,9 @@ def test_other_ids_the_same_evidence(shop, place):
         pd.testing.assert_frame_equal(
             pd.read_csv(place / "run" / name), pd.read_csv(run / name), rtol=1e-6, atol=1e-9
         )
+
+
+def test_where_nobody_says_how_many_there_are_50_components_or_as_many_as_there_can_be():
+    assert explore_pca.choose_max_components(None, 1000, 900) == 50
+    assert explore_pca.choose_max_components(None, 20, 900) == 19
+    assert explore_pca.choose_max_components(None, 1000, 7) == 7
