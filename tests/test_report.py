@@ -326,6 +326,9 @@ def test_the_terminal_and_json_say_the_same(place):
     told = json.loads(ok("report", "run", "--top", "3", "--json").stdout)
     for row in told["segments"]:
         assert any(row["name"] in line and row["grade"] in line for line in printed.splitlines())
+    title, *rows = printed.splitlines()[:4]
+    column = title.index("what marks it")
+    assert [line[column:] for line in rows] == [row["name"] for row in told["segments"]]
     (echo,) = [line for line in printed.splitlines() if line.startswith("On interactions")]
     assert echo in page_of(place).words
     for found, form in (
