@@ -257,3 +257,12 @@ def test_where_nobody_says_how_many_there_are_50_components_or_as_many_as_there_
     assert explore_pca.choose_max_components(None, 1000, 900) == 50
     assert explore_pca.choose_max_components(None, 20, 900) == 19
     assert explore_pca.choose_max_components(None, 1000, 7) == 7
+
+
+def test_components_that_a_matrix_cannot_have_are_refused_before_any_is_computed(
+    place, monkeypatch
+):
+    (place / "few.csv").write_text(HEADER + FEW)
+    ok("ingest", "few.csv", "run")
+    monkeypatch.delattr(explore_pca, "fit_pca")
+    assert_one_line(invoke("explore-pca", "run", "--max-components", 6), "--max-components 6")
