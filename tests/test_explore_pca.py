@@ -266,3 +266,19 @@ def test_components_that_a_matrix_cannot_have_are_refused_before_any_is_computed
     ok("ingest", "few.csv", "run")
     monkeypatch.delattr(explore_pca, "fit_pca")
     assert_one_line(invoke("explore-pca", "run", "--max-components", 6), "--max-components 6")
+
+
+@pytest.mark.parametrize(
+    ("weighting", "is_warned"), [("raw", True), ("tfidf", False), ("pearson", False)]
+)
+def test_who_weighs_activity_down_already_is_not_told_to(place, monkeypatch, weighting, is_warned):
+    (place / "few.csv").write_text(HEADER + FEW)
+    ok("ingest", "few.csv", "run")
+    describe = explore_pca.describe_components
+
+    def of_activity(*args, **kwargs):
+        return [replace(face, activity_correlation=-0.9) for face in describe(*args, **kwargs)]
+
+    monkeypatch.setattr(explore_pca, "describe_components", of_activity)
+    said = ok("explore-pca", "run", "--weighting", weighting, "--evidence", "none").stdout
+    assert ("Component 1 is mostly activity (correlation -0.90" in said) == is_warned
