@@ -167,6 +167,7 @@ SIZES = [
             alternatives.confusion_matrix({"in_sample": 0.96, "cross_validated": 0.885}),
             ["96% of the customers in-sample and 88% cross-validated."],
         ),
+        (alternatives.confusion_matrix(None), ["Two matrices", "what the classifier guesses."]),
     ],
 )
 def test_what_a_picture_shows(words, parts):
