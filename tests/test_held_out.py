@@ -205,8 +205,9 @@ def test_nothing_hidden_has_no_gain():
 
 
 def test_the_error_by_hand_and_of_one_customer():
-    """Gain 1: residuals 1 and -1, so the variance of a sum is 2 / 1 times 2."""
+    """Gain 1: residuals 1 and -1, so the variance of a sum is 2 / 1 times 2; of three, 3 / 2 times 2."""
     assert mean_gain(np.array([2.0, 2]), np.array([1, 3])) == (1, pytest.approx(np.sqrt(4) / 4))
+    assert mean_gain(np.full(3, 2.0), np.arange(1, 4)) == (1, pytest.approx(np.sqrt(3) / 6))
     assert mean_gain(np.array([2.0]), np.array([4])) == (0.5, 0)
 
 
