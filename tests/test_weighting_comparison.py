@@ -105,7 +105,7 @@ def test_without_tastes_none_is_recommended():
     found = compare(unplanted(DESIGN, 1))
     assert found.recommended is None
     assert found.reason.endswith(
-        "with none do the segments help to predict hidden interactions. These customers differ in "
+        "with none do the segments surely help to predict hidden interactions. These customers differ in "
         "activity, not in taste, as far as segments on so many components show."
     )
     lines = [{**line, "activity_share": 0.09} for line in found.weightings]
@@ -186,6 +186,7 @@ def lines(**rows):
         {
             "weighting": name,
             "gain": gain,
+            "gain_se": 0.01,
             "gain_k": 5,
             "gain_null": 0.01,
             "behind": best - gain,
@@ -240,6 +241,12 @@ def test_gains_no_better_than_the_nulls_recommend_nothing():
     assert recommend(lines(raw=(0.02, 0, 0.9), l2=(0.01, 0.01, 0.9)))[0] is None
     lost = [{**line, "gain_null": -0.5} for line in lines(raw=(0.01, 0, 0.9))]
     assert recommend(lost)[0] is None  # more than nulls that lose
+
+
+def test_a_gain_that_chance_may_have_made_recommends_nothing():
+    just, unsure = ([{**lines(raw=(0.2, 0, 0.9))[0], "gain_se": se}] for se in (0.094, 0.096))
+    assert recommend(just)[0] == "raw"
+    assert recommend(unsure)[0] is None
 
 
 # The command

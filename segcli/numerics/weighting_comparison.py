@@ -12,8 +12,9 @@ which is better. What the segments are good for is measured in the same unit wha
 The rule (`recommend`). The largest held-out gain at its peak decides. Weightings whose gain is within
 one standard error of the difference from the best (Breiman et al. 1984) are taken for as good, and of
 those the one whose transfer ARI exceeds the null's the most is recommended: if two predict equally
-well, better segments that other customers would lead to. If no gain is above the null's, no weighting
-is recommended, as none finds anything but activity.
+well, better segments that other customers would lead to. If no gain is above the null's, or only by
+less than two standard errors, no weighting is recommended: of few customers, the best of many k gains
+something by chance.
 
 All weightings face the same hidden interactions of the same customers, so differences between them are
 known much better than either gain: their errors are those of the customers' differences.
@@ -45,7 +46,7 @@ from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.stability import nan_mean, resample
-from segcli.numerics.verdict import LEAST_GAIN_ABOVE_NULL, NOTHING_TO_HIDE
+from segcli.numerics.verdict import LEAST_GAIN_ABOVE_NULL, LEAST_STEP_ERRORS, NOTHING_TO_HIDE
 from segcli.numerics.weighting import NAMES, TAKE_NEGATIVES
 from segcli.words import decimal
 
@@ -234,8 +235,8 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
     if not found:
         sort_by_activity = any(line["activity_share"] >= NOTABLE_SHARE for line in lines)
         return None, (
-            "No weighting is better than another: with none do the segments help to predict hidden "
-            "interactions." + (f" {_ACTIVITY_ALONE}" if sort_by_activity else "")
+            "No weighting is better than another: with none do the segments surely help to predict "
+            "hidden interactions." + (f" {_ACTIVITY_ALONE}" if sort_by_activity else "")
         )
     best = found[0]
     close = [line for line in found if line["behind"] <= line["behind_se"]]
@@ -263,8 +264,9 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
 
 
 def _is_above_null(line: Line) -> bool:
-    """Return whether a weighting's segments help to predict; False where that is not known."""
-    return bool(line["gain"] - max(line["gain_null"], 0.0) >= LEAST_GAIN_ABOVE_NULL)
+    """Return whether a weighting's segments surely help to predict; False where that is not known."""
+    least = max(LEAST_GAIN_ABOVE_NULL, LEAST_STEP_ERRORS * line["gain_se"])
+    return bool(line["gain"] - max(line["gain_null"], 0.0) >= least)
 
 
 def _skipped(X: sp.csr_array, names: Sequence[str]) -> dict[str, str]:
