@@ -25,8 +25,9 @@ Stability alone does not do: split by activity, customers without any segments a
 be. What activity cannot do is carry over through items alone (2) and predict hidden ones (3, 4).
 
 The recommended k is the largest that is supported. Held-out gain often still rises beyond: finer
-groups predict better although their borders are arbitrary. The smallest k whose gain is within one
-standard error of the best (Breiman et al. 1984) is named beside, and what each is good for.
+groups predict better although their borders are arbitrary. If the smallest k whose gain is within one
+standard error of the best (Breiman et al. 1984) is larger still, it is named beside, and what each is
+good for.
 
 References
 ----------
@@ -237,7 +238,7 @@ def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None)
         )
     if best == last:
         words += f" More than {best} were not tried."
-    if peak is not None and peak != best:
+    if peak is not None and peak > best:
         where = (
             f"still rises at k = {peak}, the last looked at"
             if peak == last
