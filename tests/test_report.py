@@ -602,6 +602,13 @@ def test_the_verdict_in_words(validation, clustering, supported, answer, reason)
     assert said.advice == words.ADVICE[supported]
 
 
+def test_of_what_cannot_be_tested_the_page_does_not_promise_a_test():
+    """Negative values, or one segment: there will be no evidence."""
+    said = words.verdict(found(None, "negative values"), None, 4)
+    assert "yet" not in said.answer
+    assert "until" not in said.advice.lower()
+
+
 @pytest.mark.parametrize(("k", "supported"), [(4, True), (5, False)])
 @pytest.mark.parametrize("validation", [None, found(None)])
 def test_without_evidence_of_validate_explore_k_has_its_say(k, supported, validation):

@@ -16,7 +16,7 @@ from segcli.words import in_percent
 ANSWERS = {
     True: "Yes, as far as these data can tell.",
     False: "No. The evidence does not support them.",
-    None: "Nobody has tested it yet.",
+    None: "Nobody knows: this was not tested.",
 }
 
 ADVICE = {
@@ -24,8 +24,8 @@ ADVICE = {
     "a gap between them: a taste that runs evenly from one end to the other is also cut in the same "
     "places again, and customers on either side of a border may be much alike.",
     False: "Take them as one way to sort customers, not as kinds of customers that exist, and mind the "
-    "grade of each: with other customers, those “not trusted” would come out differently.",
-    None: "Until then, take them as one way to sort customers, not as kinds of customers that exist.",
+    "grade of each: with other customers, any that is “not trusted” would come out differently.",
+    None: "Take them as one way to sort customers, not as kinds of customers that exist.",
 }
 
 
