@@ -329,6 +329,9 @@ def test_one_unassigned_customer_is_one(given):
     words = text_of(page_of(given, extent=replace(given["extent"], n_unassigned=1)))
     assert "59 of 60 customers were sorted into 3 segments" in words
     assert "1 customer is unassigned: they land" in words
+    counted = "There, customers who are unassigned here count in the segment that they land in"
+    assert counted in words
+    assert counted not in text_of(page_of(given))
 
 
 def test_of_a_sample_it_is_said_that_it_is_one(given):

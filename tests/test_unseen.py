@@ -86,22 +86,33 @@ def test_against_the_definition_written_out(ratings, monkeypatch):
         for item in range(20):
             hidden = lacking = 0
             for found_labels, seen in zip(labels, seen_by_round, strict=True):
-                for customer in np.flatnonzero(looked_at & (own >= 0)):
+                for customer in np.flatnonzero(looked_at):
                     if found_labels[customer] == segment:
                         hidden += has[customer, item] and not seen[customer, item]
                         lacking += not has[customer, item]
-            size = sum(((x == segment) & looked_at & (own >= 0)).sum() for x in labels) / n_rounds
+            size = sum(((x == segment) & looked_at).sum() for x in labels) / n_rounds
             share = hidden / (hidden + lacking / n_rounds) if hidden else 0
             assert found.found[segment, item] == hidden
             assert found.sizes[segment] == pytest.approx(size)
             assert found.customers[segment, item] == pytest.approx(share * size)
     assert found.n_everyone == looked_at.sum()
-    unassigned = has[looked_at & (own < 0)].sum(axis=0)
-    assert np.allclose(found.everyone, found.customers.sum(axis=0) + unassigned)
+    assert np.allclose(found.everyone, found.customers.sum(axis=0))
     n_sole = (has.sum(axis=1) == 1).sum()  # always seen; all others in every round but one
     assert sum(seen.sum() for seen in seen_by_round) == (n_rounds - 1) * X.nnz + n_sole
     agree = [np.mean([(x == own)[own == s].mean() for x in labels]) for s in range(k)]
     assert np.allclose(found.together, agree)
+
+
+def test_the_unassigned_count_where_they_land(tastes):
+    """Else what holds would be that of customers chosen by what is hidden, too."""
+    X, groups = tastes
+    assigned = np.where(np.arange(len(groups)) % 3 > 0, groups, -1)
+    plain, found = (
+        profile_unseen(X, own, 3, RECIPE, ranks=ranks_by_position(X), seed=0)
+        for own in (groups, assigned)
+    )
+    assert np.array_equal(found.found, plain.found)
+    assert np.allclose(found.customers, plain.customers)
 
 
 def test_segments_under_other_numbers_are_matched(tastes):

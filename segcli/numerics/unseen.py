@@ -11,6 +11,10 @@ An interaction that was seen may have made the segment, and can no longer be hid
 seen to have an item counts neither for nor against it in that round. Each customer who has the item
 counts in the one round that hides it; each who lacks it, in every round.
 
+Customers who are left unassigned count in whatever segment a round puts them into. All of a customer's
+interactions decided who is assigned, those that are hidden later too: what is counted of the assigned
+alone holds in data without segments as well.
+
 References
 ----------
 Neufeld, Gao, Popp, Battle & Witten (2024), "Inference after latent variable estimation for single-cell
@@ -104,8 +108,7 @@ def profile_unseen(
     ----------
     X : csr_array of shape (n_customers, n_items), unweighted
     labels : ndarray of shape (n_customers,)
-        The segments to be described, values in 0..k-1; negative for the unassigned, who are in no
-        segment in the rounds either.
+        The segments to be described, values in 0..k-1; negative for the unassigned.
     k : int
     recipe : how the segments were made
     ranks : the ranks of X's customers and items
@@ -122,8 +125,8 @@ def profile_unseen(
     ordered, own = in_rank_order(X, ranks, rows), labels[rows]
     parts = split_interactions(ordered, n_rounds, rng=np.random.default_rng([seed, 11]))
     looked_at = np.diff(ordered.indptr) > 1
-    shape = (k + 1, X.shape[1])  # the last row is for customers in no segment
-    found, lacking, sizes = np.zeros(shape), np.zeros(shape), np.zeros(k + 1)
+    shape = (k, X.shape[1])
+    found, lacking, sizes = np.zeros(shape), np.zeros(shape), np.zeros(k)
     together = np.zeros(k)
     rounds = [
         partial(_segments_without, ordered, parts, j, recipe, k, seed) for j in range(n_rounds)
@@ -134,10 +137,10 @@ def profile_unseen(
     for part, found_labels in enumerate(segmented):
         if found_labels is None:
             return None
-        groups = _groups(own, found_labels, k)
+        groups = _renamed(own, found_labels, k)
         together += np.bincount(own[groups == own], minlength=k) / n_rounds
-        members = _membership(groups, looked_at, k + 1)
-        n_members = np.bincount(groups[looked_at], minlength=k + 1)
+        members = _membership(groups, looked_at, k)
+        n_members = np.bincount(groups[looked_at], minlength=k)
         found += _count(members, select(ordered, parts == part))
         lacking += (n_members[:, None] - _count(members, ordered)) / n_rounds
         sizes += n_members
@@ -145,9 +148,9 @@ def profile_unseen(
     sizes /= n_rounds
     customers = (shares * sizes[:, None])[:, ranks.items]
     return UnseenProfiles(
-        found=found[:k, ranks.items],
-        customers=customers[:k],
-        sizes=sizes[:k],
+        found=found[:, ranks.items],
+        customers=customers,
+        sizes=sizes,
         everyone=customers.sum(axis=0),
         n_everyone=int(looked_at.sum()),  # not of sizes, which are means and rounded
         together=together / np.maximum(np.bincount(own[own >= 0], minlength=k), 1),
@@ -182,11 +185,11 @@ def split_interactions(X: sp.csr_array, n_parts: int, *, rng: np.random.Generato
     return parts
 
 
-def _groups(own: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
-    """Return the found labels, renamed to the own ones that they match; k for the unassigned."""
+def _renamed(own: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
+    """Return the found labels, renamed to the own ones that they match among the assigned."""
     assigned = own >= 0
     names = np.argsort(matched(own[assigned], found[assigned], k))
-    return np.where(assigned, names[found], k)
+    return np.asarray(names[found])
 
 
 def _membership(groups: np.ndarray, looked_at: np.ndarray, n_groups: int) -> sp.csr_array:
