@@ -35,13 +35,13 @@ def test_the_fewest_whose_supported_segments_predict_as_well_as_any_are_recommen
 def test_the_reason_says_what_the_number_was_taken_for():
     assert recommend([candidate(2, 3, 0.3), candidate(3, 4, 0.5)])[1] == (
         "3 components: the 4 segments supported there help most to predict hidden interactions (0.50 "
-        "bits). The best of several is so by chance in part: see whether another --seed agrees."
+        "bits). The best of several is partly luck: see whether another --seed agrees."
     )
     assert recommend([candidate(2, 3, 0.495), candidate(3, 4, 0.5)])[1].startswith(
         "2 components: the 3 segments supported there help as much as any, within a standard error, to "
         "predict hidden interactions (0.49 bits)."
     )
-    assert "chance" not in recommend([candidate(2, 3, 0.3)])[1]
+    assert "luck" not in recommend([candidate(2, 3, 0.3)])[1]
     assert "Another weighting may do better" in recommend([candidate(2, None)])[1]
 
 
@@ -105,7 +105,7 @@ def test_the_comparison_agrees_with_explore_k_and_writes_nothing(place):
     lines = ok(*COMPARE, "--max-components", "3").stdout.splitlines()
     found = json.loads(ok(*COMPARE, "--max-components", "3", "--json").stdout)
     assert digests(place.run) == before
-    assert lines[0] == "2 numbers of components of the pearson matrix, k from 2 to 20."
+    assert lines[0] == "Segments on 2 to 3 components of the pearson matrix, k from 2 to 20."
     assert lines[-1] == f"To use it: explore-k with --n-components {found['recommended']}."
     assert found["reason"] in lines
     for line, one in zip(lines[3:5], found["candidates"], strict=True):

@@ -169,5 +169,5 @@ def recommend(candidates: Sequence[Candidate]) -> tuple[int | None, str]:
         f"{better} to predict hidden interactions ({decimal(taken['held_out_gain'])} bits)."
     )
     if len(candidates) > 1:
-        reason += " The best of several is so by chance in part: see whether another --seed agrees."
+        reason += " The best of several is partly luck: see whether another --seed agrees."
     return taken["n_components"], reason

@@ -33,9 +33,11 @@ class ComponentsCompared(ComponentComparison):
         customers = customers_in_words(
             self.n_customers, LEVELS["full"].n_customers, is_sample=self.is_sample
         )
+        numbers = [one["n_components"] for one in self.candidates]
+        few = f"{numbers[0]} to " if len(numbers) > 1 else ""
         lines = [
-            f"{counted(len(self.candidates), 'number')} of components of the {self.weighting} matrix, k "
-            f"from {self.ks[0]} to {self.ks[-1]}.",
+            f"Segments on {few}{counted(numbers[-1], 'component')} of the {self.weighting} matrix, k from "
+            f"{self.ks[0]} to {self.ks[-1]}.",
             "                 largest  held-out   transfer  least stable  activity     gain at",
             "components   supported k      gain        ARI       Jaccard     share    its peak",
             *map(_row, self.candidates),
