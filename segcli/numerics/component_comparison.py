@@ -24,7 +24,7 @@ from typing import Any
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
-from segcli.numerics.evidence import KEvidenceLevel, gather_evidence
+from segcli.numerics.evidence import KEvidence, KEvidenceLevel, gather_for_each
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe
@@ -102,31 +102,16 @@ def compare_components(
     ks : increasing numbers of segments, from 2 up
     engine : gathers the evidence
     """
-    candidates: list[Candidate] = []
-    for i, n_components in enumerate(numbers, 1):
-        evidence = gather_evidence(
-            X,
-            Recipe(weighting, n_components),
-            ks,
-            ranks=ranks,
-            seed=seed,
-            level=level,
-            engine=engine,
-            what=f"evidence on {counted(n_components, 'component')} ({i} of {len(numbers)})",
-        )
-        found = verdict(evidence)
-        k, peak = found.recommended, found.gain_peak
-        at_k = dict.fromkeys(_AT_K) if k is None else evidence.row(k)
-        candidates.append(
-            {
-                "n_components": n_components,
-                "supported": list(found.supported),
-                "k": k,
-                **{name: at_k[name] for name in _AT_K},
-                "gain_peak": peak,
-                "gain_at_peak": evidence.row(peak)["held_out_gain"] if peak is not None else None,
-            }
-        )
+    gathered = gather_for_each(
+        X,
+        [Recipe(weighting, n_components) for n_components in numbers],
+        ks,
+        ranks=ranks,
+        seed=seed,
+        level=level,
+        engine=engine,
+    )
+    candidates = list(map(_candidate, gathered))
     recommended, reason = recommend(candidates)
     return ComponentComparison(
         candidates=tuple(candidates),
@@ -134,11 +119,25 @@ def compare_components(
         reason=reason,
         weighting=weighting,
         ks=tuple(ks),
-        n_customers=evidence.n_customers,
-        is_sample=evidence.is_sample,
-        n_splits=evidence.n_splits,
-        n_nulls=evidence.n_nulls,
+        n_customers=gathered[0].n_customers,
+        is_sample=gathered[0].is_sample,
+        n_splits=level.n_splits,
+        n_nulls=level.n_nulls,
     )
+
+
+def _candidate(evidence: KEvidence) -> Candidate:
+    found = verdict(evidence)
+    k, peak = found.recommended, found.gain_peak
+    at_k = dict.fromkeys(_AT_K) if k is None else evidence.row(k)
+    return {
+        "n_components": evidence.recipe.n_components,
+        "supported": list(found.supported),
+        "k": k,
+        **{name: at_k[name] for name in _AT_K},
+        "gain_peak": peak,
+        "gain_at_peak": evidence.row(peak)["held_out_gain"] if peak is not None else None,
+    }
 
 
 def choose_numbers(most: int | None, n_customers: int, n_items: int) -> list[int]:

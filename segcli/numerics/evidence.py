@@ -153,7 +153,6 @@ def gather_evidence(
     engine: Engine = ONE_THREAD,
     ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
     meanwhile: Callable[[], object] | None = None,
-    what: str = "evidence for k",
 ) -> KEvidence:
     """Return the evidence for each k, on the data and on nulls.
 
@@ -167,37 +166,82 @@ def gather_evidence(
     level : how much to gather
     engine : runs splits and nulls
     ask_null : asks something more of a null, in rank order, and the recipe fitted to it
-    meanwhile, what : as `Engine.run_tasks` takes them
+    meanwhile : as `Engine.run_tasks` takes it
     """
+    (found,) = gather_for_each(
+        X,
+        [recipe],
+        ks,
+        ranks=ranks,
+        seed=seed,
+        level=level,
+        engine=engine,
+        ask_null=ask_null,
+        meanwhile=meanwhile,
+    )
+    return found
+
+
+def gather_for_each(
+    X: sp.csr_array,
+    recipes: Sequence[Recipe],
+    ks: Sequence[int],
+    *,
+    ranks: Ranks,
+    seed: int,
+    level: KEvidenceLevel,
+    engine: Engine = ONE_THREAD,
+    ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> list[KEvidence]:
+    """Return what `gather_evidence` does, for each of several recipes: they share customers and nulls."""
     n_splits, n_nulls = level.n_splits, level.n_nulls
     ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)
     made = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
-    hidings = [partial(predict_hidden, ordered, recipe, ks, j, seed=seed) for j in range(n_splits)]
-    nulls = [partial(_on_null, null, recipe, ks, seed, ask_null) for null in made]
-    splits = [partial(resample, ordered, recipe, ks, split=j, seed=seed) for j in range(n_splits)]
-    # The longest first, so that no process waits for another in the end; but where the first, by
-    # itself, tells whether the rest is worth starting processes, one that is not so long.
-    on_all = partial(_on_all, ordered, recipe, ks, seed)
-    tasks: list[Callable[[], Any]] = [hidings[0], *nulls, *hidings[1:], *splits, on_all]
+    tasks: list[Callable[[], Any]] = []
+    for recipe in recipes:
+        hidings = [
+            partial(predict_hidden, ordered, recipe, ks, j, seed=seed) for j in range(n_splits)
+        ]
+        nulls = [partial(_on_null, null, recipe, ks, seed, ask_null) for null in made]
+        splits = [
+            partial(resample, ordered, recipe, ks, split=j, seed=seed) for j in range(n_splits)
+        ]
+        # The longest first, so that no process waits for another in the end; but where the first, by
+        # itself, tells whether the rest is worth starting processes, one that is not so long.
+        on_all = partial(_on_all, ordered, recipe, ks, seed)
+        tasks += [hidings[0], *nulls, *hidings[1:], *splits, on_all]
     results: Iterator[Any] = iter(
-        engine.run_tasks(tasks, what, seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile)
+        engine.run_tasks(
+            tasks, "evidence for k", seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile
+        )
     )
-    first_hiding = next(results)
-    on_nulls = list(islice(results, n_nulls))
-    on_hidings = [first_hiding, *islice(results, n_splits - 1)]
-    on_splits = list(islice(results, n_splits))
-    full, silhouette = next(results)
-    stacked = np.stack([measures for measures, _ in on_nulls])
-    resamples = [one for both in on_splits for one in both]
-    table = {"k": np.array(ks), **_measure(ordered, full, silhouette, on_hidings, resamples, ks)}
-    for i, measure in enumerate(MEASURES):
-        table[f"{measure}_null"] = nan_mean(stacked[:, :, i])
-        table[f"{measure}_null_min"] = np.fmin.reduce(stacked[:, :, i])
-        table[f"{measure}_null_max"] = np.fmax.reduce(stacked[:, :, i])
-    answers = tuple(answer for _, answer in on_nulls)
-    n_customers = ordered.shape[0]
-    is_sample = n_customers < X.shape[0]
-    return KEvidence(recipe, table, n_customers, is_sample, n_splits, n_nulls, answers)
+    found = []
+    for recipe in recipes:
+        first_hiding = next(results)
+        on_nulls = list(islice(results, n_nulls))
+        on_hidings = [first_hiding, *islice(results, n_splits - 1)]
+        on_splits = list(islice(results, n_splits))
+        full, silhouette = next(results)
+        resamples = [one for both in on_splits for one in both]
+        measures = _measure(ordered, full, silhouette, on_hidings, resamples, ks)
+        of_nulls = np.stack([figures for figures, _ in on_nulls])
+        for i, measure in enumerate(MEASURES):
+            measures[f"{measure}_null"] = nan_mean(of_nulls[:, :, i])
+            measures[f"{measure}_null_min"] = np.fmin.reduce(of_nulls[:, :, i])
+            measures[f"{measure}_null_max"] = np.fmax.reduce(of_nulls[:, :, i])
+        found.append(
+            KEvidence(
+                recipe,
+                {"k": np.array(ks), **measures},
+                n_customers=ordered.shape[0],
+                is_sample=ordered.shape[0] < X.shape[0],
+                n_splits=n_splits,
+                n_nulls=n_nulls,
+                null_answers=tuple(answer for _, answer in on_nulls),
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True)
