@@ -434,6 +434,32 @@ def test_options_that_do_not_go_together(tmp_path):
         assert words[-2] in result.stderr
 
 
+LOST = """
+import os, signal, sys
+from segcli.cli import main
+from segcli.engine.session import open_session
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)  # Python drops what is raised here
+
+with open_session("local[2]"):
+    Finalized()
+    main(sys.argv[1:])
+"""
+
+
+def test_a_ctrl_c_that_python_drops_is_heard_with_the_next_pass(place, spark_installed):
+    before = digests(place.folder)
+    command = [sys.executable, "-c", LOST, *CLUSTER]
+    found = subprocess.run(
+        command, cwd=place.folder, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert found.returncode == 1
+    assert found.stderr.endswith("Aborted!\n")
+    assert digests(place.folder) == before
+
+
 def test_ctrl_c_leaves_the_run_directory_as_it_was(place, spark_installed):
     before = digests(place.folder)
     command = subprocess.Popen(

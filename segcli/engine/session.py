@@ -10,14 +10,17 @@ import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from segcli.errors import ResourceError
@@ -85,9 +88,40 @@ def open_session(master: str) -> Iterator[SparkSession]:
         with tempfile.TemporaryFile() as log, launch_environment(java_home), _unlogged():
             session, gateway = _start(master, log)
             try:
-                yield session
+                with _remembering_interrupts():
+                    yield session
             finally:
                 _stop(session, gateway)
+
+
+_interrupted = threading.Event()
+
+
+def raise_lost_interrupt() -> None:
+    """Raise the KeyboardInterrupt of a Ctrl-C that nobody heard: raised in a finalizer, it is dropped."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _remembering_interrupts() -> Iterator[None]:
+    """Note a Ctrl-C within the block, beside what pyspark does about it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        _interrupted.set()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _interrupted.clear()
 
 
 def require_pyspark() -> None:

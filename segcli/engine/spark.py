@@ -29,6 +29,7 @@ from segcli.engine.session import (
     explain,
     open_session,
     quiet,
+    raise_lost_interrupt,
     reason_of,
     require_pyspark,
     spark_errors,
@@ -321,6 +322,7 @@ class SparkEngine:
 
     def _collect(self, table: Any, n_tasks: int, tell: Callable[[int], None] | None) -> list[Any]:
         """Return a table's rows; meanwhile tell of the tasks done, and do not wait for ever."""
+        raise_lost_interrupt()
         context = self.session.sparkContext
         tracker, group = context.statusTracker(), f"segcli-{time.monotonic_ns()}"
 
