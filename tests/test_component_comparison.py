@@ -106,7 +106,10 @@ def test_the_comparison_agrees_with_explore_k_and_writes_nothing(place):
     found = json.loads(ok(*COMPARE, "--max-components", "3", "--json").stdout)
     assert digests(place.run) == before
     assert lines[0] == "Segments on 2 to 3 components of the pearson matrix, k from 2 to 20."
-    assert lines[-1] == f"To use it: explore-k with --n-components {found['recommended']}."
+    assert lines[-1] == (
+        f"To use it: explore-k with --n-components {found['recommended']}, after explore-pca with "
+        "--weighting pearson."
+    )
     assert found["reason"] in lines
     for line, one in zip(lines[3:5], found["candidates"], strict=True):
         assert line.split()[:2] == [str(one["n_components"]), str(one["k"] or "–")]

@@ -76,7 +76,7 @@ def test_halves_whose_customers_are_all_the_same_bear_no_k(place):
     rows += [("a", 0), ("a", 1), ("b", 2), ("b", 3)]
     *_, reason, hint, _ = explored(place, rows, 1, "--k-max", "2")
     assert reason.startswith("no supported k")
-    assert hint.startswith("explore-pca --compare-components looks for")
+    assert hint.startswith("explore-pca --compare-components --weighting pearson looks for")
     ok("cluster", "run", "--n-components", "1", "--n-clusters", "2")
     ok("validate", "run")
     ok("report", "run")

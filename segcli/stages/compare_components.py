@@ -46,7 +46,10 @@ class ComponentsCompared(ComponentComparison):
             self.reason,
         ]
         if self.recommended is not None:
-            lines.append(f"To use it: explore-k with --n-components {self.recommended}.")
+            lines.append(
+                f"To use it: explore-k with --n-components {self.recommended}, after explore-pca with "
+                f"--weighting {self.weighting}."
+            )
         return lines
 
 
