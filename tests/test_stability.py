@@ -25,6 +25,7 @@ from segcli.numerics.stability import (
     segment_stability,
     transfer_ari,
 )
+from segcli.numerics.verdict import LEAST_TRANSFER
 
 DESIGN = DESIGNS["equal, even, stars"]
 RECIPE = Recipe("tfidf", 4)
@@ -110,13 +111,23 @@ def test_matched_is_the_best_of_all_assignments(labellings):
     assert matched(reference, renamed, 4).tolist() == list(best)
 
 
-def test_transfer_is_scikit_learns_naive_bayes(planted):
+def test_transfer_is_scikit_learns_naive_bayes_of_who_has_what(planted):
     X, truth = planted
     a, b = halves(X.shape[0], 0, seed=0)
     labels, others = truth[a], truth[b]
-    model = MultinomialNB().fit(X[a], labels)
-    expected = adjusted_rand_score(others, model.predict(X[b]))
+    has = (X > 0).astype(float)
+    model = MultinomialNB().fit(has[a], labels)
+    expected = adjusted_rand_score(others, model.predict(has[b]))
     assert transfer_ari(X[a], labels, X[b], others) == pytest.approx(expected)
+
+
+def test_a_few_large_counts_do_not_drown_what_customers_have():
+    faint = replace(DESIGNS["equal, uneven, counts"], contrast=4.0)
+    X, truth = plant(faint, 0)
+    a, b = halves(X.shape[0], 0, seed=0)
+    of_counts = MultinomialNB().fit(X[a], truth[a]).predict(X[b])
+    assert adjusted_rand_score(truth[b], of_counts) < LEAST_TRANSFER
+    assert transfer_ari(X[a], truth[a], X[b], truth[b]) > 0.8
 
 
 def test_mean_without_nan():

@@ -305,7 +305,7 @@ def _measure(
     hidings = [predict_hidden(X, recipe, ks, j, seed=seed) for j in range(n_splits)]
     transfer = np.full((n_splits, len(ks)), np.nan)
     for split in range(n_splits):
-        if is_counts and few:  # naive Bayes takes no negative values
+        if is_counts and few:  # who has what does not tell likes from dislikes
             both = [r.transfer_ari for r in resample(X, recipe, few, split=split, seed=seed)]
             transfer[split, : len(few)] = nan_mean(np.stack(both))
     return _Measured(
