@@ -51,9 +51,17 @@ def judge(X, weighting, ks, seed, level, n_components=N_COMPONENTS):
     return evidence, verdict(evidence)
 
 
+def read(path):
+    customer, item, value = np.loadtxt(path, dtype=np.int64, usecols=(0, 1, 2), unpack=True)
+    return sp.csr_array((value.astype(np.float64), (customer - 1, item - 1)))
+
+
+def draw_null(X, i):
+    return swapped(in_rank_order(X, ranks_of(X)), rng=np.random.default_rng([2026, i]))
+
+
 def judge_null(X, i, ks, level, weighting):
-    null = swapped(in_rank_order(X, ranks_of(X)), rng=np.random.default_rng([2026, i]))
-    evidence, found = judge(null, weighting, ks, i, level)
+    evidence, found = judge(draw_null(X, i), weighting, ks, i, level)
     table = evidence.table
     above = np.nanmax(table["held_out_gain"] - table["held_out_gain_null_max"])
     return not found.supported, np.nanmax(table["transfer_ari"]), above
@@ -68,8 +76,7 @@ def judge_planted(design, i, ks, level, weighting):
 
 
 def on_nulls(path, ks, n, level, weightings):
-    customer, item, value = np.loadtxt(path, dtype=np.int64, usecols=(0, 1, 2), unpack=True)
-    X = sp.csr_array((value.astype(np.float64), (customer - 1, item - 1)))
+    X = read(path)
     print(f"\n{n} nulls of {path.name}, k from {ks[0]} to {ks[-1]}, {level} evidence\n")
     print("| weighting | no supported k | highest transfer ARI | highest gain above nulls, bits |")
     print("|---|---|---|---|")
