@@ -7,6 +7,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+OLDEST = .venv-oldest
 SEGCLI = $(VENV)/bin/segcli
 
 RUN ?= demo
@@ -20,7 +21,7 @@ SEGMENT_NAMES ?=
 SEGMENT_NAMES_FROM ?=
 INGEST_OPTIONS ?=
 
-.PHONY: demo run changed test check bench lock clean
+.PHONY: demo run changed test check oldest bench lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # a run directory is one stage's at a time, and cluster notes what explore-k said
 
@@ -116,6 +117,13 @@ check: $(VENV)/.spark
 	.ci/check-package
 	$(VENV)/bin/pytest -n auto --dist loadgroup
 
+# The tests with the oldest versions that pyproject.toml allows, in an environment of their own; ten minutes.
+oldest: $(VENV)/bin/pip
+	$(VENV)/bin/pip install --quiet uv
+	$(VENV)/bin/uv venv --quiet --clear --python 3.11 $(OLDEST)
+	$(VENV)/bin/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --editable . --group dev
+	$(OLDEST)/bin/pytest -n auto --dist loadgroup
+
 # What segcli costs beside scripts that do the same; on a machine with nothing else to do, a quarter of an hour.
 bench: $(VENV)/.bench
 	$(VENV)/bin/python benchmarks/pipeline.py --size movielens-1m --seeds 0 1 2 --repeats 1
@@ -131,5 +139,5 @@ lock: $(VENV)/.dev
 	  --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) demo runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(OLDEST) demo runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
 	  .hypothesis .import_linter_cache
