@@ -4,6 +4,7 @@
 #
 # Your own data, with the same targets (each is a file: what is up to date is not made again):
 #   make run RUN=runs/shop INTERACTIONS=orders.csv ITEMS=products.csv COMPONENTS=10 K=8
+# With REQUIRE=supported or REQUIRE=recommended it stops before the report unless the verdict is that.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,6 +20,7 @@ K ?= 6
 K_MAX ?= 20
 SEGMENT_NAMES ?=
 SEGMENT_NAMES_FROM ?=
+REQUIRE ?=
 INGEST_OPTIONS ?=
 
 .PHONY: demo run changed test check oldest bench lock clean
@@ -49,6 +51,7 @@ WEIGHTED = $(call chosen,weighting-$(WEIGHTING))
 SWEPT = $(call chosen,sweep-$(COMPONENTS)-$(K_MAX))
 CLUSTERED = $(call chosen,cluster-$(COMPONENTS)-$(K))
 NAMED = $(call chosen,names-$(subst /,_,$(subst $() ,_,$(SEGMENT_NAMES)-$(SEGMENT_NAMES_FROM)-$(LED_TO))))
+MET = $(if $(REQUIRE),$(call chosen,require-$(REQUIRE)))
 EARLIER = $(addprefix $(SEGMENT_NAMES_FROM)/,$(if $(SEGMENT_NAMES_FROM),segments.csv segment_summary.csv))
 
 $(RUN)/.chosen/%:
@@ -74,8 +77,14 @@ $(RUN)/segmentation.joblib: $(RUN)/pca.joblib $(CLUSTERED)
 $(RUN)/validation.json: $(RUN)/segmentation.joblib
 	$(SEGCLI) validate $(RUN)
 
+# On another verdict than the one required make stops here. It keeps validation.json, which is no target of this rule;
+# as the target is not made, the next make run validates, and says so, again.
+$(call chosen,require-$(REQUIRE)): $(RUN)/segmentation.joblib $(RUN)/k_scores.csv
+	$(SEGCLI) validate $(RUN) --require $(REQUIRE)
+	@touch '$@'
+
 # Names first: without them nothing is run.
-$(RUN)/report.html: $(SEGMENT_NAMES) $(EARLIER) $(RUN)/k_scores.csv $(RUN)/validation.json $(NAMED)
+$(RUN)/report.html: $(SEGMENT_NAMES) $(EARLIER) $(RUN)/k_scores.csv $(MET) $(RUN)/validation.json $(NAMED)
 	$(SEGCLI) report $(RUN) $(if $(SEGMENT_NAMES),--segment-names $(SEGMENT_NAMES)) \
 	  $(if $(SEGMENT_NAMES_FROM),--segment-names-from $(SEGMENT_NAMES_FROM))
 

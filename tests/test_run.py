@@ -37,8 +37,9 @@ esac
 touch "$run/$made"
 rmdir "$run/busy"
 echo $1
+case "$*" in *--require*) exit $(cat verdict) ;; esac
 """
-"""What looks to make like segcli, and does nothing."""
+"""What looks to make like segcli, and does nothing; its verdict is the exit status in ``verdict``."""
 
 
 def test_it_writes_what_the_six_commands_write(place):
@@ -320,6 +321,32 @@ def test_make_sees_what_takes_the_place_of_a_file_however_old_it_is(make, tmp_pa
     os.utime((tmp_path / changed).parent, (1, 1))
     assert make(*words).stdout.split() == [*STAGES]
     assert make(*words).stdout == ""
+
+
+@pytest.mark.parametrize("require", ["supported", "recommended"])
+def test_make_stops_before_the_report_until_the_verdict_is_the_one_required(
+    make, tmp_path, require
+):
+    words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv", "K_MAX=9", f"REQUIRE={require}")
+    verdict = tmp_path / "verdict"
+    verdict.write_text("3")
+    *before, validate, report = STAGES
+    for stages in ([*before, validate], [validate]):
+        ran = make(*words)
+        assert (ran.returncode, ran.stdout.split()) == (2, stages)
+        assert "Error 3" in ran.stderr
+        assert (tmp_path / "shop" / "validation.json").exists()
+        assert not (tmp_path / "shop" / "report.html").exists()
+    verdict.write_text("0")
+    assert make(*words).stdout.split() == [validate, report]
+    assert make(*words).stdout == ""
+    verdict.write_text("3")
+    assert make(*words, "K_MAX=8").stdout.split() == [
+        "explore-k",
+        validate,
+    ]  # may recommend another
+    assert make(*words, "K_MAX=8").returncode == 2
+    assert make(*words, "K_MAX=8", "REQUIRE=").stdout.split() == [report]
 
 
 @pytest.mark.parametrize(
