@@ -498,7 +498,8 @@ def status(run_dir: Path, *, as_json: bool) -> None:
     show_table(rows)
     todo = next((state for state in states if state.state not in {"fresh", "not run"}), None)
     if todo is not None:
-        say(printable(f"{todo.stage} is {todo.state}: {todo.reason}. Run: {todo.command}"))
+        run = f" Run: {todo.command}" if todo.command is not None else ""
+        say(printable(f"{todo.stage} is {todo.state}: {todo.reason}{run}"))
 
 
 def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -> None:

@@ -233,6 +233,18 @@ def test_names_written_into_the_summary_itself_are_never_lost(place):
     assert "Readers" not in table(place, path.name)["name"].tolist()
 
 
+def test_status_names_no_report_that_would_be_refused_for_an_edit(place):
+    path = place.run / "segment_summary.csv"
+    path.write_text(path.read_text() + "\n")
+    refused = invoke("report", "run").stderr.removeprefix("Error: ")
+    assert ok("status", "run").stdout.splitlines()[-1] == f"report is altered: {refused.rstrip()}"
+    assert described(place)[-1]["command"] is None
+    ok("cluster", "run", "--n-components", "2", "--n-clusters", "4")
+    assert (described(place)[-1]["state"], described(place)[-1]["command"]) == ("stale", None)
+    path.unlink()
+    assert described(place)[-1]["command"] == "segcli report run --top 3"
+
+
 def described(place):
     return json.loads(ok("status", "run", "--json").stdout)["stages"]
 

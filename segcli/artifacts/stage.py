@@ -212,12 +212,18 @@ def check(run_dir: Path, records: manifest.Manifest, artifact: Artifact[Any, Any
     return digest
 
 
-def is_edited(run_dir: Path, artifact: Artifact[Any, Any]) -> bool:
-    """Return whether an artifact is there, but not as its stage wrote it."""
+def edit_in_the_way(run_dir: Path) -> str | None:
+    """Return why report refuses to run, if a person has edited what it would write over; or None."""
+    artifact = catalogue.SEGMENT_SUMMARY
     record = manifest.read(run_dir).stages.get(artifact.stage)
     path = run_dir / artifact.name
     written = record.writes.get(artifact.name) if record is not None else None
-    return written is not None and path.is_file() and manifest.digest(path) != written
+    if written is None or not path.is_file() or _is(path, written):
+        return None
+    return (
+        f"{path} was edited after report wrote it, and would be written over. To keep the edit, move the "
+        "file and name it with --segment-names; to drop it, remove the file."
+    )
 
 
 @dataclass(frozen=True)
@@ -225,13 +231,13 @@ class StageState:
     """What `segcli status` says of one stage.
 
     ``state`` is ``fresh``, ``stale``, ``altered`` or ``not run``; ``reason`` says why it is not fresh,
-    and ``command`` what to run.
+    and ``command`` what to run; None if that would be refused: ``reason`` then says what to do first.
     """
 
     stage: str
     state: str
     reason: str | None
-    command: str
+    command: str | None
     parameters: Mapping[str, Any]
     seed: int | None
     writes: tuple[str, ...]
@@ -254,16 +260,19 @@ def describe(run_dir: Path) -> list[StageState]:
 
 def _state(run_dir: Path, records: manifest.Manifest, stage: str) -> StageState:
     record = records.stages.get(stage)
-    again = manifest.command(stage, run_dir, record)
+    again: str | None = manifest.command(stage, run_dir, record)
     if record is None:
         return StageState(stage, "not run", None, again, {}, None, ())
     state, reason = "fresh", None
     outdated = records.outdated(stage)
     changed = [n for n, d in record.writes.items() if not _is(run_dir / n, d)]
     if outdated is not None:
-        state, reason = "stale", f"{outdated[1]} has changed since {outdated[0]} ran"
+        state, reason = "stale", f"{outdated[1]} has changed since {outdated[0]} ran."
     elif changed:
-        state, reason = "altered", f"{changed[0]} was altered or removed"
+        state, reason = "altered", f"{changed[0]} was altered or removed."
+    edit = edit_in_the_way(run_dir) if stage == catalogue.SEGMENT_SUMMARY.stage else None
+    if edit is not None:
+        reason, again = edit, None
     return StageState(
         stage, state, reason, again, record.parameters, record.seed, tuple(record.writes)
     )

@@ -16,8 +16,8 @@ from segcli.artifacts import (
     Artifact,
     Columns,
     Stage,
+    edit_in_the_way,
     from_records,
-    is_edited,
     open_stage,
     records,
 )
@@ -303,13 +303,9 @@ def refuse_to_lose_names(run_dir: Path) -> None:
     ------
     RunDirectoryError
     """
-    if is_edited(run_dir, SEGMENT_SUMMARY):
-        msg = (
-            f"{run_dir / SEGMENT_SUMMARY.name} was edited after report wrote it, and would be written "
-            "over. To keep the edit, move the file and name it with --segment-names; to drop it, remove "
-            "the file."
-        )
-        raise RunDirectoryError(msg)
+    edit = edit_in_the_way(run_dir)
+    if edit is not None:
+        raise RunDirectoryError(edit)
 
 
 def top_items_table(
