@@ -445,6 +445,30 @@ def test_what_to_do_is_by_what_explore_k_says_now(place, monkeypatch):
         )
 
 
+@pytest.mark.parametrize("before", [None, 4])
+def test_advice_that_explore_k_has_taken_back_is_not_on_the_page(place, monkeypatch, before):
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No."))
+
+    def explore(recommended, *words):
+        found = KVerdict((), recommended, None, "So it is.")
+        monkeypatch.setattr(explore_k, "verdict", lambda _: found)
+        ok(*STAGES["explore-k"], *words)
+
+    def on_the_page():
+        ok(*STAGES["report"])
+        text = (place.run / "report.html").read_text()
+        return [words in text for words in (advice, "<code>segcli validate RUN</code>")]
+
+    explore(before)
+    ok(*STAGES["validate"])
+    advice = document(place, "validation.json")["verdict"]["next_step"].partition(":")[0]
+    assert on_the_page() == [True, False]
+    explore(2)
+    assert on_the_page() == [False, True]
+    explore(2, "--n-components", "3")  # which says nothing of these
+    assert on_the_page() == [True, False]
+
+
 def test_two_stabilities_are_explained_only_where_there_are_two(place):
     assert "are of segments made anew" in ok(*STAGES["validate"]).stdout
     assert "made anew" not in ok(*STAGES["validate"], "--evidence", "none").stdout

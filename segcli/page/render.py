@@ -124,6 +124,8 @@ def render(
     k = len(tables.summary)
     explored = [p.value for p in parameters if (p.stage, p.name) == ("explore-k", "n_components")]
     explored_with = explored[0] if explored else n_components
+    these = (weighting, n_components)
+    is_of_these = k_said is not None and (k_said["weighting"], k_said["n_components"]) == these
     said_of_k = (clustering or {}).get("on_the_table")
     rows_by_segment = {row["segment"]: row for row in (validation or {}).get("segments", ())}
     return environment.get_template("report.html.j2").render(
@@ -141,7 +143,7 @@ def render(
         nameless_in_words=words.nameless_in_words,
         least_customers=LEAST_CUSTOMERS,
         least_support=log_odds.LEAST_CUSTOMERS,
-        verdict=words.verdict(validation, clustering, k),
+        verdict=words.verdict(validation, clustering, k, k_said=k_said if is_of_these else None),
         findings=words.findings(tables.summary, clustering, echo, echo_null),
         echo=echo,
         stabilities=words.stabilities_in_words(tables.summary, validation, clustering),

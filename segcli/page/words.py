@@ -28,6 +28,11 @@ ADVICE = {
     None: "Take them as one way to sort customers, not as kinds of customers that exist.",
 }
 
+SAID_ANEW = (
+    "explore-k has looked at these components again since, and recommends otherwise. With RUN for the run "
+    "directory: segcli validate RUN"
+)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -70,9 +75,17 @@ class Since:
 
 
 def verdict(
-    validation: Mapping[str, Any] | None, clustering: Mapping[str, Any] | None, k: int
+    validation: Mapping[str, Any] | None,
+    clustering: Mapping[str, Any] | None,
+    k: int,
+    *,
+    k_said: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """Return the verdict of ``validate``; without evidence there, what ``explore-k`` had said of k."""
+    """Return the verdict of ``validate``; without evidence there, what ``explore-k`` had said of k.
+
+    Advice of ``validate`` that is not by what ``explore-k`` says of these components now, in ``k_said``,
+    is left out.
+    """
     supported, reason = None, "These segments have not been validated. Run segcli validate."
     said = (clustering or {}).get("on_the_table")
     found = (validation or {}).get("verdict")
@@ -81,6 +94,9 @@ def verdict(
     if found and (found["supported"] is not None or supported is None):
         supported, reason = found["supported"], found["reason"]
     next_step = (found or {}).get("next_step")
+    if found and found["supported"] is False and k_said is not None:
+        now = k_said["recommended"]
+        next_step = next_step if found.get("recommended_k", now) == now else SAID_ANEW
     return Verdict(supported, ANSWERS[supported], _sentence(reason), ADVICE[supported], next_step)
 
 

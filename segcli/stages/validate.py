@@ -70,8 +70,8 @@ class Validation:
         `segcli.numerics.validation.Measure`.
     evidence : dict or None, on what the measures rest: n_customers, is_sample, n_splits, n_nulls
     verdict : dict
-        ``supported`` (None if there is no evidence); ``recommended_k``, what explore-k says of these
-        components now (None if it recommends none, or did not look); in words, ``reason`` and, where
+        ``supported`` (None if there is no evidence); ``recommended_k``, what explore-k said of these
+        components last (None if it recommends none, or did not look); in words, ``reason`` and, where
         the segments are not supported and explore-k knows better ones, ``next_step``.
     segments : tuple of dict
         Per segment: customers, precision and recall of both evaluations (NaN, in the file null, of
@@ -226,7 +226,7 @@ def _rests_on(gathered: KEvidence | None) -> dict[str, Any] | None:
 
 
 def _explored(stage: Stage, recipe: Recipe) -> dict[str, Any] | None:
-    """Return what explore-k says now, if it looked at the same components."""
+    """Return what explore-k said last, if it looked at the same components."""
     said: dict[str, Any] | None = stage.peek(K_VERDICT)
     if said is None:
         return None
