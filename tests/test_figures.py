@@ -485,7 +485,7 @@ def test_that_stability_cannot_be_known_is_told_from_that_it_is_not():
     for evidence, no_evidence, said in (
         (None, None, "is not known: run"),
         (None, "Too few.", "cannot be known."),
-        ({}, None, "no trial had customers of it"),
+        ({"n_customers": 10, "is_sample": False}, None, "no trial had customers of it"),
     ):
         clustering = {"segments": rows, "evidence": evidence}
         for found in _segment_rows(evaluations, clustering, None, no_evidence):

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Blocks
 from segcli.numerics import naive_bayes
 from segcli.numerics.agreement import Agreement, agreement
-from segcli.numerics.evidence import KEvidence
+from segcli.numerics.evidence import LEVELS, KEvidence
 from segcli.numerics.recipe import FittedRecipe
 from segcli.numerics.stability import NOT_TRUSTED
 from segcli.words import counted
@@ -235,7 +235,7 @@ def judge_segment(
     *,
     supported: bool | None,
     can_be_graded: bool = True,
-    was_looked_for: bool = False,
+    looked_at: Mapping[str, Any] | None = None,
 ) -> str:
     """Return what to think of one segment, in a sentence.
 
@@ -245,13 +245,21 @@ def judge_segment(
     precision, recall : of naive Bayes under cross-validation; NaN, of nobody
     supported : whether the evidence supports the segmentation as a whole; None if there is none
     can_be_graded : whether these data and this k can bear evidence
-    was_looked_for : whether evidence was gathered of which segments are found again
+    looked_at : n_customers and is_sample of the search for segments that are found again;
+        None if it was not
     """
     told = min(precision, recall) >= TOLD_APART
-    if grade is None and was_looked_for:
+    if grade is None and looked_at is not None:
+        may_look_at_more = (
+            looked_at["is_sample"] and looked_at["n_customers"] < LEVELS["full"].n_customers
+        )
         return (
-            "Its stability is not known: no trial had customers of it and this many segments. More "
-            "customers may tell; segcli cluster --evidence full looks at more where quick took a sample."
+            "Its stability is not known: no trial had customers of it and this many segments. "
+            + (
+                "segcli cluster --evidence full looks at more customers, who may tell."
+                if may_look_at_more
+                else "Fewer segments, with more customers in each, may tell."
+            )
         )
     if grade is None:
         return "Its stability " + (

@@ -303,7 +303,7 @@ def _segment_rows(
             row["cross_validated_recall"],
             supported=judged.supported if judged is not None else None,
             can_be_graded=no_evidence is None and len(clustering["segments"]) > 1,
-            was_looked_for=clustering["evidence"] is not None,
+            looked_at=clustering["evidence"],
         )
     return rows
 
