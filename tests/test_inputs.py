@@ -880,6 +880,26 @@ def test_rows_are_numbered_in_the_whole_of_a_long_file(tmp_path):
     assert read(path)[1].table()["row"].tolist() == [row + 1 for row in bad]
 
 
+@pytest.mark.parametrize("above", ["", "\n\n"])
+@pytest.mark.parametrize("stated", [None, ","])
+def test_the_first_row_may_be_longer_than_a_sample(tmp_path, above, stated):
+    path = tmp_path / "f.csv"
+    rows = [("note", "customer", "item", "value"), *(("", *row) for row in ROWS)]
+    rows[0] = ("x" * 600_000, *rows[0][1:])
+    written(path, rows)
+    path.write_text(above + path.read_text())
+    plain = facts(read(written(tmp_path / "g.csv", ROWS))[0])
+    assert facts(read(path, delimiter=stated)[0]) == plain
+
+
+@pytest.mark.parametrize("stated", [None, ","])
+def test_a_first_row_that_does_not_end_is_said_to_be_too_long(tmp_path, stated):
+    path = tmp_path / "f.csv"
+    path.write_text("x" * 6_000_000)
+    with pytest.raises(InputError, match=r"f\.csv cannot be read: a row is longer than 4 MB\."):
+        read(path, delimiter=stated)
+
+
 def test_a_row_may_be_longer_than_what_is_parsed_at_once(tmp_path, monkeypatch):
     """Rejects before it are not told twice."""
     lines = [f"customer{i % 11},item{i % 7},1" for i in range(100)]

@@ -148,8 +148,7 @@ def find_dialect(
             stand_in, ends, doubt = find_records(path, found, separator)
             doubts.append(doubt)
         except streams.LongLineError as error:
-            msg = f"{path} cannot be read: {error}"
-            raise InputError(msg) from error
+            raise _unreadable(path, error) from error
     sample = rows_of(head, separator, quoted=bool(ends))
     if header is None:
         header = has_header(sample, set(named))
@@ -163,14 +162,16 @@ def find_dialect(
 
 
 def _head(path: Path, encoding: str) -> str:
-    """Return the first whole lines of a file."""
-    head = b""
-    for piece in streams.pieces(path, encoding):
-        head += piece
-        if len(head) > _SAMPLE_BYTES:
-            break
-    if len(head) > _SAMPLE_BYTES:
-        head = head[:_SAMPLE_BYTES]
-        cut = max(head.rfind(b"\n"), head.rfind(b"\r"))
-        head = head[: cut + 1] if cut >= 0 else head
+    """Return the first whole lines of a file, up to the one in which a sample ends."""
+    text = streams.pieces(path, encoding)
+    try:
+        lines = next(streams.whole_lines(text, _SAMPLE_BYTES), b"")
+    except streams.LongLineError as error:
+        raise _unreadable(path, error) from error
+    end = re.compile(rb"[\r\n]").search(lines, _SAMPLE_BYTES)
+    head = lines[: end.end()] if end is not None else lines
     return head.decode("utf-8", errors="ignore")
+
+
+def _unreadable(path: Path, error: streams.LongLineError) -> InputError:
+    return InputError(f"{path} cannot be read: {error}")
