@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from run_dirs import STAGES, invoke, ok, workplace_in
+from run_dirs import STAGES, invoke, name_segments, ok, workplace_in
 
 from segcli.artifacts.formats import MatrixSize
 from segcli.engine import memory
@@ -125,11 +126,26 @@ def test_figures_of_each_item_in_each_segment_are_reckoned_with(
     asked = []
     monkeypatch.setattr(
         f"segcli.stages.{stage}.require_memory_for",
-        lambda stage, engine, per_item: asked.append(per_item),
+        lambda stage, engine, per_item, per_customer=0: asked.append(per_item),
     )
     ok(*STAGES[stage], "--evidence", "none")
     n_segments = int(STAGES["cluster"][STAGES["cluster"].index("--n-clusters") + 1])
     assert asked == [n_numbers * n_segments]
+
+
+def test_customers_of_an_earlier_run_are_reckoned_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = workplace_in(tmp_path)
+    shutil.copytree(place.run, tmp_path / "earlier")
+    name_segments(tmp_path / "earlier", ["A", "B", "C"])
+    asked = []
+    monkeypatch.setattr(
+        "segcli.stages.report.require_memory_for",
+        lambda stage, engine, per_item, per_customer: asked.append(per_customer),
+    )
+    ok(*STAGES["report"])
+    ok(*STAGES["report"], "--segment-names-from", "earlier")
+    assert asked == [40, 70]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,12 @@ ROUNDS = {"quick": 5, "full": 10}
 KEPT_PER_ITEM_AND_SEGMENT = 16
 """Numbers: what `Profiles` and `UnseenProfiles` hold, and what `LogOdds` does of both."""
 
+KEPT_PER_CUSTOMER = 40
+"""Numbers: the id, as text, and what else `segments.csv` has; as much again where names are written."""
+
+KEPT_OF_EARLIER = 30
+"""Numbers per customer, too, for an earlier run is of about as many: the id, as text, and the segment."""
+
 N_AVOIDED = 5
 N_TYPICAL = 5
 N_IN_NAME = 3
@@ -163,7 +169,12 @@ def run(
         refuse_to_lose_names(run_dir)
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
-        require_memory_for(stage, engine, per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k)
+        require_memory_for(
+            stage,
+            engine,
+            per_customer=KEPT_PER_CUSTOMER + (KEPT_OF_EARLIER if earlier is not None else 0),
+            per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k,
+        )
         items = stage.load(ITEMS)
         segments = stage.load(SEGMENTS)
         validation = _load_if_there(stage, VALIDATION)
