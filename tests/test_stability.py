@@ -19,7 +19,6 @@ from segcli.numerics.stability import (
     halves,
     jaccard,
     matched,
-    nan_mean,
     prediction_strength,
     resample,
     segment_stability,
@@ -119,21 +118,6 @@ def test_transfer_is_scikit_learns_naive_bayes_of_who_has_what(planted):
     model = MultinomialNB().fit(has[a], labels)
     expected = adjusted_rand_score(others, model.predict(has[b]))
     assert transfer_ari(X[a], labels, X[b], others) == pytest.approx(expected)
-
-
-def test_a_few_large_counts_do_not_drown_what_customers_have():
-    faint = replace(DESIGNS["equal, uneven, counts"], contrast=4.0)
-    X, truth = plant(faint, 0)
-    a, b = halves(X.shape[0], 0, seed=0)
-    of_counts = MultinomialNB().fit(X[a], truth[a]).predict(X[b])
-    assert adjusted_rand_score(truth[b], of_counts) < LEAST_TRANSFER
-    assert transfer_ari(X[a], truth[a], X[b], truth[b]) > 0.8
-
-
-def test_mean_without_nan():
-    values = np.array([[1.0, np.nan, np.nan], [3.0, 2.0, np.nan]])
-    assert nan_mean(values)[:2].tolist() == [2, 2]
-    assert np.isnan(nan_mean(values)[2])
 
 
 def in_order(X):

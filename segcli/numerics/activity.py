@@ -14,10 +14,10 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Engine
 from segcli.numerics import durations
 from segcli.numerics.agreement import variance_explained
+from segcli.numerics.means import nan_mean
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
-from segcli.numerics.stability import nan_mean
 
 LARGE_SHARE = 0.5
 """Of an activity share: beyond it, heavy and light customers are mostly in different segments."""

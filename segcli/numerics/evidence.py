@@ -21,11 +21,12 @@ from segcli.numerics import durations
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import choose_level
+from segcli.numerics.means import nan_mean
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe
 from segcli.numerics.silhouette import mean_silhouettes
-from segcli.numerics.stability import Resample, nan_mean, resample
+from segcli.numerics.stability import Resample, resample
 
 LEAST_CUSTOMERS = 20
 

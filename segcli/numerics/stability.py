@@ -31,6 +31,7 @@ from segcli.engine.sparse_views import with_values
 from segcli.numerics import durations
 from segcli.numerics.agreement import adjusted_rand, contingency, jaccard_similarities
 from segcli.numerics.assignment import assign
+from segcli.numerics.means import nan_mean
 from segcli.numerics.naive_bayes import fit_naive_bayes
 from segcli.numerics.pca import PCA
 from segcli.numerics.ranks import Ranks, in_rank_order, sample_rows
@@ -299,15 +300,6 @@ def matched(reference: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
     table = contingency(reference, found, k, k)
     _, columns = linear_sum_assignment(table, maximize=True)
     return np.asarray(columns)
-
-
-def nan_mean(values: np.ndarray) -> np.ndarray:
-    """Return the means over the first axis of what is not NaN; NaN where nothing is."""
-    counts = np.isfinite(values).sum(axis=0)
-    sums = np.nansum(values, axis=0)
-    return np.asarray(
-        np.divide(sums, counts, out=np.full(np.shape(sums), np.nan), where=counts > 0)
-    )
 
 
 def _models(

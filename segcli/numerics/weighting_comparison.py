@@ -41,11 +41,12 @@ from segcli.numerics import durations
 from segcli.numerics.activity import NOTABLE_SHARE, activity_share
 from segcli.numerics.evidence import LEAST_CUSTOMERS, LEVELS, predict_hidden
 from segcli.numerics.held_out import mean_gain
+from segcli.numerics.means import nan_mean
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
-from segcli.numerics.stability import nan_mean, resample
+from segcli.numerics.stability import resample
 from segcli.numerics.verdict import LEAST_GAIN_ABOVE_NULL, LEAST_STEP_ERRORS, NOTHING_TO_HIDE
 from segcli.numerics.weighting import NAMES, TAKE_NEGATIVES
 from segcli.words import decimal

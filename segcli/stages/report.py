@@ -55,10 +55,10 @@ from segcli.numerics.description import (
     trouble_with_unseen,
 )
 from segcli.numerics.levels import choose_level
+from segcli.numerics.means import nan_mean
 from segcli.numerics.profiles import Profiles, profile_segments
 from segcli.numerics.ranks import Ranks, rank, top
 from segcli.numerics.recipe import Recipe
-from segcli.numerics.stability import nan_mean
 from segcli.numerics.typical import typical_customers
 from segcli.stages.earlier import change_since, given_names, read_earlier
 from segcli.stages.memory import require_memory_for
