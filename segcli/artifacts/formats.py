@@ -215,7 +215,7 @@ class Table:
         return {name: np.concatenate(part) for name, part in zip(names, parts, strict=True)}
 
 
-UNASSIGNED = "unassigned"
+NO_SEGMENT = "unassigned"
 """What stands for a segment where a customer belongs to none; -1 in memory."""
 
 
@@ -225,13 +225,13 @@ class SegmentTable(Table):
 
     def write(self, path: Path, value: Columns) -> None:
         segments = np.asarray(value["segment"]).tolist()
-        named = [str(one) if one >= 0 else UNASSIGNED for one in segments]
+        named = [str(one) if one >= 0 else NO_SEGMENT for one in segments]
         super().write(path, {**value, "segment": named})
 
     def read(self, path: Path) -> dict[str, np.ndarray]:
         table = super().read(path)
         named = table["segment"].tolist()
-        segments = [-1 if one == UNASSIGNED else int(one) for one in named]
+        segments = [-1 if one == NO_SEGMENT else int(one) for one in named]
         return {**table, "segment": np.array(segments, dtype=np.int64)}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from segcli import page
 from segcli.artifacts import Columns, is_run_directory, read_artifact
 from segcli.artifacts.catalogue import SEGMENT_SUMMARY, SEGMENTS
-from segcli.artifacts.formats import UNASSIGNED
+from segcli.artifacts.formats import NO_SEGMENT
 from segcli.artifacts.manifest import command
 from segcli.errors import RunDirectoryError
 from segcli.numerics.moves import Moves, count_moves
@@ -75,8 +75,8 @@ class Change:
         those who are gone; before them are the unassigned, if there are any.
         """
         counts, (k_earlier, k) = self.moves.counts, self.moves.similarity.shape
-        was = [*map(str, range(k_earlier)), UNASSIGNED, "new"]
-        places = [*map(str, range(k)), UNASSIGNED, "gone"]
+        was = [*map(str, range(k_earlier)), NO_SEGMENT, "new"]
+        places = [*map(str, range(k)), NO_SEGMENT, "gone"]
         rows = [row for row in range(len(was)) if row != k_earlier or counts[row].any()]
         columns = [
             column for column in range(len(places)) if column != k or counts[:, column].any()
