@@ -27,7 +27,7 @@ from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import Threads
 from segcli.inputs.reader import set_aside
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.triplets import Triplets, make_triplets, require_rows
+from segcli.inputs.triplets import Log, Triplets, make_triplets, require_rows
 from segcli.inputs.vocabulary import are_floats, plain_numbers
 
 RANGE_ROWS = 1 << 22
@@ -53,23 +53,21 @@ def read_triplets_on(
         If a file cannot be read as asked, or no row can be used.
     """
     found = find_source(engine, location, form)
+    log = Log(location, form, found.table, found.reading.columns)
     with found.collecting(engine) as reads:
         for _ in set_aside((part for read in reads for part in read.parts), rejects):
             pass
     n_rows = sum(read.n_rows for read in reads)
-    require_rows(location, n_rows, rejects, found.table, found.reading.columns)
+    require_rows(log, n_rows, rejects)
     items, places = _places([read.items for read in reads], several=found.n_files > 1)
     customers, blocks = _build(engine, reads, places, len(items), n_rows, form.duplicates)
     return make_triplets(
-        location,
-        form,
+        log,
         (blocks, customers, items),
         rejects,
-        found.table,
-        found.reading.columns,
-        doubts=found.doubts(reads),
         n_usable=n_rows,
         n_files=found.n_files,
+        doubts=found.doubts(reads),
         sha256=found.digest(reads),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,24 @@ class Triplets:
     sha256: str | None
 
 
+@dataclass(frozen=True)
+class Log:
+    """What interactions are read from.
+
+    Attributes
+    ----------
+    location : where it is, as messages name it
+    form : what the user says of it
+    table : the file, or the first of several
+    columns : its 0-based column of each role
+    """
+
+    location: Location
+    form: Form
+    table: tables.Table
+    columns: dict[str, int | None]
+
+
 def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     """Return the matrix of interactions; rows that cannot be used go to ``rejects``.
 
@@ -80,12 +98,12 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     files = list_files(path)
     first = open_first(files, partial(open_file, form=form))
     source = Source(first, files, form.header, form.encoding)
-    columns = columns_of(first, form)
+    log = Log(path, form, first, columns_of(first, form))
     with open_threads() as threads:
-        reader = Reader(columns, form)
+        reader = Reader(log.columns, form)
         rows = reader.gather(source, threads, rejects)
         pa.default_memory_pool().release_unused()
-        require_rows(path, rows.n_rows, rejects, first, columns)
+        require_rows(log, rows.n_rows, rejects)
         several = len(files) > 1
         sizes = len(reader.customers), len(reader.items)
         used_customers, used_items = (np.ones(n, dtype=bool) for n in sizes)
@@ -95,38 +113,33 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         items, item_places = reader.items.places(used_items, several=several)
         blocks = rows.finish(customer_places, item_places, (len(customers), len(items)))
     return make_triplets(
-        path,
-        form,
+        log,
         (blocks, customers, items),
         rejects,
-        first,
-        columns,
-        doubts=source.doubts,
         n_usable=rows.n_rows,
         n_files=len(files),
+        doubts=source.doubts,
         sha256=digest_of(source.digests) if is_folder(path) else source.digests[0][1],
     )
 
 
 def make_triplets(
-    path: Location,
-    form: Form,
+    log: Log,
     merged: tuple[Sequence[sp.csr_array], pa.Array, pa.Array],
     rejects: Rejects,
-    table: tables.Table,
-    columns: dict[str, int | None],
     *,
-    doubts: Sequence[str],
     n_usable: int,
     n_files: int,
+    doubts: Sequence[str],
     sha256: str | None,
 ) -> Triplets:
     """Return triplets of a matrix and its ids, without the pairs that add up to nothing.
 
     Parameters
     ----------
-    table : the file, or the first of several
-    columns : its 0-based column of each role
+    merged : the matrix in blocks, and the ids of customers and items
+    n_usable : rows that were merged
+    n_files, sha256 : as `Triplets` has them
     doubts : what to look at twice in how files are written
 
     Raises
@@ -137,12 +150,13 @@ def make_triplets(
     blocks, customers, items = merged
     n_pairs = sum(block.nnz for block in blocks)
     n_cancelled = 0
-    if form.negative != "reject":  # positive values do not add up to nothing
-        left = [block.data > 0 if form.negative == "net" else block.data != 0 for block in blocks]
+    if log.form.negative != "reject":  # positive values do not add up to nothing
+        is_net = log.form.negative == "net"
+        left = [block.data > 0 if is_net else block.data != 0 for block in blocks]
         n_cancelled = n_pairs - sum(int(np.count_nonzero(of_block)) for of_block in left)
     if n_cancelled == n_pairs:
         msg = (
-            f"{path}: every pair's values cancel out, so no interaction is left. "
+            f"{log.location}: every pair's values cancel out, so no interaction is left. "
             "Reject negative values instead: --negative reject."
         )
         raise InputError(msg)
@@ -156,8 +170,8 @@ def make_triplets(
         n_rows=rejects.n_rows,
         n_merged=n_usable - n_pairs,
         n_cancelled=n_cancelled,
-        dialect=described(table, columns, form),
-        doubts=_all_doubts(path, doubts, rejects, table, columns),
+        dialect=described(log.table, log.columns, log.form),
+        doubts=_all_doubts(log, doubts, rejects),
         sha256=sha256,
     )
 
@@ -183,13 +197,7 @@ def _without_cancelled(
     return kept, customers.filter(used), items.filter(to_arrow(columns))
 
 
-def require_rows(
-    path: Location,
-    n_usable: int,
-    rejects: Rejects,
-    table: tables.Table,
-    columns: Mapping[str, int | None],
-) -> None:
+def require_rows(log: Log, n_usable: int, rejects: Rejects) -> None:
     """Refuse interactions of which no row can be used, or that have none.
 
     Raises
@@ -199,17 +207,17 @@ def require_rows(
     if n_usable:
         return
     if not rejects.n_rows:
-        msg = f"{path} has a header and no rows. It needs rows of customer, item and value."
+        msg = f"{log.location} has a header and no rows. It needs rows of customer, item and value."
         raise InputError(msg)
     if rejects.n_rows == 1:
-        msg = f"The only row of {path} cannot be used: {rejects.first()}."
+        msg = f"The only row of {log.location} cannot be used: {rejects.first()}."
     else:
         counts = "; ".join(f"{reason}: {n:,}" for reason, n in rejects.by_reason().items())
         msg = (
-            f"None of the {rejects.n_rows:,} rows of {path} can be used ({counts}). "
+            f"None of the {rejects.n_rows:,} rows of {log.location} can be used ({counts}). "
             f"The first is {rejects.first()}."
         )
-    no_numbers = _no_numbers(rejects, table, columns)
+    no_numbers = _no_numbers(log, rejects)
     if any(map(is_number_otherwise, no_numbers)):
         msg += f" {HOW_NUMBERS_ARE_WRITTEN}"
     elif no_numbers:
@@ -221,39 +229,30 @@ def require_rows(
     raise InputError(msg)
 
 
-def _all_doubts(
-    path: Location,
-    of_files: Sequence[str],
-    rejects: Rejects,
-    table: tables.Table,
-    columns: Mapping[str, int | None],
-) -> list[str]:
-    in_folder = doubtful_folder(path) if isinstance(path, Path) else None
+def _all_doubts(log: Log, of_files: Sequence[str], rejects: Rejects) -> list[str]:
+    in_folder = doubtful_folder(log.location) if isinstance(log.location, Path) else None
     doubts = [in_folder] if in_folder is not None else []
     doubts += of_files[:_TOLD]
     if len(of_files) > _TOLD:
         doubts.append(f"Files give rise to {counted(len(of_files) - _TOLD, 'more such doubt')}.")
-    column = columns["value"]
+    column = log.columns["value"]
     if column is not None:
-        read = table.sample(column) if isinstance(table, TextTable) else []
-        doubts += doubtful_values(read, _no_numbers(rejects, table, columns))
+        read = log.table.sample(column) if isinstance(log.table, TextTable) else []
+        doubts += doubtful_values(read, _no_numbers(log, rejects))
     return doubts
 
 
-def _no_numbers(
-    rejects: Rejects, table: tables.Table, columns: Mapping[str, int | None]
-) -> list[str]:
+def _no_numbers(log: Log, rejects: Rejects) -> list[str]:
     """Return the first values that are no numbers."""
-    texts = rejects.texts("value is not a number", _LOOKED_AT)
-    return [_value_in(text, table, columns) for text in texts]
+    return [_value_in(text, log) for text in rejects.texts("value is not a number", _LOOKED_AT)]
 
 
-def _value_in(text: str, table: tables.Table, columns: Mapping[str, int | None]) -> str:
+def _value_in(text: str, log: Log) -> str:
     """Return the value in the text of a row that was read."""
-    column = columns["value"]
+    table, column = log.table, log.columns["value"]
     assert column is not None  # otherwise no row is rejected for it
     if isinstance(table, TextTable):
         fields = split_row(text, table.dialect.delimiter, quoted=table.dialect.quoted)
     else:  # in whose text is only what was read
-        fields, column = split_row(text, ","), sorted(columns_read(columns)).index(column)
+        fields, column = split_row(text, ","), sorted(columns_read(log.columns)).index(column)
     return "".join(fields[column : column + 1])
