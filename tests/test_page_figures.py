@@ -325,6 +325,14 @@ def test_how_many_marks_hold_is_said(given, n_items, n_hold, said):
     assert said in text_of(page_of(given, echo=Echo(n_items, 2.0, 1.5, n_hold)))
 
 
+def test_how_many_marks_hold_without_segments_is_said_beside(given):
+    echo, null = Echo(30, 9.0, 8.0, 29), Echo(27, 2.0, 1.4, 24)
+    hold = "29 are more frequent in their segment on unseen interactions too"
+    words = text_of(page_of(given, echo=echo, echo_null=null))
+    assert f"{hold}; in data without segments, 24 of 27." in words
+    assert f"{hold}." in text_of(page_of(given, echo=echo, echo_null=None))
+
+
 def test_one_unassigned_customer_is_one(given):
     words = text_of(page_of(given, extent=replace(given["extent"], n_unassigned=1)))
     assert "59 of 60 customers were sorted into 3 segments" in words

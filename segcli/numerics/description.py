@@ -77,9 +77,10 @@ class Echo:
         How many times as frequent they are inside as outside (`LogOdds.times`), the median, on all
         interactions. Above 1 in any data.
     unseen : float
-        The same on interactions that the making of the segments did not see. 1: what seemed to mark
-        the segments was an echo of their making.
-    n_hold : int, the items that are more frequent inside on unseen interactions too
+        The same on interactions that the making of the segments did not see. As on a null: what
+        seemed to mark the segments was an echo of their making. That need not be 1, see
+        `segcli.numerics.unseen`.
+    n_hold : int, the items that are more frequent inside on unseen interactions too; many are on a null
     """
 
     n_items: int

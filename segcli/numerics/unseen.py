@@ -4,8 +4,12 @@ A description measured on the data that made the segments flatters them: whateve
 put together for, they will be found to have in common, in pure chance too. So each interaction is
 hidden once. In each of a few rounds, a part of every customer's interactions is hidden, the recipe is
 fitted anew to the rest, its segments are matched to those to be described, and the hidden
-interactions are looked up in them. Where a segment is only the echo of its own data, its items
-are no more frequent there than elsewhere.
+interactions are looked up in them. Where a segment is only the echo of its own data, items are
+no more frequent there than elsewhere.
+
+The items that mark a segment are chosen from all interactions, though, hidden ones too, and of many items
+some stand out by chance, in every part of the data. So without segments, too, most of those chosen are
+somewhat more frequent there, the rare ones the most: read their figures beside the null's.
 
 An interaction that was seen may have made the segment, and can no longer be hidden, so a customer
 seen to have an item counts neither for nor against it in that round. Each customer who has the item
