@@ -120,6 +120,15 @@ def test_transfer_is_scikit_learns_naive_bayes_of_who_has_what(planted):
     assert transfer_ari(X[a], labels, X[b], others) == pytest.approx(expected)
 
 
+def test_a_few_large_counts_do_not_drown_what_customers_have():
+    faint = replace(DESIGNS["equal, uneven, counts"], contrast=4.0)
+    X, truth = plant(faint, 0)
+    a, b = halves(X.shape[0], 0, seed=0)
+    of_counts = MultinomialNB().fit(X[a], truth[a]).predict(X[b])
+    assert adjusted_rand_score(truth[b], of_counts) < LEAST_TRANSFER
+    assert transfer_ari(X[a], truth[a], X[b], truth[b]) > 0.8
+
+
 def in_order(X):
     return in_rank_order(X, rank(LocalEngine(1).blocks(X)))
 
