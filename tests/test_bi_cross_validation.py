@@ -119,6 +119,20 @@ def test_the_error_is_that_of_a_mean_over_folds(third, n_components):
     assert BiCrossValidation(flat.mean(axis=0), flat).n_components == n_components
 
 
+def test_an_error_is_below_anothers_by_three_standard_errors_over_the_same_folds():
+    def of(*least):
+        folds = np.array([[1, error, 0.9] for error in least])
+        return BiCrossValidation(folds.mean(axis=0), folds)
+
+    null = of(0.5, 0.6, 0.7, 0.8)
+    # .04, .02, .04, .01 below: .0275 on average, with an error of .0075
+    assert of(0.46, 0.58, 0.66, 0.79).is_below(null)
+    # .04, .01, .04, .01 below: .025, with an error of .0087
+    assert not of(0.46, 0.59, 0.66, 0.79).is_below(null)
+    assert not null.is_below(null)
+    assert not null.is_below(of(0.46, 0.58, 0.66, 0.79))
+
+
 def test_over_all_folds_each_counts_by_what_there_is_to_predict():
     folds = [(1.0, np.array([1.0, 0.5])), (9.0, np.array([9.0, 9.0]))]
     found = _over_folds(folds, 1)

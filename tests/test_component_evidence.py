@@ -108,9 +108,19 @@ def test_planted_segments_have_one_component_less_than_segments(design, weightin
 def test_without_segments_little_supports_any_components(design, weighting):
     found = gather(unplanted(DESIGNS[design], 0), weighting)
     assert found.n_parallel <= 1
-    assert found.n_predictive <= 1
+    assert found.n_predictive == 0
     assert found.recommended == 2
     assert found.reason.startswith("Little supports")
+
+
+def test_what_sums_alone_predict_suggests_no_components():
+    """Of ten items, a customer's number of items tells something of each, without any segments too."""
+    rng = np.random.default_rng(9)
+    activity, popularity = 0.3 * rng.standard_normal((1000, 1)), rng.standard_normal(10)
+    has = rng.random((1000, 10)) < 1 / (1 + np.exp(1.2 - activity - popularity))
+    found = gather(sp.csr_array(has * rng.integers(1.0, 6, has.shape)), "tfidf")
+    assert found.prediction.n_components >= 3
+    assert (found.n_predictive, found.recommended) == (0, 2)
 
 
 def test_the_null_of_a_null_looks_like_it():
@@ -217,7 +227,11 @@ def test_fewer_are_refused(shape):
         ((4, 4, 50), 4, "as well as any number; both say the same."),
         ((50, 46, 50), 46, "All 50 components hold more variance than without"),
         ((0, 0, 50), 2, "Little supports any components: no component holds"),
-        ((0, 0, 50), 2, "none predict held-out customers and items. Another --weighting"),
+        (
+            (0, 0, 50),
+            2,
+            "none predict held-out customers and items any better than without segments.",
+        ),
         ((1, 9, 50), 2, "only the first component holds"),
         ((50, 50, 50), 50, "There may be more: raise --max-components"),
         ((1, 1, 1), 1, "The one component there is holds"),

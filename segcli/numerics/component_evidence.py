@@ -107,6 +107,9 @@ class ComponentEvidence:
     prediction, null_prediction : BiCrossValidation, of the data and of the last null
     n_parallel : int
         Leading components that exceed the null's limit, up to the first that does not.
+    n_predictive : int
+        The fewest components that predict held-out blocks as well as any number; 0 where they do so no
+        better than the null's.
     recommended : int, the smaller of the two, but at least 2 (and at most n_components)
     reason : str, why, in a sentence or two
     """
@@ -119,6 +122,7 @@ class ComponentEvidence:
     prediction: BiCrossValidation
     null_prediction: BiCrossValidation
     n_parallel: int
+    n_predictive: int
     recommended: int
     reason: str
 
@@ -126,11 +130,6 @@ class ComponentEvidence:
     def n_components(self) -> int:
         """How many components were looked at."""
         return len(self.ratios)
-
-    @property
-    def n_predictive(self) -> int:
-        """The fewest components that predict held-out blocks as well as any number."""
-        return self.prediction.n_components
 
     @property
     def n_nulls(self) -> int:
@@ -215,8 +214,9 @@ def gather_component_evidence(
     )
     is_sample = n_customers < X.shape[0]
     n_parallel = count_leading(ratios, null_limit(null_ratios))
+    n_predictive = prediction.n_components if prediction.is_below(null_prediction) else 0
     recommended, reason = recommend(
-        n_parallel, prediction.n_components, len(ratios), more=more and n_components < limit
+        n_parallel, n_predictive, len(ratios), more=more and n_components < limit
     )
     if recommended < len(ratios) and is_sample and n_customers < LEVELS["full"].n_customers:
         reason += " More customers, which --evidence full takes, may show more."
@@ -229,6 +229,7 @@ def gather_component_evidence(
         prediction=prediction,
         null_prediction=null_prediction,
         n_parallel=n_parallel,
+        n_predictive=n_predictive,
         recommended=recommended,
         reason=reason,
     )
@@ -332,5 +333,5 @@ def _leading(n: int, n_components: int) -> str:
 
 def _predicting(n: int) -> str:
     if n == 0:
-        return "none predict held-out customers and items"
+        return "none predict held-out customers and items any better than without segments"
     return f"{n} predict{'s' * (n == 1)} held-out customers and items as well as any number"

@@ -152,8 +152,12 @@ class PCAExploration:
             f"from {evidence['n_nulls']} nulls and {evidence['n_folds']} folds{cumulative}.",
             f"Parallel analysis suggests {suggestions['parallel_analysis']} (leading components that "
             "hold more variance than the null's),",
-            f"bi-cross-validation {suggestions['bi_cross_validation']} (the fewest within one standard "
-            "error of the least held-out error).",
+            f"bi-cross-validation {suggestions['bi_cross_validation']} "
+            + (
+                "(the fewest within one standard error of the least held-out error)."
+                if suggestions["bi_cross_validation"]
+                else "(no error is clearly below the null's)."
+            ),
         ]
 
     def _digits(self, column: str, least: int, *, beside: float = 0.0) -> int:
