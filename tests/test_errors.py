@@ -305,8 +305,14 @@ def test_a_file_name_that_is_no_unicode(place):
         place.ratings.rename(odd)
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
-    found = process("ingest", odd, "new", cwd=place.folder)
-    assert (found.returncode, found.stderr) == (0, "")
+    with Path(odd).open("a") as file:
+        file.write("c001,i00,none\n")
+    Path("parts").mkdir()
+    shutil.copy(odd, "parts")
+    for source in (odd, "parts"):
+        found = process("ingest", source, "new", cwd=place.folder)
+        assert (found.returncode, found.stderr) == (0, "")
+        assert "\nr\\udce4tings.csv," in Path("new", "rejects.csv").read_text(encoding="utf-8")
     assert process("status", "new", cwd=place.folder).returncode == 0
     assert process("ingest", odd, "new", "--json", cwd=place.folder).returncode == 0
 

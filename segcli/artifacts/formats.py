@@ -180,7 +180,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as CSV. Columns named in ``text`` are strings, all others numbers.
+    """A table as CSV. Columns named in ``text`` are strings, written as `Text` is, all others numbers.
 
     It is read back as arrays: of strings, of whole numbers, or of numbers with NaN for what is missing.
     """
@@ -193,7 +193,7 @@ class Table:
         # A reader takes a bare carriage return for the end of a row, yet csv does not quote it.
         returns = any("\r" in "".join(map(str, cells[name])) for name in self.text)
         quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n", quoting=quoting)
             writer.writerow(cells)
             writer.writerows(zip(*cells.values(), strict=True))

@@ -226,7 +226,7 @@ def doubts_about(table: tables.Table, file: str) -> list[str]:
 def digest_of(files: Iterable[tuple[str, str]]) -> str:
     """Return one digest of several files, given by their names and digests."""
     lines = sorted(f"{sha256}  {file}\n" for file, sha256 in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
