@@ -257,6 +257,33 @@ def test_a_place_with_nothing_to_read(spark, tmp_path, source):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet"])
+def test_a_file_at_a_url_is_read_as_one_here(spark, tmp_path, name):
+    """The record, too, is that of a file and not of a folder."""
+    path, table = tmp_path / name, interactions()
+    table.to_parquet(path) if name.endswith("parquet") else table.to_csv(path, index=False)
+    here = ingested(path, tmp_path / "here")
+    there = ingested(f"file://{path}", tmp_path / "there", "--engine", "spark")
+    assert digests(there) == digests(here)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"a.csv": "\n\n"}, {"a.csv": "user,item\na,x\nb,y\n", "b.csv": 'user,item\na,"x"\n"b,y\n'}],
+)
+def test_what_is_wrong_with_a_file_at_a_url_names_the_file(spark, tmp_path, files):
+    """And not the copy of it that is read."""
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name, text in files.items():
+        (parts / name).write_text(text)
+    here = invoke("ingest", parts, tmp_path / "run")
+    there = invoke("ingest", f"file://{parts}", tmp_path / "run", "--engine", "spark")
+    line = assert_one_line(there, f"file:{parts / name}")
+    assert line.replace("file:", "") == assert_one_line(here)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_folder_served_over_the_network_is_read_as_a_folder_here(spark, tmp_path, kind):
     parts = tmp_path / "served" / "parts"

@@ -255,8 +255,8 @@ class SparkEngine:
 
         return self._collected(work, table, len(paths))
 
-    def list_files(self, url: str) -> list[tuple[str, int]]:
-        """Return the paths and sizes of the files under a URL, by path; no hidden ones.
+    def list_files(self, url: str) -> list[str]:
+        """Return the paths of the files under a URL, sorted; no empty nor hidden ones.
 
         Raises
         ------
@@ -265,7 +265,7 @@ class SparkEngine:
         """
         try:
             files = self.session.read.format("binaryFile").option("recursiveFileLookup", "true")
-            rows = files.load(url).select("path", "length").collect()
+            rows = files.load(url).select("path").collect()
         except spark_errors() as error:
             msg = f"{url} cannot be read: {reason_of(error)}"
             if "FileSystem" in msg:
@@ -274,7 +274,7 @@ class SparkEngine:
                     f"PYSPARK_SUBMIT_ARGS='--packages {self._package_for(url)} pyspark-shell'."
                 )
             raise InputError(msg) from error
-        return sorted((row.path, row.length) for row in rows)
+        return sorted(row.path for row in rows)
 
     def _package_for(self, url: str) -> str:
         """Return what Maven calls the package that opens such URLs."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,12 @@ import pyarrow.parquet as pq
 
 from segcli.engine.scratch import Scratch
 from segcli.engine.spark import SparkEngine
+from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.dialect import BlankError
 from segcli.inputs.form import Form, columns_of, columns_read, open_file
 from segcli.inputs.grouped_rows import TaskRead, write_groups
-from segcli.inputs.locations import Location
+from segcli.inputs.locations import Location, Url, is_folder
 from segcli.inputs.pairs import group_rows
 from segcli.inputs.parquet_table import ParquetTable
 from segcli.inputs.reader import Reader
@@ -185,8 +186,18 @@ class _Files:
 
 @dataclass(frozen=True)
 class _RemoteFiles(_Files):
+    is_file: bool  # the URL is of a file, not of a folder
+
+    def run(self, number: int, copy: Path | None = None) -> TaskRead:
+        assert copy is not None
+        with _naming(self.paths[number], copy):
+            return super().run(number, copy)
+
     def collecting(self, engine: SparkEngine) -> AbstractContextManager[list[Any]]:
         return engine.collecting_files(self, self.paths)
+
+    def digest(self, reads: Sequence[TaskRead]) -> str | None:
+        return reads[0].sha256 if self.is_file else super().digest(reads)
 
 
 def _collecting(
@@ -199,7 +210,7 @@ def _collecting(
 def find_source(engine: SparkEngine, location: Location, form: Form) -> _Parts | _Files:
     """Return what there is to read, and how it is written as the first file shows."""
     kept = engine.scratch
-    if isinstance(location, Path) and not location.is_dir():
+    if isinstance(location, Path) and not is_folder(location):
         return _single(engine, location, form)
     if isinstance(location, Path):
         files = {str(path): name for path, name in list_files(location).items()}
@@ -207,15 +218,15 @@ def find_source(engine: SparkEngine, location: Location, form: Form) -> _Parts |
         reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
         return _Files(reading, table, tuple(files.values()), tuple(files))
     listed = engine.list_files(location.text)
-    inside = {path: _inside(path, location.text) for path, size in listed if size}
-    found = ((path, name) for path, name in inside.items() if not is_hidden(name))
+    found = ((path, name) for path in listed if not is_hidden(name := _inside(path, location.text)))
     files = dict(sorted(found, key=lambda file: file[1].split("/")))  # as those of a folder here
     if not files:
         refuse_empty(location)
-    paths = tuple(files)
-    table = open_first(_copies(engine, paths), partial(open_file, form=form))
+    table = open_first(files, partial(_open_copy, engine, form))
     reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
-    return _RemoteFiles(reading, table, tuple(files.values()), paths)
+    return _RemoteFiles(
+        reading, table, tuple(files.values()), tuple(files), _is_file(listed, location)
+    )
 
 
 def _single(engine: SparkEngine, path: Path, form: Form) -> _Parts:
@@ -243,11 +254,20 @@ def _spilled(path: str) -> Iterable[Any]:
     yield pickle.loads(Path(path).read_bytes())
 
 
-def _copies(engine: SparkEngine, paths: Sequence[str]) -> Iterator[Path]:
-    """Yield a copy of each file, brought here once it is asked for."""
-    for path in paths:
-        with engine.collecting_files(_Copy(engine.scratch), [path]) as (copy,):
-            yield copy
+def _open_copy(engine: SparkEngine, form: Form, path: str) -> tables.Table:
+    """Return a file at a URL as a table: a copy of it, brought here."""
+    with engine.collecting_files(_Copy(engine.scratch), [path]) as (copy,), _naming(path, copy):
+        return open_file(copy, form)
+
+
+@contextmanager
+def _naming(path: str, copy: Path) -> Iterator[None]:
+    """Name a file, and not its copy, in what is wrong with it."""
+    try:
+        yield
+    except InputError as error:
+        error.args = (str(error).replace(str(copy), path),)
+        raise
 
 
 @dataclass(frozen=True)
@@ -265,10 +285,18 @@ class _Copy:
         return kept
 
 
+def _is_file(paths: Sequence[str], url: Url) -> bool:
+    """Return whether what Spark lists is the URL itself, and not in a folder of that name."""
+    return len(paths) == 1 and paths[0].endswith(f"/{url.name}") and not _below(paths[0], url.text)
+
+
 def _inside(path: str, folder: str) -> str:
     """Return a path from a folder on; of a file that is no folder's, its name."""
-    _, _, name = path.partition(folder.rpartition("://")[2].rstrip("/") + "/")
-    return name or path.rpartition("/")[2]
+    return _below(path, folder) or path.rpartition("/")[2]
+
+
+def _below(path: str, folder: str) -> str:
+    return path.partition(folder.rpartition("://")[2].rstrip("/") + "/")[2]
 
 
 def _texts_by_code(vocabulary: Any, used: Sequence[np.ndarray]) -> pa.Array:

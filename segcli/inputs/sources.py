@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from segcli.errors import InputError
 from segcli.inputs import tables
@@ -20,6 +21,8 @@ from segcli.inputs.batches import Batch, Lines
 from segcli.inputs.dialect import BlankError
 from segcli.inputs.locations import is_folder
 from segcli.inputs.text_table import TextTable
+
+P = TypeVar("P", Path, str)
 
 # Folders by which tables are known that do not say in their paths which of their files are valid.
 _TABLES = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
@@ -166,7 +169,7 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(("_", ".")) for part in name.split("/"))
 
 
-def open_first(files: Iterable[Path], open_file: Callable[[Path], tables.Table]) -> tables.Table:
+def open_first(files: Iterable[P], open_file: Callable[[P], tables.Table]) -> tables.Table:
     """Return the first file that shows how it is written: one with a row besides what may be a header.
 
     Raises
