@@ -1,12 +1,17 @@
 """The Spark engine: what every engine must do, the local engine's bits, and one line for each failure."""
 
+import errno
 import importlib.util
+import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import venv
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,9 +40,15 @@ from webhdfs import served
 from segcli.engine import LocalEngine, scratch, spark_blocks
 from segcli.engine import spark as spark_engine
 from segcli.engine.rows import transposed_product
-from segcli.engine.session import find_java, open_session, require_pyspark
+from segcli.engine.session import (
+    explain,
+    find_java,
+    open_session,
+    require_master,
+    require_pyspark,
+)
 from segcli.engine.spark import SparkEngine
-from segcli.errors import ResourceError
+from segcli.errors import ChoiceError, ResourceError, SegcliError
 from segcli.numerics.pca import fit_pca
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
@@ -223,6 +234,37 @@ def test_a_folder_of_unlike_parts_is_read_as_here(spark, tmp_path):
     for name, source in (("folder", parts), ("url", f"file://{parts}")):
         run = ingested(source, tmp_path / name, *options, "--engine", "spark")
         assert digests(run) == digests(here)
+
+
+FLOATS = "1.0,7.0,1\n2.0,8.0,2\n01.0,7.0,3\n"
+UNUSABLE = "ann,rye,none\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "options"),
+    [
+        ((FLOATS + UNUSABLE,), ()),
+        ((FLOATS, "1,7,1\n2.0,8,x\n"), ()),
+        ((FLOATS + UNUSABLE, FLOATS + UNUSABLE), ("--duplicates", "last")),
+        ((FLOATS, "1.0,x,1\n2,8,2\n"), ()),
+        (("ann,x,1\nbob,y,2\n", "who,what,much\nann,y,2\n"), ("--no-header",)),
+        (("ann,x,1\nbob,y,2\n", "cid,é,2\n"), ("--no-header", "--encoding", "cp500")),
+    ],
+    ids=["one file", "whole numbers, too", "none usable", "text, too", "no header", "encoding"],
+)
+def test_ids_are_those_of_the_local_engine(spark, tmp_path, texts, options):
+    """Those of floats lose their ``.0``; what only unusable rows hold is no id, nor stands in the way."""
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    header = "" if "--no-header" in options else "customer,item,value\n"
+    encoding = options[-1] if "--encoding" in options else "utf-8"
+    for name, text in zip("ab", texts, strict=False):
+        (parts / f"{name}.csv").write_text(header + text, encoding=encoding)
+    for i, source in enumerate((parts, parts / "a.csv")):
+        here = ingested(source, tmp_path / f"here{i}", *options)
+        for j, place in enumerate((source, f"file://{source}")):
+            there = ingested(place, tmp_path / f"there{i}{j}", *options, "--engine", "spark")
+            assert digests(there) == digests(here)
 
 
 def test_doubts_are_those_of_the_local_engine(spark, tmp_path):
@@ -445,6 +487,93 @@ def test_workers_that_never_come_or_are_all_lost(spark, tmp_path, monkeypatch):
         monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 0.0)
         with pytest.raises(ResourceError, match="no worker of local"):
             blocks.map_sum(sleepy)
+
+
+def test_workers_that_are_long_at_a_task_are_waited_for(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(spark_engine, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 0.5)
+    at_work = SimpleNamespace(numActiveTasks=1)
+    monkeypatch.setattr(spark_engine, "_stages", lambda *_: [at_work])
+    with engine_in(tmp_path) as engine:
+        assert engine.blocks(np.ones((50, 3))).map_sum(sleepy) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("does", "expected"),
+    [
+        (lambda: os._exit(1), "were lost again and again; most often memory is what they lack"),
+        (lambda: fails(MemoryError()), "has too little memory for its share"),
+        (lambda: fails(OSError(errno.ESTALE, "stale", "f")), r"f cannot be used on .* \(stale\)"),
+        (lambda: fails(OSError(errno.ENOSPC, "disk full", "f")), "disk full"),
+        (lambda: fails(ChoiceError("another k")), "another k"),
+    ],
+    ids=["it dies", "memory", "storage", "full disk", "an error of ours"],
+)
+def test_a_worker_that_fails(spark, tmp_path, does, expected):
+    with engine_in(tmp_path) as engine:
+        blocks = engine.blocks(np.ones((50, 3)))
+        with pytest.raises((SegcliError, OSError), match=expected):
+            blocks.map_sum(lambda block: does())
+
+
+def fails(error):
+    raise error
+
+
+def test_a_file_that_was_cut_short(spark, tmp_path):
+    with engine_in(tmp_path) as engine:
+        blocks = engine.blocks(np.ones((50, 3)))
+        path = Path(blocks.place.values.path)
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(
+            ResourceError, match=r"cannot be used on .* \(a part of it is missing\)"
+        ):
+            blocks.map_sum(product, np.ones((3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[PYTHON_VERSION_MISMATCH] Python in worker has", "run another Python than this one, 3."),
+        ('Cannot run program "/no/python": error=2', "cannot run /no/python. Name the Python"),
+        ("ExecutorLostFailure (executor 1 exited", "were lost again and again"),
+        ("Job 3 cancelled because SparkContext was shut down", "the connection to local was lost"),
+        ("An error occurred while calling o1.x.\n: java.E.SomeException: a b\n\tat c", "work: a b"),
+        ("[PATH] There is no x. SQLSTATE: 42K03", "work: [PATH] There is no x."),
+    ],
+)
+def test_why_work_failed_is_told_in_a_line(text, expected):
+    line = str(explain(RuntimeError(text), "local"))
+    assert expected in line
+    assert line.endswith((".", "a b"))
+    assert "\n" not in line
+
+
+def test_one_master_of_several_is_enough():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        require_master(f"spark://127.0.0.1:1,127.0.0.1:{port}")
+    with pytest.raises(ResourceError, match=r"127\.0\.0\.1:1: .*; 127\.0\.0\.1:2: "):
+        require_master("spark://127.0.0.1:1,127.0.0.1:2")
+
+
+def test_what_a_killed_command_left_is_removed(spark, tmp_path):
+    left = tmp_path / scratch.FOLDER / "left"
+    left.parent.mkdir()
+    left.touch()
+    with engine_in(tmp_path) as engine:
+        engine.blocks(np.ones((50, 3)))
+        assert not left.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pass_leaves_nothing_behind(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch, "LARGE", 1)
+    with engine_in(tmp_path) as engine:
+        blocks = engine.blocks(np.ones((50, 3)))
+        before = digests(tmp_path)
+        blocks.map_sum(product, np.ones((3, 1)))
+        assert digests(tmp_path) == before
 
 
 def sleepy(block):
