@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import test_engine
 from parts import (
@@ -49,6 +50,7 @@ from segcli.engine.session import (
 )
 from segcli.engine.spark import SparkEngine
 from segcli.errors import ChoiceError, ResourceError, SegcliError
+from segcli.inputs import distributed, distributed_sources
 from segcli.numerics.pca import fit_pca
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
@@ -469,6 +471,52 @@ def test_lost_storage(spark, tmp_path):
         for use in (lambda: blocks.map_sum(product, np.ones((3, 1))), lambda: blocks.take([1])):
             with pytest.raises(ResourceError, match="on storage that every worker mounts"):
                 use()
+
+
+class CopiedElsewhere:
+    def __init__(self, kept):
+        self.kept = kept
+
+    def run(self, number, copy):
+        return self.kept.folder / "not shared" / copy.name
+
+
+@pytest.mark.parametrize("kind", ["url", "folder"])
+def test_a_run_directory_that_each_worker_has_its_own_of(spark, tmp_path, monkeypatch, kind):
+    """What workers write is then not here."""
+    (tmp_path / "parts").mkdir()
+    write_rows(interactions(), tmp_path / "parts" / "a.csv")
+
+    def elsewhere(blocks, kept):
+        return np.fromfile(kept.folder / "not shared")
+
+    monkeypatch.setattr(distributed_sources, "_Copy", CopiedElsewhere)
+    monkeypatch.setattr(distributed, "write_blocks", elsewhere)
+    source = f"{'file://' if kind == 'url' else ''}{tmp_path / 'parts'}"
+    result = invoke("ingest", source, tmp_path / "run", "--engine", "spark")
+    assert_one_line(result, "not shared", "must be on storage that every worker mounts")
+    assert not (tmp_path / "run").exists()
+
+
+class Elsewhere:
+    schema = "key string"
+
+    def __init__(self, path):
+        self.path = path
+
+    def rows(self, number):
+        with pa.memory_map(self.path):
+            yield
+
+
+def test_what_one_worker_wrote_and_another_does_not_find(spark, tmp_path):
+    with engine_in(tmp_path) as engine:
+        source = Elsewhere(str(engine.scratch.new_path("groups")))
+        with (
+            pytest.raises(ResourceError, match="on storage that every worker mounts"),
+            engine.collecting_ranges(source, 1, 1),
+        ):
+            pass
 
 
 def test_a_worker_with_another_segcli(spark, tmp_path, monkeypatch):

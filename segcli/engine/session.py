@@ -5,6 +5,7 @@ The only module that imports pyspark, inside its functions: it is an optional ex
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import logging
 import os
@@ -23,6 +24,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from segcli.engine.scratch import FOLDER
+from segcli.engine.worker import not_shared
 from segcli.errors import ResourceError
 
 if TYPE_CHECKING:
@@ -239,9 +242,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def explain(error: Exception, master: str) -> ResourceError:
+def explain(error: Exception, master: str) -> Exception:
     """Return, in one line, why work on Spark failed."""
     text = str(error)
+    lost = re.search(rf"FileNotFoundError: .*?'(/[^'\n]*/{re.escape(FOLDER)}/[^'\n]*)'", text)
+    if lost is not None:
+        error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), lost[1])
+        return not_shared(error, f"a worker of {master}")
     missing = re.search(r"No module named '([\w.]+)'", text)
     if missing is not None:
         return ResourceError(

@@ -306,7 +306,8 @@ class SparkEngine:
                 raise explain(error, self.master) from error
             rows = self._collect(answering, n_tasks, tell)
             rows.sort(key=lambda row: int(row.number))
-            answers = [self._opened(bytes(row.answer), copied) for row in rows]
+            with self.using_storage():
+                answers = [loads(bytes(row.answer), copied=copied) for row in rows]
             for answer in answers:
                 if isinstance(answer, Failure):
                     raise answer.error
@@ -314,9 +315,16 @@ class SparkEngine:
         finally:
             scratch.remove()
 
-    def _opened(self, answer: bytes, copied: bool) -> Any:
+    @contextmanager
+    def using_storage(self) -> Iterator[None]:
+        """Say that it is not shared, if what workers wrote is not there for the block to read.
+
+        Raises
+        ------
+        ResourceError
+        """
         try:
-            return loads(answer, copied=copied)
+            yield
         except OSError as error:
             raise not_shared(error, self.master) from error
 

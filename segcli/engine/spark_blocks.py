@@ -14,7 +14,6 @@ from segcli.engine.blocks import Arrays, Block, Blocks
 from segcli.engine.places import MatrixPlace, stacked, take_rows, write_blocks
 from segcli.engine.rows import Matrix
 from segcli.engine.scratch import Scratch
-from segcli.engine.worker import not_shared
 
 if TYPE_CHECKING:
     from segcli.engine.spark import SparkEngine
@@ -63,10 +62,8 @@ class SparkBlocks:
 
     def take(self, rows: np.ndarray) -> Matrix:
         """Return the rows at the given positions, in the order given."""
-        try:
+        with self.engine.using_storage():
             return take_rows(self.place, np.asarray(rows))
-        except OSError as error:
-            raise not_shared(error, self.engine.master) from error
 
     def _shares(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """Return each task's first block and the bounds of its blocks, about equally many.

@@ -108,7 +108,8 @@ def _build(
         engine.scratch,
     )
     n_ranges = max(engine.n_tasks, -(-n_rows // RANGE_ROWS))
-    with engine.collecting_ranges(source, len(reads), n_ranges) as pieces:
+    made = engine.collecting_ranges(source, len(reads), n_ranges)
+    with made as pieces, engine.using_storage():
         customers = pa.concat_arrays([piece.customers for piece in pieces])
         # Joined, as each piece would take two open files.
         joined = write_blocks((_mapped(piece.matrix) for piece in pieces), engine.scratch)

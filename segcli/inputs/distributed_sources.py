@@ -257,6 +257,8 @@ def _spilled(path: str) -> Iterable[Any]:
 def _open_copy(engine: SparkEngine, form: Form, path: str) -> tables.Table:
     """Return a file at a URL as a table: a copy of it, brought here."""
     with engine.collecting_files(_Copy(engine.scratch), [path]) as (copy,), _naming(path, copy):
+        with engine.using_storage():
+            copy.stat()
         return open_file(copy, form)
 
 
