@@ -88,14 +88,13 @@ class _Reading:
         items = _texts_by_code(reader.items, [rows.items for rows in usable])
         path = self.kept.new_path("groups")
         write_groups(path, usable, customers, is_timed=self.form.duplicates == "last")
-        used = np.unique(np.concatenate([nothing.customers, *(rows.customers for rows in usable)]))
         return TaskRead(
             file,
             tuple(reads),
             sum(len(rows.items) for rows in usable),
             str(path),
             items,
-            are_floats(customers.take(pa.array(used)), several=self.several),
+            are_floats(customers, several=self.several),
             None,
         )
 
