@@ -115,9 +115,11 @@ def test_a_k_that_no_data_bear_is_no_matter_of_memory(tmp_path, monkeypatch, k):
     assert f"k = {k} is too large" in result.stderr
 
 
-@pytest.mark.parametrize(("stage", "n_numbers"), [("validate", 8), ("report", 16)])
-def test_figures_of_each_item_in_each_segment_are_reckoned_with(
-    stage, n_numbers, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("stage", "n_numbers", "of_customer"), [("validate", 8, 20), ("report", 16, 40)]
+)
+def test_figures_of_each_customer_and_of_each_item_in_each_segment_are_reckoned_with(
+    stage, n_numbers, of_customer, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     workplace_in(tmp_path)
@@ -126,11 +128,11 @@ def test_figures_of_each_item_in_each_segment_are_reckoned_with(
     asked = []
     monkeypatch.setattr(
         f"segcli.stages.{stage}.require_memory_for",
-        lambda stage, engine, per_item, per_customer=0: asked.append(per_item),
+        lambda stage, engine, per_item, per_customer: asked.append((per_customer, per_item)),
     )
     ok(*STAGES[stage], "--evidence", "none")
     n_segments = int(STAGES["cluster"][STAGES["cluster"].index("--n-clusters") + 1])
-    assert asked == [n_numbers * n_segments]
+    assert asked == [(of_customer, n_numbers * n_segments)]
 
 
 def test_customers_of_an_earlier_run_are_reckoned_with(tmp_path, monkeypatch):

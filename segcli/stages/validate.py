@@ -47,6 +47,9 @@ from segcli.words import counted, decimal, in_percent
 KEPT_PER_ITEM_AND_SEGMENT = 8
 """Numbers: sums of a fold, of all, the model, and blocks' sums that wait to be added."""
 
+KEPT_PER_CUSTOMER = 20
+"""Numbers: ranks, room to order them, labels, folds, and what is predicted."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -156,7 +159,12 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
     with open_stage(run_dir, "validate", {"evidence": evidence}, seed=seed) as stage:
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
-        require_memory_for(stage, engine, per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k)
+        require_memory_for(
+            stage,
+            engine,
+            per_customer=KEPT_PER_CUSTOMER,
+            per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k,
+        )
         clustering = stage.load(CLUSTERING)
         k = segmentation.k
         recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
