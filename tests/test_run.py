@@ -223,7 +223,7 @@ def make(tmp_path):
         return subprocess.run(
             ["make", "-s", "-f", str(ROOT / "Makefile"), *args],
             cwd=tmp_path,
-            env=environment(MAKEFLAGS=""),
+            env=environment(MAKEFLAGS="", VENV=".venv"),  # make test may have been told of others
             capture_output=True,
             text=True,
         )
