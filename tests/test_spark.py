@@ -284,6 +284,19 @@ def test_doubts_are_those_of_the_local_engine(spark, tmp_path):
         assert here == there
 
 
+@pytest.mark.parametrize("name", ["_delta_log", ".hoodie"])
+def test_a_folder_that_keeps_files_of_older_versions_is_told_as_here(spark, tmp_path, name):
+    parts = tmp_path / "parts"
+    (parts / name).mkdir(parents=True)
+    (parts / name / "0.json").write_text("{}")
+    (parts / "a.csv").write_text("user,item\na,x\na,y\nb,x\nb,y\n")
+    here = ok("ingest", parts, tmp_path / "run", "--json").stdout
+    assert "older versions" in here
+    for source in (parts, f"file://{parts}"):
+        there = ok("ingest", source, tmp_path / "run", "--json", "--engine", "spark").stdout
+        assert there.replace("file://", "") == here
+
+
 def test_parts_that_are_not_written_alike_are_refused(spark, tmp_path):
     parts = tmp_path / "parts"
     parts.mkdir()

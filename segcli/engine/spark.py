@@ -276,6 +276,16 @@ class SparkEngine:
             raise InputError(msg) from error
         return sorted(row.path for row in rows)
 
+    def is_folder(self, url: str) -> bool:
+        """Return whether a URL is of a folder; False if that cannot be told."""
+        context: Any = self.session.sparkContext
+        try:
+            path = context._jvm.org.apache.hadoop.fs.Path(url)
+            files = path.getFileSystem(context._jsc.hadoopConfiguration())
+            return bool(files.getFileStatus(path).isDirectory())
+        except spark_errors():
+            return False
+
     def _package_for(self, url: str) -> str:
         """Return what Maven calls the package that opens such URLs."""
         package = _PACKAGES.get(url.partition("://")[0], "GROUP:NAME:VERSION")

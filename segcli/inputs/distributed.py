@@ -6,6 +6,7 @@ range of customers then becomes a piece of the matrix, and the pieces are joined
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ from segcli.engine.spark import SparkEngine
 from segcli.inputs.distributed_sources import find_source
 from segcli.inputs.form import Form
 from segcli.inputs.grouped_rows import TaskRead, read_groups, unpacked
-from segcli.inputs.locations import Location
+from segcli.inputs.locations import Location, Url
 from segcli.inputs.pairs import Pairs, group_rows
 from segcli.inputs.parallel import Threads
 from segcli.inputs.reader import set_aside
 from segcli.inputs.rejects import Rejects
+from segcli.inputs.sources import doubts_about_folder
 from segcli.inputs.triplets import Log, Triplets, make_triplets, require_rows
 from segcli.inputs.vocabulary import are_floats, plain_numbers
 
@@ -59,6 +61,7 @@ def read_triplets_on(
             pass
     n_rows = sum(read.n_rows for read in reads)
     require_rows(log, n_rows, rejects)
+    is_folder = engine.is_folder if isinstance(location, Url) else os.path.isdir
     items, places = _places([read.items for read in reads], several=found.n_files > 1)
     customers, blocks = _build(engine, reads, places, len(items), n_rows, form.duplicates)
     return make_triplets(
@@ -67,7 +70,7 @@ def read_triplets_on(
         rejects,
         n_usable=n_rows,
         n_files=found.n_files,
-        doubts=found.doubts(reads),
+        doubts=[*doubts_about_folder(location, is_folder), *found.doubts(reads)],
         sha256=found.digest(reads),
     )
 

@@ -19,7 +19,7 @@ from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.batches import Batch, Lines
 from segcli.inputs.dialect import BlankError
-from segcli.inputs.locations import is_folder
+from segcli.inputs.locations import Location, is_folder
 from segcli.inputs.text_table import TextTable
 
 P = TypeVar("P", Path, str)
@@ -142,7 +142,7 @@ def unchanged(files: Iterable[Path]) -> Iterator[None]:
         raise refused
 
 
-def refuse_empty(folder: object) -> None:
+def refuse_empty(folder: Location) -> None:
     """Refuse a folder without files that hold rows.
 
     Raises
@@ -153,15 +153,21 @@ def refuse_empty(folder: object) -> None:
     raise InputError(msg)
 
 
-def doubtful_folder(folder: Path) -> str | None:
-    """Return a sentence on a folder that may hold files of which the rows are no longer valid, or None."""
-    kind = next((kind for name, kind in _TABLES.items() if (folder / name).is_dir()), None)
+def doubts_about_folder(folder: Location, is_folder: Callable[[str], bool]) -> list[str]:
+    """Return whether a folder may hold files of which the rows are no longer valid, in a sentence.
+
+    Parameters
+    ----------
+    folder : or a file, of which nothing is said
+    is_folder : tells whether there is a folder at a place
+    """
+    kind = next((kind for name, kind in _TABLES.items() if is_folder(f"{folder}/{name}")), None)
     if kind is None:
-        return None
-    return (
+        return []
+    return [
         f"{folder} is a table of {kind}, which keeps files of older versions, too: all were read. Write "
         "the rows of one version to a folder of their own."
-    )
+    ]
 
 
 def is_hidden(name: str) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from segcli.inputs.locations import Location, is_folder, require_local
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.reader import Reader
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.sources import Source, digest_of, doubtful_folder, list_files, open_first
+from segcli.inputs.sources import Source, digest_of, doubts_about_folder, list_files, open_first
 from segcli.inputs.text_table import TextTable
 from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, OUT_OF_RANGE, is_number_otherwise
 from segcli.words import counted
@@ -118,7 +118,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
         rejects,
         n_usable=rows.n_rows,
         n_files=len(files),
-        doubts=source.doubts,
+        doubts=[*doubts_about_folder(path, os.path.isdir), *source.doubts],
         sha256=digest_of(source.digests) if is_folder(path) else source.digests[0][1],
     )
 
@@ -140,7 +140,7 @@ def make_triplets(
     merged : the matrix in blocks, and the ids of customers and items
     n_usable : rows that were merged
     n_files, sha256 : as `Triplets` has them
-    doubts : what to look at twice in how files are written
+    doubts : what to look at twice in the folder and in how files are written
 
     Raises
     ------
@@ -230,9 +230,7 @@ def require_rows(log: Log, n_usable: int, rejects: Rejects) -> None:
 
 
 def _all_doubts(log: Log, of_files: Sequence[str], rejects: Rejects) -> list[str]:
-    in_folder = doubtful_folder(log.location) if isinstance(log.location, Path) else None
-    doubts = [in_folder] if in_folder is not None else []
-    doubts += of_files[:_TOLD]
+    doubts = list(of_files[:_TOLD])
     if len(of_files) > _TOLD:
         doubts.append(f"Files give rise to {counted(len(of_files) - _TOLD, 'more such doubt')}.")
     column = log.columns["value"]
