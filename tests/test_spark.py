@@ -314,6 +314,16 @@ def test_a_place_with_nothing_to_read(spark, tmp_path, source):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["empty.csv", ".hidden.csv", "_hidden.csv"])
+def test_a_file_at_a_url_that_spark_leaves_out(spark, tmp_path, name):
+    (tmp_path / name).write_text("customer,item\nann,x\n" if "hidden" in name else "")
+    result = invoke("ingest", f"file://{tmp_path / name}", tmp_path / "run", "--engine", "spark")
+    assert_one_line(result, f"{name} is empty, or Spark takes it for hidden")
+    result = invoke("ingest", f"file://{tmp_path}", tmp_path / "run", "--engine", "spark")
+    assert_one_line(result, "Name a folder of CSV or Parquet files")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet"])
 def test_a_file_at_a_url_is_read_as_one_here(spark, tmp_path, name):
     """The record, too, is that of a file and not of a folder."""

@@ -208,24 +208,34 @@ def _collecting(
 
 def find_source(engine: SparkEngine, location: Location, form: Form) -> _Parts | _Files:
     """Return what there is to read, and how it is written as the first file shows."""
-    kept = engine.scratch
-    if isinstance(location, Path) and not is_folder(location):
+    if isinstance(location, Url):
+        return _remote(engine, location, form)
+    if not is_folder(location):
         return _single(engine, location, form)
-    if isinstance(location, Path):
-        files = {str(path): name for path, name in list_files(location).items()}
-        table = open_first(map(Path, files), partial(open_file, form=form))
-        reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
-        return _Files(reading, table, tuple(files.values()), tuple(files))
-    listed = engine.list_files(location.text)
-    found = ((path, name) for path in listed if not is_hidden(name := _inside(path, location.text)))
+    files = {str(path): name for path, name in list_files(location).items()}
+    table = open_first(map(Path, files), partial(open_file, form=form))
+    reading = _Reading(form, columns_of(table, form), engine.scratch, several=len(files) > 1)
+    return _Files(reading, table, tuple(files.values()), tuple(files))
+
+
+def _remote(engine: SparkEngine, url: Url, form: Form) -> _RemoteFiles:
+    listed = engine.list_files(url.text)
+    found = ((path, name) for path in listed if not is_hidden(name := _inside(path, url.text)))
     files = dict(sorted(found, key=lambda file: file[1].split("/")))  # as those of a folder here
+    is_of_folder = engine.is_folder(url.text)
+    if not files and is_of_folder:
+        refuse_empty(url)
     if not files:
-        refuse_empty(location)
+        msg = (
+            f"{url} is empty, or Spark takes it for hidden because its name begins with '.' or '_'. "
+            "Check how it was made, or rename it."
+        )
+        raise InputError(msg)
     table = open_first(files, partial(_open_copy, engine, form))
-    reading = _Reading(form, columns_of(table, form), kept, several=len(files) > 1)
-    return _RemoteFiles(
-        reading, table, tuple(files.values()), tuple(files), _is_file(listed, location)
-    )
+    several = len(files) > 1
+    reading = _Reading(form, columns_of(table, form), engine.scratch, several)
+    is_file = not several and not is_of_folder
+    return _RemoteFiles(reading, table, tuple(files.values()), tuple(files), is_file)
 
 
 def _single(engine: SparkEngine, path: Path, form: Form) -> _Parts:
@@ -286,18 +296,10 @@ class _Copy:
         return kept
 
 
-def _is_file(paths: Sequence[str], url: Url) -> bool:
-    """Return whether what Spark lists is the URL itself, and not in a folder of that name."""
-    return len(paths) == 1 and paths[0].endswith(f"/{url.name}") and not _below(paths[0], url.text)
-
-
 def _inside(path: str, folder: str) -> str:
     """Return a path from a folder on; of a file that is no folder's, its name."""
-    return _below(path, folder) or path.rpartition("/")[2]
-
-
-def _below(path: str, folder: str) -> str:
-    return path.partition(folder.rpartition("://")[2].rstrip("/") + "/")[2]
+    _, _, name = path.partition(folder.rpartition("://")[2].rstrip("/") + "/")
+    return name or path.rpartition("/")[2]
 
 
 def _texts_by_code(vocabulary: Any, used: Sequence[np.ndarray]) -> pa.Array:
