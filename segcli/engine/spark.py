@@ -256,7 +256,9 @@ class SparkEngine:
         return self._collected(work, table, len(paths))
 
     def list_files(self, url: str) -> list[str]:
-        """Return the paths of the files under a URL, sorted; no empty nor hidden ones.
+        """Return the paths of the files under a URL, sorted: none that are empty, few that are hidden.
+
+        What links lead to is among them as often as Hadoop meets it.
 
         Raises
         ------
