@@ -50,6 +50,7 @@ def write_parts(table: pd.DataFrame, folder: Path, kind: str) -> None:
     for i, rows in enumerate(np.array_split(np.arange(len(table)), 3)):
         write_rows(table.iloc[rows], folder / ("below" if i == 0 else "") / f"part-{i}.{kind}")
     (folder / "_SUCCESS").touch()
+    (folder / f"_note={kind}").write_text("no rows")  # Spark itself would read it
     (folder / ".part-0.crc").write_text("no rows")
 
 
