@@ -318,7 +318,7 @@ def test_a_place_with_nothing_to_read(spark, tmp_path, source):
 def test_a_file_at_a_url_that_spark_leaves_out(spark, tmp_path, name):
     (tmp_path / name).write_text("customer,item\nann,x\n" if "hidden" in name else "")
     result = invoke("ingest", f"file://{tmp_path / name}", tmp_path / "run", "--engine", "spark")
-    assert_one_line(result, f"{name} is empty, or Spark takes it for hidden")
+    assert_one_line(result, f"{name} is empty, or hidden")
     result = invoke("ingest", f"file://{tmp_path}", tmp_path / "run", "--engine", "spark")
     assert_one_line(result, "Name a folder of CSV or Parquet files")
     assert not (tmp_path / "run").exists()
@@ -326,12 +326,14 @@ def test_a_file_at_a_url_that_spark_leaves_out(spark, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet"])
 def test_a_file_at_a_url_is_read_as_one_here(spark, tmp_path, name):
-    """The record, too, is that of a file and not of a folder."""
-    path, table = tmp_path / name, interactions()
+    """The record, too, is that of a file, and of its folder that of a folder."""
+    path, table = tmp_path / "rows" / name, interactions()
+    path.parent.mkdir()
     table.to_parquet(path) if name.endswith("parquet") else table.to_csv(path, index=False)
-    here = ingested(path, tmp_path / "here")
-    there = ingested(f"file://{path}", tmp_path / "there", "--engine", "spark")
-    assert digests(there) == digests(here)
+    for i, source in enumerate((path, path.parent)):
+        here = ingested(source, tmp_path / f"here{i}")
+        there = ingested(f"file://{source}", tmp_path / f"there{i}", "--engine", "spark")
+        assert digests(there) == digests(here)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,7 @@ class _AddRanges:
 
 
 def _added(subtotals: Sequence[sums.Subtotal]) -> Arrays:
+    """Return the total, in arrays of its own: those of subtotals may be mapped from files."""
     total = sums.Subtotals()
     for one in subtotals:
         total.add(sums.Subtotal(one.level, one.position, one.arrays))

@@ -61,9 +61,9 @@ def read_triplets_on(
             pass
     n_rows = sum(read.n_rows for read in reads)
     require_rows(log, n_rows, rejects)
-    is_folder = engine.is_folder if isinstance(location, Url) else os.path.isdir
     items, places = _places([read.items for read in reads], several=found.n_files > 1)
     customers, blocks = _build(engine, reads, places, len(items), n_rows, form.duplicates)
+    is_folder = engine.is_folder if isinstance(location, Url) else os.path.isdir
     return make_triplets(
         log,
         (blocks, customers, items),

@@ -219,21 +219,21 @@ def find_source(engine: SparkEngine, location: Location, form: Form) -> _Parts |
 
 
 def _remote(engine: SparkEngine, url: Url, form: Form) -> _RemoteFiles:
-    listed = engine.list_files(url.text)
-    found = ((path, name) for path in listed if not is_hidden(name := _inside(path, url.text)))
-    files = dict(sorted(found, key=lambda file: file[1].split("/")))  # as those of a folder here
+    found = ((path, _inside(path, url.text)) for path in engine.list_files(url.text))
+    shown = ((path, name) for path, name in found if not is_hidden(name))
+    files = dict(sorted(shown, key=lambda file: file[1].split("/")))  # as those of a folder here
     is_of_folder = engine.is_folder(url.text)
     if not files and is_of_folder:
         refuse_empty(url)
     if not files:
         msg = (
-            f"{url} is empty, or Spark takes it for hidden because its name begins with '.' or '_'. "
-            "Check how it was made, or rename it."
+            f"{url} is empty, or hidden: its name begins with '.' or '_'. Check how it was made, or "
+            "rename it."
         )
         raise InputError(msg)
     table = open_first(files, partial(_open_copy, engine, form))
     several = len(files) > 1
-    reading = _Reading(form, columns_of(table, form), engine.scratch, several)
+    reading = _Reading(form, columns_of(table, form), engine.scratch, several=several)
     is_file = not several and not is_of_folder
     return _RemoteFiles(reading, table, tuple(files.values()), tuple(files), is_file)
 
