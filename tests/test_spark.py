@@ -471,11 +471,24 @@ def test_the_java_of_a_python_package(place, spark_installed):
         ("spark://127.0.0.1:1", ["no Spark master answers", "spark://127.0.0.1:1"]),
         ("spark://127.0.0.1", ["no Spark master answers", "127.0.0.1: it has no port"]),
         ("cluster", ["--master cluster is no Spark master"]),
+        ("local[x]", ["--master local[x] is no Spark master"]),
+        ("yarn", ["Spark does not start with --master yarn: ", "HADOOP_CONF_DIR"]),
     ],
 )
-def test_a_master_that_cannot_be_reached(place, spark_installed, master, words):
+def test_a_master_that_cannot_be_reached(place, spark_installed, monkeypatch, master, words):
+    for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"):
+        monkeypatch.delenv(name, raising=False)
     before = digests(place.folder)
     assert_one_line(process(*CLUSTER, "--master", master, cwd=place.folder), *words)
+    assert digests(place.folder) == before
+
+
+def test_a_setting_with_which_spark_does_not_start(place, spark_installed):
+    """Java has the reason, for as long as it runs."""
+    before = digests(place.folder)
+    env = environment(PYSPARK_SUBMIT_ARGS="--driver-memory 100m pyspark-shell")
+    result = process(*CLUSTER, cwd=place.folder, env=env)
+    assert_one_line(result, "does not start with --master local", "Insufficient driver memory")
     assert digests(place.folder) == before
 
 

@@ -310,31 +310,33 @@ def _start(master: str, log: Any) -> tuple[SparkSession, Any]:
     try:
         gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": log})
     except spark_errors() as error:
-        raise _why_not_started(error, master, log) from error
+        raise _why_not_started(_first_error(log) or reason_of(error), master) from error
     try:
         session = SparkSession(SparkContext(conf=conf, gateway=gateway))
     except spark_errors() as error:
+        reason = reason_of(error)  # asks Java
         _stop(None, gateway)
-        raise _why_not_started(error, master, log) from error
+        raise _why_not_started(reason, master) from error
     except BaseException:
         _stop(None, gateway)
         raise
     return session, gateway
 
 
-def _why_not_started(error: Exception, master: str, log: Any) -> ResourceError:
-    log.seek(0)
-    lines = log.read().decode("utf-8", "replace").splitlines()
-    text = f"{error}\n" + "\n".join(lines)
-    if re.search(r"[Cc]ould not parse Master|Master must (either )?", text):
+def _why_not_started(reason: str, master: str) -> ResourceError:
+    if re.search(r"[Cc]ould not parse Master|Master must ", reason):
         return ResourceError(
             f"--master {master} is no Spark master. Examples: local[4], spark://host:7077, yarn."
         )
-    reasons = [line for line in lines if re.search(r"Exception|Error|error", line)]
-    reason = re.sub(
-        r"^Exception in thread .*?: ", "", (reasons or lines or [str(error)])[0].strip()
-    )
-    return ResourceError(f"Spark does not start with --master {master}: {reason[:300]}")
+    return ResourceError(f"Spark does not start with --master {master}: {reason}")
+
+
+def _first_error(log: Any) -> str | None:
+    """Return the first line of what Java wrote that tells of an error, if there is one."""
+    log.seek(0)
+    lines = log.read().decode("utf-8", "replace").splitlines()
+    found = next((line.strip() for line in lines if re.search("Exception|[Ee]rror", line)), None)
+    return re.sub(r"^Exception in thread .*?: ", "", found)[:300] if found is not None else None
 
 
 def _stop(session: SparkSession | None, gateway: Any) -> None:
