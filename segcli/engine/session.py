@@ -380,4 +380,4 @@ def _java_version(java: Path) -> int | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
-    return int(found[1]) if found is not None and done.returncode == 0 else None
+    return int(found[1]) if found is not None else None
