@@ -38,8 +38,10 @@ from run_dirs import (
 from test_engine import TestEveryEngine as EveryEngine
 from webhdfs import served
 
+from segcli import progress
 from segcli.engine import LocalEngine, scratch, spark_blocks
 from segcli.engine import spark as spark_engine
+from segcli.engine.local import SURELY_LONG
 from segcli.engine.rows import transposed_product
 from segcli.engine.session import (
     explain,
@@ -151,6 +153,18 @@ def test_a_small_matrix_in_memory_stays_here(spark_installed, tmp_path):
         (sums,) = engine.blocks(X).map_sum(test_engine.gram)
     assert sums.tobytes() == LocalEngine(1, 150).blocks(X).map_sum(test_engine.gram)[0].tobytes()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("seconds", "n_here"), [(0, 1), (SURELY_LONG, 0)])
+def test_long_tasks_are_for_workers_once_that_is_known(
+    spark, tmp_path, monkeypatch, seconds, n_here
+):
+    monkeypatch.setattr(spark_engine, "LONG", 0)
+    heard = []
+    with engine_in(tmp_path) as engine, progress.listening(lambda *step: heard.append(step)):
+        found = engine.run_tasks([os.getpid] * 3, "processes", seconds=seconds)
+    assert [pid == os.getpid() for pid in found] == [number < n_here for number in range(3)]
+    assert heard == [("processes", n, 3) for n in (1, 2, 3)]
 
 
 def test_components_by_iteration_have_the_bits_of_the_local_engine(spark, tmp_path):
