@@ -115,10 +115,12 @@ def test_sums_have_the_bits_of_the_local_engine(spark, tmp_path, monkeypatch, n_
             (blocks, local_blocks),
             (blocks.transform(scaled, factors), local_blocks.transform(scaled, factors)),
         ):
-            for mine, other in zip(
-                ours.map_sum(product, W), theirs.map_sum(product, W), strict=True
-            ):
+            before = engine.n_bytes_received
+            sums = ours.map_sum(product, W)
+            for mine, other in zip(sums, theirs.map_sum(product, W), strict=True):
                 assert mine.tobytes() == other.tobytes()
+            if large == 1:  # workers have added them
+                assert engine.n_bytes_received - before == sum(array.nbytes for array in sums)
 
 
 @pytest.mark.parametrize("weighting", ["tfidf", "pearson"])
