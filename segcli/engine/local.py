@@ -133,13 +133,33 @@ class LocalEngine:
             )
             with _deaf_to_interrupts():
                 found = parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
-            with closing(found):
+            with _deaf_to_dropped_tasks(), closing(found):
                 if meanwhile is not None:
                     meanwhile()
                 try:
                     yield from found
                 except BrokenProcessPool as error:
                     raise ResourceError(_KILLED) from error
+
+
+@contextmanager
+def _deaf_to_dropped_tasks() -> Iterator[None]:
+    """Let joblib's thread say nothing where it trips over a task on its way, as all are dropped.
+
+    That is after an error or Ctrl-C, which is told as it is; the thread would write a traceback too.
+    """
+    say = threading.excepthook
+
+    def say_what_is_ours(error: threading.ExceptHookArgs) -> None:
+        is_joblibs = error.thread is not None and error.thread.name == "ExecutorManagerThread"
+        if not (is_joblibs and issubclass(error.exc_type, KeyError)):
+            say(error)
+
+    threading.excepthook = say_what_is_ours
+    try:
+        yield
+    finally:
+        threading.excepthook = say
 
 
 @dataclass(frozen=True)
