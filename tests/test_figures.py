@@ -308,7 +308,7 @@ def test_figures_on_unseen_interactions_stand_in_their_own_columns():
         )
         for s in (1, 11)
     )
-    rounds = SimpleNamespace(is_enough=np.ones((1, 1), bool), found=np.full((1, 1), 30))
+    rounds = SimpleNamespace(is_enough=np.ones(1, bool), found=np.full((1, 1), 30))
     described = SimpleNamespace(
         log_odds=seen, unseen_log_odds=unseen, unseen=rounds, characteristic=[[0]], avoided=[[]]
     )

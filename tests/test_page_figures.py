@@ -11,7 +11,6 @@ from run_dirs import STAGES, document, ok, table, workplace_in
 from test_accessible_page import Tree, rows_of, text_of, tree_of
 
 from segcli import page as report_page
-from segcli.numerics.description import Echo
 from segcli.numerics.validation import no_evidence_in_words
 from segcli.page.words import activity_in_words
 from segcli.words import decimal
@@ -303,7 +302,7 @@ def test_whose_interactions_were_hidden_is_said(given):
     words = text_of(page_of(given))
     assert "5 times, a part of each customer's interactions was hidden" in words
     assert "nothing to hide" not in words
-    assert "“Too few to tell”: fewer than 5 customers with the item were found or" in words
+    assert "“Too few to tell”: fewer than 10 of these customers have the item." in words
     sample = replace(given["unseen"], is_sample=True, n_customers=5000, n_everyone=4990)
     words = text_of(page_of(given, unseen=sample))
     assert (
@@ -311,26 +310,6 @@ def test_whose_interactions_were_hidden_is_said(given):
         in words
     )
     assert "Customers with one interaction have nothing to hide and are left out." in words
-
-
-@pytest.mark.parametrize(
-    ("n_items", "n_hold", "said"),
-    [
-        (9, 7, "Of 9 marking items listed here with enough support, 7 are more frequent"),
-        (9, 1, "Of 9 marking items listed here with enough support, 1 is more frequent"),
-        (1, 1, "Of 1 marking item listed here with enough support, 1 is more frequent"),
-    ],
-)
-def test_how_many_marks_hold_is_said(given, n_items, n_hold, said):
-    assert said in text_of(page_of(given, echo=Echo(n_items, 2.0, 1.5, n_hold)))
-
-
-def test_how_many_marks_hold_without_segments_is_said_beside(given):
-    echo, null = Echo(30, 9.0, 8.0, 29), Echo(27, 2.0, 1.4, 24)
-    hold = "29 are more frequent in their segment on unseen interactions too"
-    words = text_of(page_of(given, echo=echo, echo_null=null))
-    assert f"{hold}; in data without segments, 24 of 27." in words
-    assert f"{hold}." in text_of(page_of(given, echo=echo, echo_null=None))
 
 
 def test_one_unassigned_customer_is_one(given):

@@ -125,9 +125,7 @@ def test_characteristic_items_add_up(finished):
         ]
         assert row.times == pytest.approx(parts[0] / parts[1])
         assert (row.log_odds > 0) == (row.z > 0) == (row.kind == "characteristic")
-        expected = sizes[row.segment] * n_all[row.item] / 60
-        if max(row.unseen_customers, expected) > 5.5:  # sizes differ a little from round to round
-            assert 0 <= row.unseen_share <= 1
+        assert (0 <= row.unseen_share <= 1) == (n_all[row.item] >= 10)  # each has two items or more
 
 
 def test_typical_customers_are_the_nearest_of_those_who_have_what_marks_the_segment(finished):
@@ -348,7 +346,6 @@ def test_the_terminal_and_json_say_the_same(place):
         (told["echo_null"], "; in data without segments, {} times"),
     ):
         assert form.format(f"{found['unseen']:.1f}") in echo
-    assert told["echo"]["n_items"] <= 9
     assert told["n_unassigned"] == 0
     assert set(told["wrote"]) >= {"characteristic_items.csv", "typical_customers.csv"}
 
@@ -677,7 +674,7 @@ def test_two_stabilities_are_told_apart():
 
 
 def test_the_echo_in_words():
-    real, null = Echo(40, 5.76, 4.9, 40), Echo(35, 2.4, 1.42, 30)
+    real, null = Echo(5.76, 4.9), Echo(2.4, 1.42)
     assert echo_in_words(real, None).endswith(
         "in the median 4.9 times as frequent in it as elsewhere (5.8 times on those that made the "
         "segments)."

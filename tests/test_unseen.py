@@ -1,16 +1,21 @@
 """Segments on interactions that their making did not see: written out, by relation, and on nothing."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from segcli.engine import LocalEngine
 from segcli.numerics import unseen as module
+from segcli.numerics.log_odds import score_log_odds
+from segcli.numerics.profiles import profile_segments
 from segcli.numerics.ranks import rank, ranks_by_position
 from segcli.numerics.recipe import Recipe
-from segcli.numerics.unseen import UnseenProfiles, profile_unseen, split_interactions
+from segcli.numerics.unseen import UnseenProfiles, split_interactions
 
 RECIPE = Recipe("tfidf", 3)
+profile_unseen = partial(module.profile_unseen, n_items=5)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +125,7 @@ def test_segments_under_other_numbers_are_matched(tastes):
     plain = profile_unseen(X, groups, 3, RECIPE, ranks=ranks_by_position(X), seed=0)
     turned = profile_unseen(X, (groups + 1) % 3, 3, RECIPE, ranks=ranks_by_position(X), seed=0)
     assert np.allclose(turned.customers[[1, 2, 0]], plain.customers)
+    assert turned.times_of_chosen == pytest.approx(plain.times_of_chosen)
 
 
 def test_moved_customers_and_items_have_the_same_profiles(ratings):
@@ -133,6 +139,7 @@ def test_moved_customers_and_items_have_the_same_profiles(ratings):
     )
     assert after.found.tolist() == before.found[:, columns].tolist()
     assert after.customers.tolist() == before.customers[:, columns].tolist()
+    assert after.times_of_chosen == before.times_of_chosen
 
 
 @pytest.mark.parametrize(("size", "is_sample"), [(60, True), (90, False)])
@@ -163,6 +170,7 @@ def test_of_customers_with_one_interaction_each_nothing_is_told(monkeypatch):
     found = profile_unseen(X, labels, 2, RECIPE, ranks=ranks_by_position(X), seed=0)
     assert found.n_everyone == found.everyone.sum() == found.sizes.sum() == 0
     assert not found.is_enough.any()
+    assert np.isnan(found.times_of_chosen)
 
 
 def test_too_few_distinct_customers_for_k_give_nothing():
@@ -173,13 +181,69 @@ def test_too_few_distinct_customers_for_k_give_nothing():
     )
 
 
-def test_enough_is_five_found_or_five_expected(tastes):
-    X, groups = tastes[0][:36], tastes[1][:36]
-    found = profile_unseen(X, groups, 3, RECIPE, ranks=ranks_by_position(X), seed=0)
-    expected = found.sizes[:, None] * found.everyone / 36
-    assert found.is_enough.tolist() == ((found.found >= 5) | (expected >= 5)).tolist()
-    assert found.is_enough.any()
-    assert not found.is_enough.all()
+def test_whether_an_item_is_told_of_does_not_depend_on_where_it_fell():
+    found = UnseenProfiles(
+        found=np.array([[0.0, 5, 9, 10], [10, 5, 0, 90]]), customers=np.zeros((2, 4)),
+        sizes=np.array([20.0, 99]), everyone=np.zeros(4), n_everyone=119, times_of_chosen=1.0,
+        together=np.ones(2), n_customers=119, is_sample=False, n_rounds=5,
+    )  # fmt: skip
+    assert found.is_enough.tolist() == [True, True, False, True]
+
+
+def test_what_marks_a_segment_is_chosen_without_the_interactions_it_is_looked_up_in(
+    ratings, monkeypatch
+):
+    """Written out: what each round chooses; each item's figure is from the rounds that chose it."""
+    n, k, n_rounds = ratings.shape[0], 3, 4
+    rng = np.random.default_rng(8)
+    own = rng.integers(0, k, n)
+    labels = [np.where(rng.random(n) < 0.9, own, rng.integers(0, k, n)) for _ in range(n_rounds)]
+    handed_out, seen_by_round = iter(labels), []
+
+    def fit(seen, *_, **__):
+        seen_by_round.append(seen)
+        return Fit(next(handed_out))
+
+    monkeypatch.setattr(module, "fit_recipe", fit)
+    found = profile_unseen(
+        ratings,
+        own,
+        k,
+        RECIPE,
+        ranks=ranks_by_position(ratings),
+        seed=0,
+        n_rounds=n_rounds,
+        n_items=3,
+    )
+    has = ratings.toarray() != 0
+    looked_at = has.sum(axis=1) > 1
+    choices, counts = [], {}
+    for found_labels, seen in zip(labels, seen_by_round, strict=True):
+        profiles = profile_segments(LocalEngine(1).blocks(seen), found_labels, k)
+        scored = score_log_odds(
+            profiles.customers, profiles.sizes, everyone=profiles.everyone, n_everyone=n
+        )
+        for segment in range(k):
+            for item in scored.characteristic(segment, 3, item_ranks=np.arange(20)):
+                choices.append((segment, item))
+                figures = counts.setdefault((segment, item), np.zeros(4))
+                for customer in np.flatnonzero(looked_at):
+                    at = 0 if found_labels[customer] == segment else 2
+                    figures[at] += has[customer, item] and seen[customer, item] == 0
+                    figures[at + 1] += (not has[customer, item]) / n_rounds
+    assert 0 < len(set(choices)) < len(choices)
+    interactions = found.customers.sum(axis=1)
+    times = []
+    for segment, item in choices:
+        hidden, lacking, hidden_outside, lacking_outside = counts[segment, item]
+        inside = hidden / (hidden + lacking) * found.sizes[segment]
+        outside = hidden_outside / (hidden_outside + lacking_outside)
+        outside *= found.n_everyone - found.sizes[segment]
+        n_inside, n_all = interactions[segment], interactions.sum()
+        part = (inside + outside) / n_all
+        once = (inside + 0.5) / (n_inside * part + 0.5)
+        times.append(once / ((outside + 0.5) / ((n_all - n_inside) * part + 0.5)))
+    assert found.times_of_chosen == pytest.approx(np.median(times))
 
 
 def test_which_interactions_are_hidden_together_is_chance():
@@ -209,12 +273,3 @@ def test_another_seed_hides_other_interactions_of_another_sample(ratings, monkey
         # Each interaction is seen in every round but one: the rounds together tell whose they are.
         of_same = np.array_equal(np.sum(seen_of[0], axis=0), np.sum(seen_of[1], axis=0))
         assert of_same == (size == ratings.shape[0])
-
-
-def test_an_item_expected_of_five_and_found_of_none_is_enough_to_tell():
-    found = UnseenProfiles(
-        found=np.array([[0.0, 5, 0]]), customers=np.zeros((1, 3)), sizes=np.array([20.0]),
-        everyone=np.array([10.0, 2, 9]), n_everyone=40.0, together=np.ones(1),
-        n_customers=40, is_sample=False, n_rounds=5,
-    )  # fmt: skip
-    assert found.is_enough.tolist() == [[True, True, False]]

@@ -47,23 +47,16 @@ class Description:
     @property
     def echo(self) -> Echo | None:
         """How much of what marks the segments holds on unseen interactions; None if unknown."""
-        if self.unseen is None or self.unseen_log_odds is None:
+        if self.unseen is None:
             return None
-        told = [
-            (segment, item)
+        listed = [
+            self.log_odds.times(segment, items)
             for segment, items in enumerate(self.characteristic)
-            for item in items
-            if self.unseen.is_enough[segment, item]
+            if len(items)
         ]
-        if not told:
+        if not listed or np.isnan(self.unseen.times_of_chosen):
             return None
-        segments, items = np.array(told).T
-        return Echo(
-            n_items=len(told),
-            in_sample=float(np.median(self.log_odds.times(segments, items))),
-            unseen=float(np.median(self.unseen_log_odds.times(segments, items))),
-            n_hold=int((self.unseen_log_odds.log_odds[segments, items] > 0).sum()),
-        )
+        return Echo(float(np.median(np.concatenate(listed))), self.unseen.times_of_chosen)
 
 
 @dataclass(frozen=True)
@@ -72,21 +65,17 @@ class Echo:
 
     Attributes
     ----------
-    n_items : int, items listed for which there is enough to tell
     in_sample : float
-        How many times as frequent they are inside as outside (`LogOdds.times`), the median, on all
-        interactions. Above 1 in any data.
+        How many times as frequent the items listed are inside as outside (`LogOdds.times`), the median, on
+        all interactions. Above 1 in any data.
     unseen : float
-        The same on interactions that the making of the segments did not see. As on a null: what
-        seemed to mark the segments was an echo of their making. That need not be 1, see
-        `segcli.numerics.unseen`.
-    n_hold : int, the items that are more frequent inside on unseen interactions too; many are on a null
+        The same of items chosen anew in rounds of hiding, on what was hidden from both the choice and the
+        making of the segments (`UnseenProfiles.times_of_chosen`). As on a null: what seemed to mark the
+        segments was an echo of their making. That need not be 1, for activity may make a difference.
     """
 
-    n_items: int
     in_sample: float
     unseen: float
-    n_hold: int
 
 
 def trouble_with_unseen(n_customers: int, k: int) -> str | None:
@@ -146,6 +135,7 @@ def describe_segments(
             recipe,
             ranks=ranks,
             seed=seed,
+            n_items=n_items,
             n_rounds=n_rounds,
             sample_size=sample_size,
             engine=engine,

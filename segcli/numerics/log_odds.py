@@ -76,13 +76,7 @@ class LogOdds:
     interactions_outside: np.ndarray
 
     def times(self, segments: np.ndarray | int, items: np.ndarray | int) -> np.ndarray:
-        """Return how many times as frequent items are in segments as elsewhere.
-
-        The item's part of the segment's interactions over its part of all others': 2, it is twice as
-        large a part. Where a group is so small that next to no interaction of it with the item is to be
-        expected, it says little, and is drawn to 1: half an interaction is added to how many there are
-        and to how many there would be if all were alike (Norén et al. 2013). What nobody else has comes
-        out as many times, not infinitely many.
+        """Return how many times as frequent items are in segments as elsewhere: see `times_as_frequent`.
 
         Parameters
         ----------
@@ -94,11 +88,8 @@ class LogOdds:
         """
         inside = self.customers[segments, items]
         outside = np.maximum(self.everyone[items] - inside, 0)  # a difference of shares may round
-        n_inside, n_outside = self.interactions[segments], self.interactions_outside[segments]
-        part = self.everyone[items] / (n_inside + n_outside)  # were all alike
-        return np.asarray(
-            ((inside + 0.5) / (n_inside * part + 0.5))
-            / ((outside + 0.5) / (n_outside * part + 0.5))
+        return times_as_frequent(
+            inside, outside, self.interactions[segments], self.interactions_outside[segments]
         )
 
     def characteristic(self, segment: int, n: int, *, item_ranks: np.ndarray) -> np.ndarray:
@@ -174,6 +165,32 @@ def score_log_odds(
         everyone=everyone,
         interactions=customers.sum(axis=1),
         interactions_outside=outside.sum(axis=1),
+    )
+
+
+def times_as_frequent(
+    inside: np.ndarray, outside: np.ndarray, n_inside: np.ndarray, n_outside: np.ndarray
+) -> np.ndarray:
+    """Return how many times as frequent items are in segments as elsewhere.
+
+    The item's part of the segment's interactions over its part of all others': 2, it is twice as
+    large a part. Where a group is so small that next to no interaction of it with the item is to be
+    expected, it says little, and is drawn to 1: half an interaction is added to how many there are
+    and to how many there would be if all were alike (Norén et al. 2013). What nobody else has comes
+    out as many times, not infinitely many.
+
+    Parameters
+    ----------
+    inside, outside : ndarrays of one shape, the segment's customers who have the item, all others who do
+    n_inside, n_outside : ndarrays of that shape, their interactions with whatever item
+
+    Returns
+    -------
+    ndarray of that shape, above 0
+    """
+    part = (inside + outside) / (n_inside + n_outside)  # were all alike
+    return np.asarray(
+        ((inside + 0.5) / (n_inside * part + 0.5)) / ((outside + 0.5) / (n_outside * part + 0.5))
     )
 
 

@@ -7,9 +7,11 @@ fitted anew to the rest, its segments are matched to those to be described, and 
 interactions are looked up in them. Where a segment is only the echo of its own data, items are
 no more frequent there than elsewhere.
 
-The items that mark a segment are chosen from all interactions, though, hidden ones too, and of many items
-some stand out by chance, in every part of the data. So without segments, too, most of those chosen are
-somewhat more frequent there, the rare ones the most: read their figures beside the null's.
+The items that mark a segment are chosen from all interactions, hidden ones too, and of many items some
+stand out by chance, in every part of the data: each item's own figure is still a little flattered. So
+how far what marks segments holds altogether is told of items that each round chooses anew, from
+what it sees. Without segments that is about 1, but for what activity does and that the median of
+few is below their mean: read it beside the null's.
 
 An interaction that was seen may have made the segment, and can no longer be hidden, so a customer
 seen to have an item counts neither for nor against it in that round. Each customer who has the item
@@ -30,7 +32,7 @@ Chernozhukov et al. (2018), "Double/debiased machine learning for treatment and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,6 +41,7 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.engine.sparse_views import with_values
 from segcli.numerics import durations
 from segcli.numerics.held_out import select
+from segcli.numerics.log_odds import score_log_odds, times_as_frequent
 from segcli.numerics.ranks import Ranks, in_rank_order, sample_rows
 from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.stability import matched
@@ -48,8 +51,9 @@ N_ROUNDS = 5
 
 SAMPLE_SIZE = 5000
 
-LEAST_CUSTOMERS = 5
-"""Customers of the segment who must have an item, or be expected to, for its share to be told."""
+LEAST_CUSTOMERS = 10
+"""Customers who must have an item for its shares to be told. Not so many of the segment: of what chance
+alone spreads, that would show what fell into it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ class UnseenProfiles:
     sizes : ndarray of shape (k,), customers in the segment who could be looked at, mean over rounds
     everyone : ndarray of shape (n_items,), the same as ``customers`` for all customers
     n_everyone : int, all customers who could be looked at: those with two interactions or more
+    times_of_chosen : float
+        How many times as frequent in their segment as elsewhere (`log_odds.times_as_frequent`) the items
+        are that a round chose from what it saw: the median, each round's choice counting once. NaN if
+        none chose any.
     together : ndarray of shape (k,)
         The share of the segment's customers who are in it again in a round, 0 to 1: its mean. Where
         it is small, the rounds describe another segment.
@@ -78,16 +86,16 @@ class UnseenProfiles:
     sizes: np.ndarray
     everyone: np.ndarray
     n_everyone: int
+    times_of_chosen: float
     together: np.ndarray
     n_customers: int
     is_sample: bool
     n_rounds: int
 
-    @cached_property
+    @property
     def is_enough(self) -> np.ndarray:
-        """Whether there is enough to tell the share of each item in each segment, (k, n_items)."""
-        expected = np.outer(self.sizes, self.everyone / max(self.n_everyone, 1))
-        return np.asarray(np.maximum(self.found, expected) >= LEAST_CUSTOMERS)
+        """Whether there is enough to tell the shares of each item, (n_items,)."""
+        return np.asarray(self.found.sum(axis=0) >= LEAST_CUSTOMERS)
 
 
 def profile_unseen(
@@ -98,6 +106,7 @@ def profile_unseen(
     *,
     ranks: Ranks,
     seed: int,
+    n_items: int,
     n_rounds: int = N_ROUNDS,
     sample_size: int = SAMPLE_SIZE,
     engine: Engine = ONE_THREAD,
@@ -117,6 +126,7 @@ def profile_unseen(
     recipe : how the segments were made
     ranks : the ranks of X's customers and items
     seed : int
+    n_items : items to choose per segment in each round, at most
     n_rounds : at least 2
     sample_size : customers to work on, at most
     engine : runs the rounds
@@ -131,7 +141,7 @@ def profile_unseen(
     looked_at = np.diff(ordered.indptr) > 1
     shape = (k, X.shape[1])
     found, lacking, sizes = np.zeros(shape), np.zeros(shape), np.zeros(k)
-    together = np.zeros(k)
+    together, chosen = np.zeros(k), []
     rounds = [
         partial(_segments_without, ordered, parts, j, recipe, k, seed) for j in range(n_rounds)
     ]
@@ -145,18 +155,25 @@ def profile_unseen(
         together += np.bincount(own[groups == own], minlength=k) / n_rounds
         members = _membership(groups, looked_at, k)
         n_members = np.bincount(groups[looked_at], minlength=k)
-        found += _count(members, select(ordered, parts == part))
-        lacking += (n_members[:, None] - _count(members, ordered)) / n_rounds
+        segments, items = _choose(select(ordered, parts != part), groups, k, n_items)
+        hidden = _count(members, select(ordered, parts == part))
+        without = n_members[:, None] - _count(members, ordered)
+        chosen.append((segments, items, *_in_and_out(hidden, without, segments, items)))
+        found += hidden
+        lacking += without / n_rounds
         sizes += n_members
-    shares = np.divide(found, found + lacking, out=np.zeros(shape), where=found > 0)
     sizes /= n_rounds
-    customers = (shares * sizes[:, None])[:, ranks.items]
+    in_order = _share(found, lacking) * sizes[:, None]
+    n_everyone = int(looked_at.sum())  # not of sizes, which are means and rounded
+    times = _times_of_chosen(chosen, in_order.sum(axis=1), sizes, n_everyone, n_rounds)
+    customers = in_order[:, ranks.items]
     return UnseenProfiles(
         found=found[:, ranks.items],
         customers=customers,
         sizes=sizes,
         everyone=customers.sum(axis=0),
-        n_everyone=int(looked_at.sum()),  # not of sizes, which are means and rounded
+        n_everyone=n_everyone,
+        times_of_chosen=times,
         together=together / np.maximum(np.bincount(own[own >= 0], minlength=k), 1),
         n_customers=len(rows),
         is_sample=len(rows) < X.shape[0],
@@ -170,6 +187,60 @@ def _segments_without(
     """Return the segments that the recipe makes when one part is hidden; None if it cannot."""
     fit = fit_recipe(select(X, parts != part), recipe, [k], seed=seed)
     return fit.partitions[0].labels if fit.partitions else None
+
+
+def _choose(
+    seen: sp.csr_array, groups: np.ndarray, k: int, n_items: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the segments and the items of all that marks a segment on what is seen, in rank order."""
+    has = _count(_membership(groups, np.ones(len(groups), dtype=bool), k), seen)
+    sizes, everyone = np.bincount(groups, minlength=k), has.sum(axis=0)
+    listed = []
+    for s in range(k):  # one by one, for memory
+        scored = score_log_odds(has[[s]], sizes[[s]], everyone=everyone, n_everyone=len(groups))
+        listed.append(scored.characteristic(0, n_items, item_ranks=np.arange(len(everyone))))
+    return np.repeat(np.arange(k), [len(items) for items in listed]), np.concatenate(listed)
+
+
+def _in_and_out(
+    hidden: np.ndarray, without: np.ndarray, segments: np.ndarray, items: np.ndarray
+) -> list[np.ndarray]:
+    """Return who has items hidden and who lacks them: in the segments, then in all others."""
+    inside = [counts[segments, items] for counts in (hidden, without)]
+    everyone = [counts.sum(axis=0)[items] for counts in (hidden, without)]
+    return inside + [of_all - own for of_all, own in zip(everyone, inside, strict=True)]
+
+
+def _times_of_chosen(
+    chosen: list[tuple[np.ndarray, ...]],
+    interactions: np.ndarray,
+    sizes: np.ndarray,
+    n_everyone: int,
+    n_rounds: int,
+) -> float:
+    """Return `UnseenProfiles.times_of_chosen`, of what each round chose and found.
+
+    An item that several rounds chose for a segment has one figure, from those rounds.
+    """
+    segments, items, *counts = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
+    if not len(items) or not n_everyone:
+        return float("nan")
+    cells, at = np.unique(np.stack([segments, items]), axis=1, return_inverse=True)
+    found, without, found_outside, without_outside = (np.bincount(at, row) for row in counts)
+    segment = cells[0]
+    times = times_as_frequent(
+        _share(found, without / n_rounds) * sizes[segment],
+        _share(found_outside, without_outside / n_rounds) * (n_everyone - sizes[segment]),
+        interactions[segment],
+        interactions.sum() - interactions[segment],
+    )
+    return float(np.median(times[at]))
+
+
+def _share(found: np.ndarray, lacking: np.ndarray) -> np.ndarray:
+    shares = np.zeros(found.shape)
+    np.divide(found, found + lacking, out=shares, where=found > 0)
+    return shares
 
 
 def split_interactions(X: sp.csr_array, n_parts: int, *, rng: np.random.Generator) -> np.ndarray:

@@ -363,7 +363,7 @@ def characteristic_items_table(
         for segment, listed in enumerate(getattr(described, kind)):
             for position, column in enumerate(listed):
                 cell = segment, column
-                told = hidden if unseen is not None and unseen.is_enough[cell] else None
+                told = hidden if unseen is not None and unseen.is_enough[column] else None
                 rows.append(
                     {
                         "segment": segment,
