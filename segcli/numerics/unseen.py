@@ -225,9 +225,11 @@ def _times_of_chosen(
     segments, items, *counts = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
     if not len(items) or not n_everyone:
         return float("nan")
-    cells, at = np.unique(np.stack([segments, items]), axis=1, return_inverse=True)
+    _, first, at = np.unique(  # not of pairs: of those NumPy 2.0 tells otherwise which is which
+        segments * (items.max() + 1) + items, return_index=True, return_inverse=True
+    )
     found, without, found_outside, without_outside = (np.bincount(at, row) for row in counts)
-    segment = cells[0]
+    segment = segments[first]
     times = times_as_frequent(
         _share(found, without / n_rounds) * sizes[segment],
         _share(found_outside, without_outside / n_rounds) * (n_everyone - sizes[segment]),
