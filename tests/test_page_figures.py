@@ -312,6 +312,14 @@ def test_whose_interactions_were_hidden_is_said(given):
     assert "Customers with one interaction have nothing to hide and are left out." in words
 
 
+def test_no_median_is_spoken_of_that_is_not_there(given):
+    """Where each customer has one interaction, there is nothing to hide, and none is."""
+    assert "do so there too; the median above is of items" in text_of(page_of(given))
+    without = text_of(page_of(given, echo=None))
+    assert "stand out by chance do so there too. " in without
+    assert "median above" not in without
+
+
 def test_one_unassigned_customer_is_one(given):
     words = text_of(page_of(given, extent=replace(given["extent"], n_unassigned=1)))
     assert "59 of 60 customers were sorted into 3 segments" in words
