@@ -143,18 +143,34 @@ def test_an_echo_does_not_praise_what_was_chosen_for_standing_out(contrast):
     X, _ = plant(design, 0)
     found = described(X, segmented(X, 4), 4, n_items=10)
     listed = [found.unseen_log_odds.times(s, items) for s, items in enumerate(found.characteristic)]
-    assert found.echo.in_sample == pytest.approx(
-        np.median(
-            np.concatenate(
-                [found.log_odds.times(s, items) for s, items in enumerate(found.characteristic)]
-            )
-        )
-    )
     if contrast == 1:
         assert np.median(np.concatenate(listed)) > 1.25
         assert 0.75 < found.echo.unseen < 1.25
     else:
         assert found.echo.unseen == pytest.approx(np.median(np.concatenate(listed)), rel=0.15)
+
+
+def test_an_echo_is_of_items_that_there_is_enough_to_tell_of():
+    X = unplanted(replace(DESIGNS["equal, even, stars"], n_customers=100, n_items=150), 5)
+    found = described(X, segmented(X, 4), 4, n_items=20)
+    is_enough = (X != 0).sum(axis=0) >= 10  # each customer has two items or more
+    listed = [(s, i) for s, items in enumerate(found.characteristic) for i in items]
+    told = [cell for cell in listed if is_enough[cell[1]]]
+    assert 0 < len(told) < len(listed)
+    in_sample = np.median([found.log_odds.times(*cell) for cell in told])
+    assert found.echo.in_sample == pytest.approx(in_sample)
+    assert found.echo.unseen == found.unseen.times_of_chosen
+
+
+def test_where_too_little_can_be_hidden_there_is_no_echo():
+    """All customers but three have one interaction, which is never hidden: those three tell nothing."""
+    X = np.zeros((60, 6))
+    X[np.arange(60), np.arange(60) % 4] = 1
+    X[:3, 4:] = 1
+    found = described(sp.csr_array(X), np.arange(60) % 4, 4)
+    assert all(len(items) for items in found.characteristic)
+    assert found.unseen.n_everyone == 3
+    assert found.echo is None
 
 
 def test_without_anything_listed_there_is_no_echo(tastes):

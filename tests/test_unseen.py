@@ -190,10 +190,15 @@ def test_whether_an_item_is_told_of_does_not_depend_on_where_it_fell():
     assert found.is_enough.tolist() == [True, True, False, True]
 
 
+@pytest.mark.parametrize("least", [1, 75])
 def test_what_marks_a_segment_is_chosen_without_the_interactions_it_is_looked_up_in(
-    ratings, monkeypatch
+    ratings, monkeypatch, least
 ):
-    """Written out: what each round chooses; each item's figure is from the rounds that chose it."""
+    """Written out: what each round chooses; each item's figure is from the rounds that chose it.
+
+    Items of which there is too little to tell are left out, as if they had not been chosen.
+    """
+    monkeypatch.setattr(module, "LEAST_CUSTOMERS", least)
     n, k, n_rounds = ratings.shape[0], 3, 4
     rng = np.random.default_rng(8)
     own = rng.integers(0, k, n)
@@ -232,9 +237,12 @@ def test_what_marks_a_segment_is_chosen_without_the_interactions_it_is_looked_up
                     figures[at] += has[customer, item] and seen[customer, item] == 0
                     figures[at + 1] += (not has[customer, item]) / n_rounds
     assert 0 < len(set(choices)) < len(choices)
+    told = [(s, item) for s, item in choices if has[looked_at, item].sum() >= least]
+    assert (len(told) < len(choices)) == (least > 1)
+    assert told
     interactions = found.customers.sum(axis=1)
     times = []
-    for segment, item in choices:
+    for segment, item in told:
         hidden, lacking, hidden_outside, lacking_outside = counts[segment, item]
         inside = hidden / (hidden + lacking) * found.sizes[segment]
         outside = hidden_outside / (hidden_outside + lacking_outside)

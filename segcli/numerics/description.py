@@ -47,16 +47,17 @@ class Description:
     @property
     def echo(self) -> Echo | None:
         """How much of what marks the segments holds on unseen interactions; None if unknown."""
-        if self.unseen is None:
+        if self.unseen is None or np.isnan(self.unseen.times_of_chosen):
             return None
-        listed = [
-            self.log_odds.times(segment, items)
+        is_enough = self.unseen.is_enough
+        told = [
+            self.log_odds.times(segment, items[is_enough[items]])
             for segment, items in enumerate(self.characteristic)
-            if len(items)
         ]
-        if not listed or np.isnan(self.unseen.times_of_chosen):
+        in_sample = np.concatenate(told)
+        if not len(in_sample):
             return None
-        return Echo(float(np.median(np.concatenate(listed))), self.unseen.times_of_chosen)
+        return Echo(float(np.median(in_sample)), self.unseen.times_of_chosen)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Echo:
     ----------
     in_sample : float
         How many times as frequent the items listed are inside as outside (`LogOdds.times`), the median, on
-        all interactions. Above 1 in any data.
+        all interactions. Above 1 in any data. Of items of which there is enough to tell on unseen ones,
+        as ``unseen`` is.
     unseen : float
         The same of items chosen anew in rounds of hiding, on what was hidden from both the choice and the
         making of the segments (`UnseenProfiles.times_of_chosen`). As on a null: what seemed to mark the

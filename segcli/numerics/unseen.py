@@ -31,6 +31,7 @@ Chernozhukov et al. (2018), "Double/debiased machine learning for treatment and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -71,8 +72,8 @@ class UnseenProfiles:
     n_everyone : int, all customers who could be looked at: those with two interactions or more
     times_of_chosen : float
         How many times as frequent in their segment as elsewhere (`log_odds.times_as_frequent`) the items
-        are that a round chose from what it saw: the median, each round's choice counting once. NaN if
-        none chose any.
+        are that a round chose from what it saw: the median, each round's choice counting once. Of items
+        of which there `is_enough` to tell; NaN if none chose any.
     together : ndarray of shape (k,)
         The share of the segment's customers who are in it again in a round, 0 to 1: its mean. Where
         it is small, the rounds describe another segment.
@@ -95,7 +96,7 @@ class UnseenProfiles:
     @property
     def is_enough(self) -> np.ndarray:
         """Whether there is enough to tell the shares of each item, (n_items,)."""
-        return np.asarray(self.found.sum(axis=0) >= LEAST_CUSTOMERS)
+        return _is_enough(self.found)
 
 
 def profile_unseen(
@@ -165,7 +166,10 @@ def profile_unseen(
     sizes /= n_rounds
     in_order = _share(found, lacking) * sizes[:, None]
     n_everyone = int(looked_at.sum())  # not of sizes, which are means and rounded
-    times = _times_of_chosen(chosen, in_order.sum(axis=1), sizes, n_everyone, n_rounds)
+    columns = [np.concatenate(parts) for parts in zip(*chosen, strict=True)]
+    is_told = _is_enough(found)[columns[1]]
+    told = [column[is_told] for column in columns]
+    times = _times_of_chosen(told, in_order.sum(axis=1), sizes, n_everyone, n_rounds)
     customers = in_order[:, ranks.items]
     return UnseenProfiles(
         found=found[:, ranks.items],
@@ -179,6 +183,10 @@ def profile_unseen(
         is_sample=len(rows) < X.shape[0],
         n_rounds=n_rounds,
     )
+
+
+def _is_enough(found: np.ndarray) -> np.ndarray:
+    return np.asarray(found.sum(axis=0) >= LEAST_CUSTOMERS)
 
 
 def _segments_without(
@@ -212,18 +220,18 @@ def _in_and_out(
 
 
 def _times_of_chosen(
-    chosen: list[tuple[np.ndarray, ...]],
+    chosen: Sequence[np.ndarray],
     interactions: np.ndarray,
     sizes: np.ndarray,
     n_everyone: int,
     n_rounds: int,
 ) -> float:
-    """Return `UnseenProfiles.times_of_chosen`, of what each round chose and found.
+    """Return `UnseenProfiles.times_of_chosen`, of what the rounds chose and found.
 
     An item that several rounds chose for a segment has one figure, from those rounds.
     """
-    segments, items, *counts = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
-    if not len(items) or not n_everyone:
+    segments, items, *counts = chosen
+    if not len(items):
         return float("nan")
     _, first, at = np.unique(  # not of pairs: of those NumPy 2.0 tells otherwise which is which
         segments * (items.max() + 1) + items, return_index=True, return_inverse=True
