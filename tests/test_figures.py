@@ -457,7 +457,8 @@ def test_advice_that_explore_k_has_taken_back_is_not_on_the_page(place, monkeypa
     def on_the_page():
         ok(*STAGES["report"])
         text = (place.run / "report.html").read_text()
-        return [words in text for words in (advice, "<code>segcli validate RUN</code>")]
+        newer = "is newer than this verdict. With RUN for the run directory"
+        return [words in text for words in (advice, f"{newer}: <code>segcli validate RUN</code>")]
 
     explore(before)
     ok(*STAGES["validate"])

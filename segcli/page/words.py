@@ -28,10 +28,11 @@ ADVICE = {
     None: "Take them as one way to sort customers, not as kinds of customers that exist.",
 }
 
-SAID_ANEW = (
-    "explore-k has looked at these components again since, and recommends otherwise. With RUN for the run "
-    "directory: segcli validate RUN"
+SAID_SINCE = (
+    "What explore-k says of these components is newer than this verdict. With RUN for the run directory: "
+    "segcli validate RUN"
 )
+"""In place of advice; before, explore-k may have recommended another number, none, or not have looked."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def verdict(
     """Return the verdict of ``validate``; without evidence there, what ``explore-k`` had said of k.
 
     Advice of ``validate`` that is not by what ``explore-k`` says of these components now, in ``k_said``,
-    is left out.
+    gives way to the advice to run it again.
     """
     supported, reason = None, "These segments have not been validated. Run segcli validate."
     said = (clustering or {}).get("on_the_table")
@@ -96,7 +97,7 @@ def verdict(
     next_step = (found or {}).get("next_step")
     if found and found["supported"] is False and k_said is not None:
         now = k_said["recommended"]
-        next_step = next_step if found.get("recommended_k", now) == now else SAID_ANEW
+        next_step = next_step if found.get("recommended_k", now) == now else SAID_SINCE
     return Verdict(supported, ANSWERS[supported], _sentence(reason), ADVICE[supported], next_step)
 
 
