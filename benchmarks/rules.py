@@ -4,8 +4,9 @@
     python benchmarks/rules.py --nulls u.data
 
 Data without segments, where the right answer is none: nulls of a real matrix, and customers made with
-one taste. Planted data, where it is the true k. All rules judge the same scores: the same components of
-the same weighting. Prints a row per rule: how often it is right, of each kind of data.
+one taste. Planted data, where it is the true k. All rules judge as many components of the same weighting;
+segcli and prediction strength make them anew from parts of the data, the others judge the same scores.
+Prints a row per rule: how often it is right, of each kind of data.
 """
 
 from __future__ import annotations
