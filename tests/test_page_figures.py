@@ -313,7 +313,7 @@ def test_whose_interactions_were_hidden_is_said(given):
 
 
 def test_no_median_is_spoken_of_that_is_not_there(given):
-    """Where each customer has one interaction, there is nothing to hide, and none is."""
+    """Of a few customers, or rare items, there is too little to tell."""
     assert "do so there too; the median above is of items" in text_of(page_of(given))
     without = text_of(page_of(given, echo=None))
     assert "stand out by chance do so there too. " in without

@@ -164,13 +164,19 @@ def test_a_segment_of_one_customer_may_be_found_again_whole(tastes, monkeypatch)
     assert found.together == pytest.approx([1] * 4)
 
 
-def test_of_customers_with_one_interaction_each_nothing_is_told(monkeypatch):
-    X, labels = sp.csr_array(np.eye(4)[[0, 1, 2, 3] * 5]), np.arange(20) % 2
+@pytest.mark.parametrize("more", [False, True])
+def test_of_customers_with_one_interaction_each_nothing_is_told(more, monkeypatch):
+    has, labels = np.eye(4)[[0, 1, 2, 3] * 5], np.arange(20) % 2
+    has[0, 1] = more
+    X = sp.csr_array(has)
     monkeypatch.setattr(module, "fit_recipe", lambda *_, **__: Fit(labels))
     found = profile_unseen(X, labels, 2, RECIPE, ranks=ranks_by_position(X), seed=0)
-    assert found.n_everyone == found.everyone.sum() == found.sizes.sum() == 0
-    assert not found.is_enough.any()
-    assert np.isnan(found.times_of_chosen)
+    assert (found is not None) == more
+    if found is not None:  # of the one who has two
+        assert found.n_everyone == 1
+        assert found.found.sum() == 2
+        assert not found.is_enough.any()
+        assert np.isnan(found.times_of_chosen)
 
 
 def test_too_few_distinct_customers_for_k_give_nothing():

@@ -134,12 +134,15 @@ def profile_unseen(
 
     Returns
     -------
-    UnseenProfiles; None if a round's customers are not distinct enough for k segments
+    UnseenProfiles; None if no customer has two interactions, of which one could be hidden, or a round's
+    customers are not distinct enough for k segments
     """
     rows = sample_rows(ranks, sample_size, seed=seed)
     ordered, own = in_rank_order(X, ranks, rows), labels[rows]
     parts = split_interactions(ordered, n_rounds, rng=np.random.default_rng([seed, 11]))
     looked_at = np.diff(ordered.indptr) > 1
+    if not looked_at.any():
+        return None
     shape = (k, X.shape[1])
     found, lacking, sizes = np.zeros(shape), np.zeros(shape), np.zeros(k)
     together, chosen = np.zeros(k), []
