@@ -34,12 +34,12 @@ def test_the_fewest_whose_supported_segments_predict_as_well_as_any_are_recommen
 
 def test_the_reason_says_what_the_number_was_taken_for():
     assert recommend([candidate(2, 3, 0.3), candidate(3, 4, 0.5)])[1] == (
-        "3 components: the 4 segments supported there help most to predict hidden interactions (0.50 "
+        "3 components: the 4 segments supported there predict hidden interactions best (0.50 "
         "bits). The best of several is partly luck: see whether another --seed agrees."
     )
     assert recommend([candidate(2, 3, 0.495), candidate(3, 4, 0.5)])[1].startswith(
-        "2 components: the 3 segments supported there help as much as any, within a standard error, to "
-        "predict hidden interactions (0.49 bits)."
+        "2 components: the 3 segments supported there predict hidden interactions as well as any, within "
+        "a standard error (0.49 bits)."
     )
     assert "luck" not in recommend([candidate(2, 3, 0.3)])[1]
     assert "Another weighting may do better" in recommend([candidate(2, None)])[1]

@@ -676,7 +676,7 @@ def test_two_stabilities_are_told_apart():
 def test_the_echo_in_words():
     real, null = Echo(5.76, 4.9), Echo(2.4, 1.42)
     assert echo_in_words(real, None).endswith(
-        "in the median 4.9 times as frequent in it as elsewhere (5.8 times on those that made the "
+        "a median 4.9 times as frequent in it as elsewhere (5.8 times on those that made the "
         "segments)."
     )
     assert echo_in_words(real, null).endswith("in data without segments, 1.4 times (2.4 times).")

@@ -106,7 +106,7 @@ def test_without_tastes_none_is_recommended():
     assert found.recommended is None
     assert found.reason.endswith(
         "with none do the segments surely help to predict hidden interactions. These customers differ in "
-        "activity, not in taste, as far as segments on so many components show."
+        "activity, not in taste, as far as segments on this many components show."
     )
     lines = [{**line, "activity_share": 0.09} for line in found.weightings]
     assert recommend(lines)[1].endswith("help to predict hidden interactions.")
@@ -217,7 +217,7 @@ def test_among_equal_gains_the_clearest_transfer_is_recommended():
 
 def test_several_that_predict_as_well_are_told_in_the_plural():
     rows = {"tfidf": (0.40, 0, 0.5), "pearson": (0.395, 0.01, 0.9), "l2": (0.395, 0.01, 0.6)}
-    assert "tfidf, l2 predict as well within the error" in recommend(lines(**rows))[1]
+    assert "tfidf, l2 predict as well, within the error" in recommend(lines(**rows))[1]
 
 
 def test_one_whose_gain_is_not_known_comes_after_those_that_gain_nothing():

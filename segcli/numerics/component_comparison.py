@@ -162,10 +162,10 @@ def recommend(candidates: Sequence[Candidate]) -> tuple[int | None, str]:
     best = max(able, key=itemgetter("held_out_gain"))
     least = best["held_out_gain"] - best["held_out_gain_se"]
     taken = next(one for one in able if one["held_out_gain"] >= least)
-    better = "most" if taken is best else "as much as any, within a standard error,"
+    better = "best" if taken is best else "as well as any, within a standard error"
     reason = (
-        f"{counted(taken['n_components'], 'component')}: the {taken['k']} segments supported there help "
-        f"{better} to predict hidden interactions ({decimal(taken['held_out_gain'])} bits)."
+        f"{counted(taken['n_components'], 'component')}: the {taken['k']} segments supported there "
+        f"predict hidden interactions {better} ({decimal(taken['held_out_gain'])} bits)."
     )
     if len(candidates) > 1:
         reason += " The best of several is partly luck: see whether another --seed agrees."

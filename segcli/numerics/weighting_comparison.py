@@ -63,8 +63,8 @@ N_SPLITS = 2
 N_NULLS = 1
 
 _ACTIVITY_ALONE = (
-    "These customers differ in activity, not in taste, as far as segments on so many components "
-    "show."
+    "These customers differ in activity, not in taste, as far as segments on this many "
+    "components show."
 )
 
 Line = dict[str, Any]
@@ -243,7 +243,7 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
     close = [line for line in found if line["behind"] <= line["behind_se"]]
     if len(close) == 1:
         return best["weighting"], (
-            f"{best['weighting']}: its segments help the most to predict hidden interactions "
+            f"{best['weighting']}: its segments predict hidden interactions best "
             f"({best['gain']:.3f} bits, at k = {best['gain_k']})."
         )
     excess = np.array([line["transfer_ari"] - line["transfer_ari_null"] for line in close])
@@ -251,9 +251,9 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
     others = ", ".join(line["weighting"] for line in close if line is not chosen)
     verb = "predict" if len(close) > 2 else "predicts"
     reason = (
-        f"{chosen['weighting']}: its segments help to predict hidden interactions as much as any "
-        f"({chosen['gain']:.3f} bits, at k = {chosen['gain_k']}; {others} {verb} as well within "
-        "the error)"
+        f"{chosen['weighting']}: its segments predict hidden interactions as well as any "
+        f"({chosen['gain']:.3f} bits, at k = {chosen['gain_k']}; {others} {verb} as well, "
+        "within the error)"
     )
     if not np.isnan(excess).all():
         reason += (

@@ -175,8 +175,8 @@ def activity_in_words(share: float, null: float | None) -> str:
 def echo_in_words(echo: Echo, null: Echo | None) -> str:
     """Return how much of what marks the segments holds on unseen interactions."""
     words = (
-        "On interactions hidden while the segments were made and their items chosen anew, what marks a "
-        f"segment is in the median {echo.unseen:.1f} times as frequent in it as elsewhere "
+        "On interactions hidden while the segments were remade and their items chosen again, what marks a "
+        f"segment is a median {echo.unseen:.1f} times as frequent in it as elsewhere "
         f"({echo.in_sample:.1f} times on those that made the segments)"
     )
     if null is not None:

@@ -97,8 +97,8 @@ class KExploration:
             lines.append(self.no_evidence)
         if self._may_do_better():
             lines.append(
-                f"explore-pca --compare-components --weighting {self.weighting} looks for a number of "
-                "them that does better."
+                f"explore-pca --compare-components --weighting {self.weighting} looks for a better "
+                "number of components."
             )
         return lines
 

@@ -146,7 +146,7 @@ class PCAExploration:
             *rows,
             "null: data without segments, in which each customer and each item has as many interactions "
             "as here.",
-            "Held-out error: of predicting unseen customers' unseen items from so many components;",
+            "Held-out error: of predicting unseen customers' unseen items from that many components;",
             "100% is no better than predicting the items' means.",
             f"Shares and errors are of {n_customers}, "
             f"from {evidence['n_nulls']} nulls and {evidence['n_folds']} folds{cumulative}.",
