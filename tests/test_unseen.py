@@ -237,27 +237,38 @@ def test_what_marks_a_segment_is_chosen_without_the_interactions_it_is_looked_up
         for segment in range(k):
             for item in scored.characteristic(segment, 3, item_ranks=np.arange(20)):
                 choices.append((segment, item))
-                figures = counts.setdefault((segment, item), np.zeros(4))
+                figures = counts.setdefault((segment, item), np.zeros((2, 4)))
                 for customer in np.flatnonzero(looked_at):
-                    at = 0 if found_labels[customer] == segment else 2
-                    figures[at] += has[customer, item] and seen[customer, item] == 0
-                    figures[at + 1] += (not has[customer, item]) / n_rounds
+                    of_side = figures[int(found_labels[customer] != segment)]
+                    hidden = has[customer] & (seen[[customer]].toarray()[0] == 0)
+                    of_side[0] += hidden[item]
+                    of_side[1] += (not has[customer, item]) / n_rounds
+                    of_side[2] += 1 / n_rounds
+                    of_side[3] += hidden.sum()
     assert 0 < len(set(choices)) < len(choices)
     told = [(s, item) for s, item in choices if has[looked_at, item].sum() >= least]
     assert (len(told) < len(choices)) == (least > 1)
     assert told
-    interactions = found.customers.sum(axis=1)
     times = []
-    for segment, item in told:
-        hidden, lacking, hidden_outside, lacking_outside = counts[segment, item]
-        inside = hidden / (hidden + lacking) * found.sizes[segment]
-        outside = hidden_outside / (hidden_outside + lacking_outside)
-        outside *= found.n_everyone - found.sizes[segment]
-        n_inside, n_all = interactions[segment], interactions.sum()
-        part = (inside + outside) / n_all
-        once = (inside + 0.5) / (n_inside * part + 0.5)
-        times.append(once / ((outside + 0.5) / ((n_all - n_inside) * part + 0.5)))
+    for choice in told:
+        hidden, lacking, size, n_hidden = counts[choice].T
+        inside, outside = hidden / (hidden + lacking) * size
+        expected = n_hidden * (inside + outside) / n_hidden.sum()
+        times.append((inside + 0.5) / (expected[0] + 0.5) / ((outside + 0.5) / (expected[1] + 0.5)))
     assert found.times_of_chosen == pytest.approx(np.median(times))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_a_few_customers_lack_says_little_though_they_are_many_in_another_round(
+    seed, monkeypatch
+):
+    chances = np.linspace(0.1, 0.4, 40)
+    X = sp.csr_array((np.random.default_rng(seed).random((300, 40)) < chances) * 1.0)
+    few, many = ((np.arange(300) < n).astype(int) for n in (3, 200))
+    handed_out = iter([few, few, few, few, many])
+    monkeypatch.setattr(module, "fit_recipe", lambda *_, **__: Fit(next(handed_out)))
+    found = profile_unseen(X, few, 2, RECIPE, ranks=ranks_by_position(X), seed=0)
+    assert found.times_of_chosen < 3
 
 
 def test_which_interactions_are_hidden_together_is_chance():

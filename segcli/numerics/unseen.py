@@ -162,7 +162,9 @@ def profile_unseen(
         segments, items = _choose(select(ordered, parts != part), groups, k, n_items)
         hidden = _count(members, select(ordered, parts == part))
         without = n_members[:, None] - _count(members, ordered)
-        chosen.append((segments, items, *_in_and_out(hidden, without, segments, items)))
+        if hidden.any():
+            figures = _in_and_out(hidden, without, n_members, segments, items)
+            chosen.append((segments, items, *figures))
         found += hidden
         lacking += without / n_rounds
         sizes += n_members
@@ -171,8 +173,7 @@ def profile_unseen(
     n_everyone = int(looked_at.sum())  # not of sizes, which are means and rounded
     columns = [np.concatenate(parts) for parts in zip(*chosen, strict=True)]
     is_told = _is_enough(found)[columns[1]]
-    told = [column[is_told] for column in columns]
-    times = _times_of_chosen(told, in_order.sum(axis=1), sizes, n_everyone, n_rounds)
+    times = _times_of_chosen([column[is_told] for column in columns], n_rounds)
     customers = in_order[:, ranks.items]
     return UnseenProfiles(
         found=found[:, ranks.items],
@@ -214,39 +215,44 @@ def _choose(
 
 
 def _in_and_out(
-    hidden: np.ndarray, without: np.ndarray, segments: np.ndarray, items: np.ndarray
+    hidden: np.ndarray,
+    without: np.ndarray,
+    n_members: np.ndarray,
+    segments: np.ndarray,
+    items: np.ndarray,
 ) -> list[np.ndarray]:
-    """Return who has items hidden and who lacks them: in the segments, then in all others."""
-    inside = [counts[segments, items] for counts in (hidden, without)]
-    everyone = [counts.sum(axis=0)[items] for counts in (hidden, without)]
+    """Return who has items hidden, who lacks them, customers and all that is hidden; then elsewhere."""
+    n_hidden = hidden.sum(axis=1)
+    inside = [
+        *(of[segments, items] for of in (hidden, without)),
+        n_members[segments],
+        n_hidden[segments],
+    ]
+    everyone = [
+        *(of.sum(axis=0)[items] for of in (hidden, without)),
+        n_members.sum(),
+        n_hidden.sum(),
+    ]
     return inside + [of_all - own for of_all, own in zip(everyone, inside, strict=True)]
 
 
-def _times_of_chosen(
-    chosen: Sequence[np.ndarray],
-    interactions: np.ndarray,
-    sizes: np.ndarray,
-    n_everyone: int,
-    n_rounds: int,
-) -> float:
+def _times_of_chosen(chosen: Sequence[np.ndarray], n_rounds: int) -> float:
     """Return `UnseenProfiles.times_of_chosen`, of what the rounds chose and found.
 
-    An item that several rounds chose for a segment has one figure, from those rounds.
+    An item that several rounds chose for a segment has one figure, from those rounds: in others, few or
+    many may be in the segment, and what few customers lack says little.
     """
     segments, items, *counts = chosen
     if not len(items):
         return float("nan")
-    _, first, at = np.unique(  # not of pairs: of those NumPy 2.0 tells otherwise which is which
-        segments * (items.max() + 1) + items, return_index=True, return_inverse=True
+    # Not of pairs: of those NumPy 2.0 tells otherwise which is which.
+    _, at = np.unique(segments * (items.max() + 1) + items, return_inverse=True)
+    sums = [np.bincount(at, row) for row in counts]
+    (inside, n_inside), (outside, n_outside) = (
+        (_share(found, without / n_rounds) * n_members / n_rounds, n_hidden)
+        for found, without, n_members, n_hidden in (sums[:4], sums[4:])
     )
-    found, without, found_outside, without_outside = (np.bincount(at, row) for row in counts)
-    segment = segments[first]
-    times = times_as_frequent(
-        _share(found, without / n_rounds) * sizes[segment],
-        _share(found_outside, without_outside / n_rounds) * (n_everyone - sizes[segment]),
-        interactions[segment],
-        interactions.sum() - interactions[segment],
-    )
+    times = times_as_frequent(inside, outside, n_inside, n_outside)
     return float(np.median(times[at]))
 
 
