@@ -172,7 +172,7 @@ def test_a_person_s_names_stand_wherever_segments_are_named(place):
     assert all(any(name in line for line in printed.splitlines()) for name in named["name"])
     page = page_of(place)
     assert "script" not in page.tags
-    assert "Below each name that a person gave stands what marks the segment most." in page.words
+    assert "Below each name that a person gave is what marks the segment most." in page.words
     assert "Segment 0: Readers, mostly" in page.words
     assert f"Segment 1: {NASTY}" in page.words
     assert f"Readers, mostly {made['name'][0]}" in page.words
@@ -216,7 +216,7 @@ def test_names_written_into_the_summary_itself_are_never_lost(place):
         result = invoke(*command)
         assert result.exit_code == 1
         assert result.stderr == (
-            "Error: run/segment_summary.csv was edited after report wrote it, and would be written over. "
+            "Error: run/segment_summary.csv was edited after report wrote it, and would be overwritten. "
             "To keep the edit, move the file and name it with --segment-names; to drop it, remove the "
             "file.\n"
         )

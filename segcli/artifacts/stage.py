@@ -221,7 +221,7 @@ def edit_in_the_way(run_dir: Path) -> str | None:
     if written is None or not path.is_file() or _is(path, written):
         return None
     return (
-        f"{path} was edited after report wrote it, and would be written over. To keep the edit, move the "
+        f"{path} was edited after report wrote it, and would be overwritten. To keep the edit, move the "
         "file and name it with --segment-names; to drop it, remove the file."
     )
 
