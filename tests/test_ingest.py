@@ -80,6 +80,15 @@ def test_the_summary_is_short_and_says_what_was_set_aside(good, tmp_path):
     assert "  value is NaN: 1" in lines
 
 
+def test_of_negative_values_it_says_where_to_look(good, tmp_path):
+    good.write_text(f"{GOOD.rstrip()}\nal,x,-1\n")
+    lines = run(good, tmp_path / "run").lines()
+    assert "  value is negative: 1 (refunds? see --negative)" in lines
+    assert not any(
+        "--negative" in line for line in run(good, tmp_path / "net", negative="net").lines()
+    )
+
+
 def test_ordinary_tools_read_the_artifacts(good, tmp_path):
     run(good, tmp_path / "run")
     assert sp.load_npz(tmp_path / "run" / "matrix.npz").sum() == 6

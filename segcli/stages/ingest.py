@@ -26,6 +26,7 @@ from segcli.words import counted
 
 _COUNTED = 1 << 16
 _LISTED = 10  # columns, at most
+_WAYS_OUT = {"value is negative": " (refunds? see --negative)"}  # of reasons for a rejection
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ class Ingested:
             f"Rows: {self.n_rows:,} read, {self.n_merged:,} merged into another of the same pair, "
             f"{n_rejects:,} rejected",
         ]
-        lines += [f"  {reason}: {n:,}" for reason, n in self.rejects.items()]
+        lines += [
+            f"  {reason}: {n:,}{_WAYS_OUT.get(reason, '')}" for reason, n in self.rejects.items()
+        ]
         if self.n_cancelled:
             lines.append(f"Pairs cancelled out: {self.n_cancelled:,}")
         if self.items is not None:
