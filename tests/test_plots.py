@@ -425,16 +425,25 @@ def test_the_line_of_the_nulls_shares_is_their_mean():
 
 def test_the_least_stable_segment_of_the_nulls_is_dotted_too_and_errors_go_both_ways():
     data = k_table() | {"jaccard_min_null": np.array([0.11, 0.12, 0.13])}
-    strength, transfer, _, stability, *_ = k_figure(data).axes
+    _, transfer, _, stability, *_ = k_figure(data).axes
     null, real, least, least_null, _ = stability.lines
     assert least_null.get_ydata().tolist() == [0.11, 0.12, 0.13]
     assert least_null.get_color() == null.get_color() != real.get_color() == least.get_color()
     (error,) = transfer.collections
     assert error.get_datalim(transfer.transData).ymin == pytest.approx(0.76 - 0.05)
-    strength, *_ = k_figure(data, (2, 3, 4)).axes
-    assert legend(strength) == ["null: no segments", "these data", "supported"]
-    strength, *_ = k_figure(data, (), None).axes
-    assert legend(strength) == ["null: no segments", "these data"]
+
+
+@pytest.mark.parametrize("supported", [(2, 3, 4), ()])
+def test_one_legend_of_all_panels_stands_beside_the_title_and_covers_no_curve(supported):
+    figure = k_figure(k_table(), supported, max(supported, default=None))
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == ["null: no segments", "these data", "supported"][: 3 if supported else 2]
+    assert not any(ax.get_legend() for ax in figure.axes)
+    figure.canvas.draw()
+    box = legend.get_window_extent()
+    assert not box.overlaps(figure._suptitle.get_window_extent())
+    assert not any(box.overlaps(ax.get_tightbbox()) for ax in figure.axes)
 
 
 def test_inertia_of_one_segment_is_not_cut():

@@ -72,9 +72,13 @@ def k_evidence(
         )
         ax.set_xlabel("k")
         whole_number_axis(ax)
-    axes[0].legend(frameon=False, fontsize=9)
     verdict = "no supported k" if recommended is None else f"largest supported k: {recommended}"
-    figure.suptitle(f"Evidence for the number of segments: {verdict}", fontsize=13, color=INK)
+    figure.suptitle(
+        f"Evidence for the number of segments: {verdict}", x=0.06, ha="left", fontsize=13, color=INK
+    )
+    # Beside the title: in any of the panels it may cover curves.
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper right", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
