@@ -210,6 +210,15 @@ def test_ids_of_many_digits_keep_them_all_in_a_column_of_floats(made):
     assert made[0].predict_interactions(table)["customer"].tolist() == ["12345678901", "2"]
 
 
+def test_text_that_is_all_whole_numbers_with_a_point_is_read_as_ingest_does(made):
+    table = pd.DataFrame({"customer": [" 10.0", "-9.0"], "item": "item 1"})
+    assert made[0].predict_interactions(table)["customer"].tolist() == ["-9", "10"]
+    for other in ("9", "9.00", "v9.0", "9.5"):
+        table["customer"] = ["10.0", other]
+        found = made[0].predict_interactions(table)["customer"]
+        assert found.tolist() == sorted(["10.0", other])
+
+
 @pytest.mark.parametrize("other", [1.5, 2.0**53])
 def test_beside_a_float_that_is_no_id_of_digits_none_is_changed(made, other):
     table = pd.DataFrame({"customer": [2.0, other], "item": "item 1"})

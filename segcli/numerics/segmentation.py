@@ -88,9 +88,10 @@ class Segmentation:
         Parameters
         ----------
         interactions : DataFrame with columns ``customer`` and ``item``, and ``value`` or no other numbers
-            Ids are compared as strings, without white space around them; those of a float column
-            whose values are all whole lose their ``.0``, as in ``segcli ingest``. Repeated pairs are
-            summed, and count for nothing if they add up to it; without values each row counts 1.
+            Ids are compared as strings, without white space around them; whole numbers of a float
+            column, or text that is all like ``7.0``, lose their ``.0``, as in ``segcli ingest``.
+            Repeated pairs are summed, and count for nothing if they add up to it; without values each
+            row counts 1.
             Items that the segmentation does not know are left out.
 
         Returns
@@ -200,4 +201,8 @@ def _as_ids(column: pd.Series) -> pd.Series:
     is_float = np.issubdtype(values.dtype, np.floating)
     if is_float and np.all((values == np.round(values)) & (np.abs(values) < _EXACT)):
         column = column.astype(np.int64)
-    return column.astype(str).str.strip()
+    texts = column.astype(str).str.strip()
+    is_written_so = not is_float and texts.head(1).str.endswith(".0").any()
+    if is_written_so and texts.str.fullmatch(r"-?\d+\.0").all():
+        texts = texts.str.removesuffix(".0")
+    return texts
