@@ -290,7 +290,12 @@ except ResourceError as error:
         words = [sys.executable, "-c", program]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
         assert done.stdout.startswith("a process that gathered evidence was killed")
-        assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
+        assert len(done.stdout.splitlines()) == 1
+        # joblib's own tracker may miss a semaphore that the killed process had, and says so.
+        of_tracker = ("resource_tracker", "warnings.warn(")
+        assert not [
+            line for line in done.stderr.splitlines() if not any(w in line for w in of_tracker)
+        ]
 
     def test_a_process_that_grows_is_replaced_without_a_word(self):
         program = """
