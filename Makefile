@@ -27,6 +27,9 @@ INGEST_OPTIONS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # a run directory is one stage's at a time, and cluster notes what explore-k said
 
+$(if $(filter-out supported recommended,$(REQUIRE)),\
+  $(error REQUIRE is '$(REQUIRE)': it can be supported or recommended))
+
 $(foreach name,RUN INTERACTIONS ITEMS SEGMENT_NAMES SEGMENT_NAMES_FROM,$(if $(word 2,x$($(name))x),\
   $(error $(name) is '$($(name))': make takes no spaces in it. Rename it, or use segcli run)))
 

@@ -231,6 +231,12 @@ def make(tmp_path):
     return run
 
 
+def test_make_refuses_a_verdict_that_there_is_not_before_it_runs_a_stage(make):
+    ran = make("run", "RUN=shop", "INTERACTIONS=ratings.csv", "REQUIRE=suported")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "REQUIRE is 'suported': it can be supported or recommended" in ran.stderr
+
+
 def test_make_runs_one_stage_after_the_other(make):
     ran = make("-j4", "run", "RUN=shop", "INTERACTIONS=ratings.csv")
     assert (ran.stdout.split(), ran.stderr) == ([*STAGES], "")
