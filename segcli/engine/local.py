@@ -142,26 +142,6 @@ class LocalEngine:
                     raise ResourceError(_KILLED) from error
 
 
-@contextmanager
-def _deaf_to_dropped_tasks() -> Iterator[None]:
-    """Let joblib's thread say nothing where it trips over a task on its way, as all are dropped.
-
-    That is after an error or Ctrl-C, which is told as it is; the thread would write a traceback too.
-    """
-    say = threading.excepthook
-
-    def say_what_is_ours(error: threading.ExceptHookArgs) -> None:
-        is_joblibs = error.thread is not None and error.thread.name == "ExecutorManagerThread"
-        if not (is_joblibs and issubclass(error.exc_type, KeyError)):
-            say(error)
-
-    threading.excepthook = say_what_is_ours
-    try:
-        yield
-    finally:
-        threading.excepthook = say
-
-
 @dataclass(frozen=True)
 class LocalBlocks:
     """Row blocks of a matrix in this process's memory."""
@@ -239,6 +219,26 @@ def alone(task: Callable[[], Result]) -> Result:
     """Run a task as it would run in a process of its own: unheard, on one thread."""
     with progress.unheard(), single_threaded_blas():
         return task()
+
+
+@contextmanager
+def _deaf_to_dropped_tasks() -> Iterator[None]:
+    """Let joblib's thread say nothing where it trips over a task on its way, as all are dropped.
+
+    That is after an error or Ctrl-C, which is told as it is; the thread would write a traceback too.
+    """
+    say = threading.excepthook
+
+    def say_what_is_ours(error: threading.ExceptHookArgs) -> None:
+        is_joblibs = error.thread is not None and error.thread.name == "ExecutorManagerThread"
+        if not (is_joblibs and issubclass(error.exc_type, KeyError)):
+            say(error)
+
+    threading.excepthook = say_what_is_ours
+    try:
+        yield
+    finally:
+        threading.excepthook = say
 
 
 @contextmanager
