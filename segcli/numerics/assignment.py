@@ -33,7 +33,7 @@ def assign(X: Matrix, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     labels : ndarray of shape (n,), values in 0..k-1; the lower of two equally near
     distances : ndarray of shape (n,), Euclidean
     """
-    halves = np.einsum("ij,ij->i", centers, centers) / 2
+    halves = squared_norms(centers) / 2
     parts = [np.asarray(halves - rows @ centers.T).argmin(axis=1) for rows in _cut(X, len(centers))]
     labels = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return labels, np.sqrt(_squared_distances(X, centers, labels))
@@ -153,7 +153,7 @@ def _half_distances(
     (n_centers, n): a minimum over centers then runs along memory. Each run has a product of its
     own, so that its bits do not depend on which other runs are under way.
     """
-    halves = np.einsum("ij,ij->i", centers, centers) / 2
+    halves = squared_norms(centers) / 2
     if not isinstance(X, np.ndarray):
         return lambda a, b: np.ascontiguousarray((halves[a:b] - X @ centers[a:b].T).T)
     extended = np.vstack([X.T, np.ones(len(X))], dtype=precision, casting="same_kind")
@@ -189,5 +189,5 @@ def _squared_distances(X: Matrix, centers: np.ndarray, labels: np.ndarray) -> np
     products = np.bincount(rows, S.data * centers[labels[rows], S.indices], S.shape[0])
     if isinstance(X, SparseMinusRankOne):
         products = products - X.row_factors * (centers @ X.column_factors)[labels]
-    own = np.einsum("ij,ij->i", centers, centers)[labels]
+    own = squared_norms(centers)[labels]
     return np.asarray(np.maximum(squared_norms(X) - 2 * products + own, 0))
