@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,8 +33,8 @@ class Deflated:
     right: np.ndarray
 
     @classmethod
-    def of(cls, matrix: sp.csr_array | SparseMinusRankOne) -> Deflated:
-        """Return the same matrix in this form."""
+    def of(cls, matrix: Any) -> Deflated:
+        """Return a matrix, sparse or sparse minus rank one, in this form."""
         if isinstance(matrix, SparseMinusRankOne):
             return cls(matrix.sparse, matrix.row_factors[:, None], matrix.column_factors[:, None])
         n, m = matrix.shape

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -24,6 +23,7 @@ from segcli.engine.rank_one import SparseMinusRankOne
 from segcli.engine.rows import Matrix, sums_at, transposed_product
 from segcli.engine.sparse_views import row_view, transpose_view, with_values
 from segcli.errors import AllAlikeError, ChoiceError
+from segcli.numerics.deflated import Deflated
 from segcli.numerics.eigenpairs import (
     OVERSAMPLING,
     TOLERANCE,
@@ -334,8 +334,8 @@ def _by_customers(
     With ``C`` the centred rows, ``C C'`` and ``C' C`` share their eigenvalues, and ``C'`` carries
     the one's vectors into the other's.
     """
-    S, F, V = _centred_parts(weighted.take(np.arange(weighted.shape[0])), mean)
-    values, vectors = dense_eigenpairs(_gram(sp.csr_array(S.T), V, F), n_pairs)
+    centred = Deflated.of(weighted.take(np.arange(weighted.shape[0]))).centred(mean)
+    values, vectors = dense_eigenpairs(_gram(centred.T), n_pairs)
     return np.maximum(values, 0.0), _carried(weighted, mean, vectors)
 
 
@@ -349,30 +349,18 @@ def _carried(weighted: Blocks, mean: np.ndarray, vectors: np.ndarray) -> np.ndar
 
 def _scatter(block: Block, mean: np.ndarray) -> tuple[np.ndarray]:
     """Return the block's part of the items' scatter matrix, of shape (n_items, n_items)."""
-    return (_gram(*_centred_parts(block.matrix, mean)),)
+    return (_gram(Deflated.of(block.matrix).centred(mean)),)
 
 
-def _centred_parts(X: Any, mean: np.ndarray) -> tuple[sp.csr_array, np.ndarray, np.ndarray]:
-    """Return S, F and V, of which ``S - F V'`` is the centred matrix; F and V have a column or two.
-
-    X is sparse, or sparse minus rank one.
-    """
-    ones = np.ones(X.shape[0])
-    if isinstance(X, SparseMinusRankOne):
-        factors = np.column_stack([X.row_factors, ones])
-        return X.sparse, factors, np.column_stack([X.column_factors, mean])
-    return X, ones[:, None], mean[:, None]
-
-
-def _gram(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """Return the Gram matrix of the columns of ``S - F V'``, an ndarray of shape (m, m)."""
-    n, m = S.shape
+def _gram(M: Deflated) -> np.ndarray:
+    """Return the Gram matrix of the columns, an ndarray of shape (m, m)."""
+    (n, m), S, F, V = M.shape, M.sparse, M.left, M.right
     if S.nnz <= _MOST_SPARSE * n * m:
         observed = (sp.csr_array(S.T) @ S).toarray()
         cross = (transpose_view(S) @ F) @ V.T
         return np.asarray(observed - cross - cross.T + V @ (F.T @ F) @ V.T)
     products = np.zeros((m, m))
-    for dense in _dense_rows(S, F, V):
+    for dense in _dense_rows(M):
         products += dense.T @ dense
     return products
 
@@ -382,21 +370,21 @@ def _squares_around(block: Block, mean: np.ndarray, items: np.ndarray) -> tuple[
 
     Their columns are made dense: where variance is small beside the mean, little of them is empty.
     """
-    S, F, V = _centred_parts(block.matrix, mean)
+    M = Deflated.of(block.matrix).centred(mean)
     squares = np.zeros(len(items))
-    for dense in _dense_rows(sp.csr_array(S[:, items]), F, V[items]):
+    for dense in _dense_rows(Deflated(sp.csr_array(M.sparse[:, items]), M.left, M.right[items])):
         squares += np.einsum("ij,ij->j", dense, dense)
     return (squares,)
 
 
-def _dense_rows(S: sp.csr_array, F: np.ndarray, V: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the rows of ``S - F V'``, dense, a few at a time."""
-    n, m = S.shape
+def _dense_rows(M: Deflated) -> Iterator[np.ndarray]:
+    """Yield the rows, dense, a few at a time."""
+    n, m = M.shape
     step = min(_DENSE_ROWS, max(_DENSE_ENTRIES // m, 1))
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
-        dense = row_view(S, rows.start, rows.stop).toarray()
-        dense -= F[rows] @ V.T
+        dense = row_view(M.sparse, rows.start, rows.stop).toarray()
+        dense -= M.left[rows] @ M.right.T
         yield dense
 
 
