@@ -122,12 +122,7 @@ def describe_segments(
     engine : runs the rounds of hiding
     """
     k = len(profiles.sizes)
-    log_odds = score_log_odds(
-        profiles.customers,
-        profiles.sizes,
-        everyone=profiles.everyone,
-        n_everyone=profiles.n_everyone,
-    )
+    log_odds = _log_odds(profiles)
     unseen = None
     if n_rounds and trouble_with_unseen(X.shape[0], k) is None:
         unseen = profile_unseen(
@@ -152,14 +147,16 @@ def describe_segments(
             log_odds.avoided(segment, n_avoided, item_ranks=ranks.items) for segment in range(k)
         ),
         unseen=unseen,
-        unseen_log_odds=None
-        if unseen is None
-        else score_log_odds(
-            unseen.customers,
-            unseen.sizes,
-            everyone=unseen.everyone,
-            n_everyone=unseen.n_everyone,
-        ),
+        unseen_log_odds=None if unseen is None else _log_odds(unseen),
+    )
+
+
+def _log_odds(profiles: Profiles | UnseenProfiles) -> LogOdds:
+    return score_log_odds(
+        profiles.customers,
+        profiles.sizes,
+        everyone=profiles.everyone,
+        n_everyone=profiles.n_everyone,
     )
 
 
