@@ -61,7 +61,7 @@ def swapped(X: sp.csr_array, *, rng: np.random.Generator, n_rounds: int = N_ROUN
     for _ in range(n_rounds):
         order = rng.permutation(X.shape[0])
         have, who = _traded(have[order], rng), who[order]
-    null = sp.csr_array((values, have[_inverse(who)].indices, X.indptr), shape=X.shape)
+    null = sp.csr_array((values, have[np.argsort(who)].indices, X.indptr), shape=X.shape)
     null.has_canonical_format = True
     return null
 
@@ -185,9 +185,3 @@ def _shuffled_within(
     # To turn columns into rows is to sort by row, in time proportional to the entries.
     shuffled = sp.csc_array((values[order], rows[order], np.arange(n + 1)), (len(lengths), n))
     return np.asarray(shuffled.tocsr().data)
-
-
-def _inverse(order: np.ndarray) -> np.ndarray:
-    positions = np.empty(len(order), dtype=np.int64)
-    positions[order] = np.arange(len(order))
-    return positions
