@@ -19,6 +19,7 @@ import numpy as np
 from segcli.engine import ONE_THREAD, Engine
 from segcli.numerics import durations
 from segcli.numerics.deflated import Deflated, leading_singular
+from segcli.numerics.means import standard_error
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, shuffled
 
@@ -48,7 +49,7 @@ class BiCrossValidation:
         p there is a matter of chance, and on planted segments too large by one or two.
         """
         above = self.by_fold - self._least[:, None]
-        return int(np.argmax(above.mean(axis=0) <= _standard_error(above)))
+        return int(np.argmax(above.mean(axis=0) <= standard_error(above)))
 
     def is_below(self, other: BiCrossValidation) -> bool:
         """Return whether the least error is below another's, of the same folds, by three standard errors.
@@ -57,19 +58,12 @@ class BiCrossValidation:
         nothing but sums too. Three, for an error from four folds is none too sure itself.
         """
         lower = other._least - self._least
-        return bool(lower.mean() > 3 * _standard_error(lower))
+        return bool(lower.mean() > 3 * standard_error(lower))
 
     @property
     def _least(self) -> np.ndarray:
         """Each fold's error at the p of the least error of all."""
         return np.asarray(self.by_fold[:, np.argmin(self.errors)])
-
-
-def _standard_error(by_fold: np.ndarray) -> np.ndarray:
-    """Return that of a mean over folds, the first axis; 0 of one fold."""
-    n_folds = len(by_fold)
-    spread = by_fold.std(axis=0, ddof=1) if n_folds > 1 else np.zeros(by_fold.shape[1:])
-    return np.asarray(spread / np.sqrt(n_folds))
 
 
 def bi_cross_validate(

@@ -21,7 +21,7 @@ from segcli.numerics import durations
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import choose_level
-from segcli.numerics.means import nan_mean
+from segcli.numerics.means import nan_mean, standard_error
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe
@@ -346,13 +346,10 @@ def _measure(
 def _over_splits(values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the means over resamples, and their standard errors over splits.
 
-    The two directions of a split are not independent: a split counts once, as their mean. With a
-    single split the error is 0.
+    The two directions of a split are not independent: a split counts once, as their mean.
     """
     splits = nan_mean(np.stack([np.stack(values[0::2]), np.stack(values[1::2])]))
-    n = len(splits)
-    errors = splits.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(splits.shape[1])
-    return nan_mean(splits), errors
+    return nan_mean(splits), standard_error(splits)
 
 
 def _step_up(
