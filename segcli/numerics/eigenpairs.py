@@ -126,6 +126,8 @@ def leading_eigenpairs(
         progress.report("principal components", n_pass)
         previous = size - block.shape[1]
         is_full = size + following.shape[1] > max_columns
+        if is_full and max_columns == n:  # rounding: there is no room for another direction
+            following = following[:, : n - size]
         if n_pass < next_look and not is_full and following.shape[1]:
             continue
         values, vectors = dense_eigenpairs(T, n_kept)
@@ -142,17 +144,10 @@ def leading_eigenpairs(
             break
         decades = np.log10(max(worst / tolerance, 1.0))
         next_look = n_pass + max(int(decades / _DECADES), 1)
-        if is_full:
-            if max_columns == n:  # rounding: there is no room for another direction
-                following = following[:, : n - size]
-                if following.shape[1] == 0:
-                    return np.maximum(values[:returned], 0.0), _combined(
-                        known, vectors[:, :returned]
-                    )
-            else:
-                _combine(known, vectors)
-                T = np.diag(values)
-                previous = 0
+        if is_full and max_columns < n:
+            _combine(known, vectors)
+            T = np.diag(values)
+            previous = 0
     msg = f"the principal components did not converge in {n_pass} passes"
     raise ChoiceError(msg)
 
