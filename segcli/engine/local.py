@@ -116,30 +116,8 @@ class LocalEngine:
             if meanwhile is not None:
                 meanwhile()
             yield from map(alone, rest)
-            return
-        # Only here: most commands start no process.
-        from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415
-
-        import joblib  # noqa: PLC0415
-
-        _have_started.set()
-        parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
-        with warnings.catch_warnings():
-            # joblib replaces a process that has grown, and warns as if that were a fault; and of what is
-            # left undone after an error.
-            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-            warnings.filterwarnings(
-                "ignore", "[0-9]+ tasks (which were still|have been successfully)", UserWarning
-            )
-            with _deaf_to_interrupts():
-                found = parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in rest)
-            with _deaf_to_dropped_tasks(), closing(found):
-                if meanwhile is not None:
-                    meanwhile()
-                try:
-                    yield from found
-                except BrokenProcessPool as error:
-                    raise ResourceError(_KILLED) from error
+        else:
+            yield from _in_processes(rest, n_processes, meanwhile)
 
 
 @dataclass(frozen=True)
@@ -219,6 +197,37 @@ def alone(task: Callable[[], Result]) -> Result:
     """Run a task as it would run in a process of its own: unheard, on one thread."""
     with progress.unheard(), single_threaded_blas():
         return task()
+
+
+def _in_processes(
+    tasks: Sequence[Callable[[], Result]],
+    n_processes: int,
+    meanwhile: Callable[[], object] | None,
+) -> Iterator[Result]:
+    """Yield what each task returns, in order; the rest is as `LocalEngine.run_tasks` says."""
+    # Only here: most commands start no process.
+    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415
+
+    import joblib  # noqa: PLC0415
+
+    _have_started.set()
+    parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
+    with warnings.catch_warnings():
+        # joblib replaces a process that has grown, and warns as if that were a fault; and of what is
+        # left undone after an error.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        warnings.filterwarnings(
+            "ignore", "[0-9]+ tasks (which were still|have been successfully)", UserWarning
+        )
+        with _deaf_to_interrupts():
+            found = parallel(joblib.delayed(_in_process)(task, os.getpid()) for task in tasks)
+        with _deaf_to_dropped_tasks(), closing(found):
+            if meanwhile is not None:
+                meanwhile()
+            try:
+                yield from found
+            except BrokenProcessPool as error:
+                raise ResourceError(_KILLED) from error
 
 
 @contextmanager
