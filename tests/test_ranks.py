@@ -157,6 +157,19 @@ def test_top_does_not_let_rounding_decide():
     assert top_of([3e-20, 1e-20 + 2e-20, 4e-20], 3) == [2, 0, 1]
 
 
+@pytest.mark.parametrize("n", [0, 3])
+def test_top_rounds_no_more_scores_than_can_be_in_it(monkeypatch, n):
+    rounded = []
+    monkeypatch.setattr(
+        "segcli.numerics.ranks.float",
+        lambda text: rounded.append(text) or float(text),
+        raising=False,
+    )
+    found = top(np.arange(50.0), n, np.arange(50))
+    assert found.tolist() == [49, 48, 47][:n]
+    assert len(rounded) == n
+
+
 def test_of_a_sample_only_the_items_that_it_has_are_looked_at(monkeypatch):
     X = sp.csr_array([[0.0, 5, 0, 1], [0, 0, 0, 0], [0, 0, 3, 2]])
     ranks = Ranks(customers=np.array([2, 1, 0]), items=np.array([1, 3, 0, 2]))

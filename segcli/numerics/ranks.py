@@ -126,6 +126,8 @@ def top(scores: np.ndarray, n: int, ranks: np.ndarray) -> np.ndarray:
     Ties go to the lower rank. Scores equal to 12 digits are ties, so that rounding does not decide the
     order.
     """
+    if n == 0:
+        return np.empty(0, dtype=np.int64)
     positions = np.arange(len(scores))
     if len(scores) > n:
         # The order by twelve digits is slow; give it only what can be in it.
