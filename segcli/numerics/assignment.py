@@ -145,7 +145,7 @@ def _cut(X: Matrix, n_centers: int) -> list[Matrix]:
 
 
 def _half_distances(
-    X: Matrix, centers: np.ndarray, precision: type[np.floating] = np.float64
+    X: Matrix, centers: np.ndarray, precision: type[np.floating]
 ) -> Callable[[int, int], np.ndarray]:
     """Return a function of a range of centers: half their squared distances to each row of X.
 

@@ -347,8 +347,6 @@ def _lloyd(
     """
     threshold = TOLERANCE**2 * _mean_variance(X)
     active = list(runs)
-    if not active:
-        return
     for n_pass in range(max_iterations + 1):
         centers, ks = np.vstack([run.centers for run in active]), [run.k for run in active]
         sums, counts, inertias = X.map_sum(assign_and_sum, centers, ks, precision)
