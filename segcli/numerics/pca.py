@@ -226,16 +226,7 @@ def fit_pca(
         # About as large as the values, for single precision holds none beyond 1e38; a power of two,
         # which rounds nothing.
         unit = 2.0 ** np.round(np.log2(squares.sum() / n_customers / n_items) / 2)
-        if n_items < _MANY_MORE_ITEMS * n_customers:
-            eigenvalues, vectors = _iterated(
-                _product_among_items, weighted, mean, unit, start, n_components
-            )
-        else:
-            (start,) = weighted.map_rows(_centred_scores, start / unit, mean @ start / unit)
-            eigenvalues, vectors = _iterated(
-                _product_among_customers, weighted, mean, unit, start, n_components
-            )
-            vectors = _carried(weighted, mean, vectors)
+        eigenvalues, vectors = _by_iteration(weighted, mean, unit, start, n_components)
     kept = eigenvalues > _RANK_TOLERANCE * eigenvalues[0]
     loadings = np.ascontiguousarray(vectors[:, kept].T)
     for loading in loadings:
@@ -260,6 +251,18 @@ def score(weighted: Blocks, pca: PCA) -> np.ndarray:
     """Return every customer's scores, an ndarray of shape (n_customers, n_components)."""
     (scores,) = weighted.map_rows(_scores, pca)
     return scores
+
+
+def _by_iteration(
+    weighted: Blocks, mean: np.ndarray, unit: float, start: np.ndarray, n_pairs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the leading eigenpairs of the items' scatter matrix, sought from ``start`` among them."""
+    n_customers, n_items = weighted.shape
+    if n_items < _MANY_MORE_ITEMS * n_customers:
+        return _iterated(_product_among_items, weighted, mean, unit, start, n_pairs)
+    (start,) = weighted.map_rows(_centred_scores, start / unit, mean @ start / unit)
+    values, vectors = _iterated(_product_among_customers, weighted, mean, unit, start, n_pairs)
+    return values, _carried(weighted, mean, vectors)
 
 
 def _iterated(
