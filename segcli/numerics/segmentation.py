@@ -109,14 +109,14 @@ class Segmentation:
         import pandas as pd  # noqa: PLC0415 (only here; the numerics work on arrays)
 
         _check_columns(interactions)
-        for column in ("customer", "item"):
-            ids = interactions[column]
-            n_missing = int((ids.isna() | (_as_ids(ids) == "")).sum())
+        ids = {name: _as_ids(interactions[name]) for name in ("customer", "item")}
+        for column, texts in ids.items():
+            n_missing = int((interactions[column].isna() | (texts == "")).sum())
             if n_missing:
                 msg = f"{counted(n_missing, 'row')} without {column}. Drop them first."
                 raise InputError(msg)
-        codes, customers = pd.factorize(_as_ids(interactions["customer"]), sort=True)
-        columns = self._item_index.get_indexer(_as_ids(interactions["item"]).array)
+        codes, customers = pd.factorize(ids["customer"], sort=True)
+        columns = self._item_index.get_indexer(ids["item"].array)
         values = np.ones(len(interactions))
         if "value" in interactions:
             values = self._usable(interactions["value"])
