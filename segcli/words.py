@@ -56,9 +56,9 @@ def in_percent(share: float) -> str:
 
 
 def percent_digits(shares: Iterable[float | None], least: int) -> int:
-    """Return how many digits after the point let the largest of some shares have two, in per cent.
+    """Return how many digits after the point let the largest of some shares have two in all, in per cent.
 
-    But no fewer than ``least``, and four at most: 44.3% has one, 0.53% two. Missing ones do not count.
+    But no fewer than ``least``, and four at most: 44% has none, 5.3% one. Missing ones do not count.
     """
     sizes = [abs(share) for share in shares if share is not None and share == share]
     largest = 100 * max(sizes, default=0)

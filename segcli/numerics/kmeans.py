@@ -201,6 +201,11 @@ def refine(
     fits : partitions of the same customers found in another space
     max_iterations : Lloyd steps in X; 0 only measures the inertia
     least_progress : stop when a step lowers the inertia by no more than this share
+
+    Raises
+    ------
+    FewDistinctError
+        If fewer customers differ in X than there are segments, and a step shows it.
     """
     runs = _carried(X, fits)
     _lloyd(
@@ -235,6 +240,11 @@ def refit(
     X : dense blocks of shape (n_customers, n_columns)
     fits : partitions of the same customers, k rising
     customer_ranks, seed, sample_size, for_curve : as of `fit_all`
+
+    Raises
+    ------
+    FewDistinctError
+        If fewer customers differ in X than there are segments.
     """
     runs = _carried(X, fits)
     sample = _sample(X, customer_ranks, sample_size, runs[-1].k, seed)

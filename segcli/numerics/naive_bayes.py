@@ -145,6 +145,11 @@ def fit_naive_bayes(X: Blocks, labels: np.ndarray, k: int) -> NaiveBayes:
     ----------
     X : sparse blocks of shape (n_customers, n_items), non-negative
     labels : ndarray of shape (n_customers,), values in 0..k-1 or `UNASSIGNED`
+
+    Raises
+    ------
+    ChoiceError
+        If a value is negative.
     """
     return _sums_of_all(X, labels, k).model()
 
@@ -175,6 +180,11 @@ def cross_predict(
     labels : ndarray of shape (n_customers,), values in 0..k-1 or `UNASSIGNED`
     customer_ranks : ndarray of shape (n_customers,)
     n_folds : at least 2; each segment is spread evenly over the folds
+
+    Raises
+    ------
+    ChoiceError
+        If a value is negative.
     """
     folds = stratified_folds(labels, n_folds, customer_ranks=customer_ranks, seed=seed)
     at_once = min(max(_SUMS_ENTRIES // max(X.shape[1] * k, 1), 1), n_folds)
