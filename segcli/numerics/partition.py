@@ -20,9 +20,8 @@ from segcli.errors import FewDistinctError
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
 
-_FEW = (
-    4  # if no more than one row in so many changes its label, totals are updated, not added up anew
-)
+_FEW = 4
+"""If no more than one row in so many changes its label, totals are updated, not added up anew."""
 
 
 class Rows:
