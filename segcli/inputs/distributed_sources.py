@@ -159,12 +159,11 @@ class _Files:
     def run(self, number: int, copy: Path | None = None) -> TaskRead:
         """Return what is in a file, or its copy, refusing one that has other columns than the first."""
         path, name = copy or Path(self.paths[number]), self.names[number]
-        form = self.reading.form
         table = self.table
         contents: Iterable[Any] = ()
         doubts = list[str]()
         with suppress(BlankError):
-            table = open_like(table, path, name, form.header, form.encoding)
+            table = open_like(table, path, name, self.reading.form)
             contents = table.parts(columns_read(self.reading.columns))
             doubts = doubts_about(table, name)
         found = self.reading.grouped(number, name, contents, table)

@@ -19,6 +19,7 @@ from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.batches import Batch, Lines
 from segcli.inputs.dialect import BlankError
+from segcli.inputs.form import Form
 from segcli.inputs.locations import Location, is_folder
 from segcli.inputs.text_table import TextTable
 
@@ -54,15 +55,14 @@ class Source:
     ----------
     first : the file that says how all are written
     files : the files' names by their paths; from the folder on, where it is one
-    header, encoding : what the user says; None: it is as with the first, or each file's own
+    form : what the user says of them
     digests : once `parts` has read a file, its name and SHA-256
     doubts : once `parts` has opened a file, what to look at twice in how it is written
     """
 
     first: tables.Table
     files: Mapping[Path, str]
-    header: bool | None
-    encoding: str | None
+    form: Form
     digests: list[tuple[str, str]] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
@@ -81,7 +81,7 @@ class Source:
             table = self.first
             if path != table.path:
                 try:
-                    table = open_like(table, path, file, self.header, self.encoding)
+                    table = open_like(table, path, file, self.form)
                 except BlankError:
                     self.digests.append((file, sha256_of(path)))
                     continue
@@ -199,9 +199,7 @@ def open_first(files: Iterable[P], open_file: Callable[[P], tables.Table]) -> ta
     return found
 
 
-def open_like(
-    first: tables.Table, path: Path, file: str, header: bool | None, encoding: str | None
-) -> tables.Table:
+def open_like(first: tables.Table, path: Path, file: str, form: Form) -> tables.Table:
     """Return a file as a table, refusing one that has other columns than the first.
 
     One has a header only if the first has: it may be a header alone.
@@ -214,8 +212,8 @@ def open_like(
     table = tables.open_table(
         path,
         delimiter=dialect.delimiter if dialect is not None else None,
-        header=True if dialect is not None and dialect.header else header,
-        encoding=encoding,
+        header=True if dialect is not None and dialect.header else form.header,
+        encoding=form.encoding,
     )
     if (table.names, table.n_columns) != (first.names, first.n_columns):
         msg = (

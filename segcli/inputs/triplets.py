@@ -97,7 +97,7 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     path = require_local(location)
     files = list_files(path)
     first = open_first(files, partial(open_file, form=form))
-    source = Source(first, files, form.header, form.encoding)
+    source = Source(first, files, form)
     log = Log(path, form, first, columns_of(first, form))
     with open_threads() as threads:
         reader = Reader(log.columns, form)
