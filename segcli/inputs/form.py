@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,21 +136,18 @@ def columns_read(columns: Mapping[str, int | None]) -> list[int]:
 
 def _holds_times(table: tables.Table) -> bool:
     """Return whether the fourth column of a table without a header reads as times."""
-    if table.names is not None or table.n_columns < 4:
+    if table.n_columns < 4:
         return False
     times = read_times(strings(table.sample(3)))
     return len(times) > 0 and bool(np.isfinite(times).all())
 
 
-def described(table: tables.Table, columns: dict[str, int | None], form: Form) -> dict[str, Any]:
+def described(table: tables.Table, columns: Mapping[str, int | None], form: Form) -> dict[str, Any]:
     """Return how a table is written, and its columns used: by name, or position without a header.
 
     With those that are not, ``unused``, where one of them may be the value and none was found.
     """
-    used: Iterator[tuple[str, int]] = (
-        (role, column) for role, column in columns.items() if column is not None
-    )
-    by_role = {role: table.names[i] if table.names is not None else i + 1 for role, i in used}
+    by_role = tables.named_columns(table, columns)
     found = {**table.facts, "columns": by_role}
     if table.names is not None and form.value is None and columns["value"] is None:
         found["unused"] = [

@@ -78,12 +78,11 @@ def read_item_names(
     counts = _count_names(table, id_column, name_column, rejects)
     # A float column's whole numbers may be written as such in one file and without .0 in the other.
     written, plain = _Known.of(counts), _Known.of(replace(counts, ids=plain_numbers(counts.ids)))
-    used = {"id": id_column, "name": name_column}
-    described = {r: table.names[i] if table.names is not None else i + 1 for r, i in used.items()}
+    used = tables.named_columns(table, {"id": id_column, "name": name_column})
     asked = list(zip(items.to_pylist(), plain_numbers(items).to_pylist(), strict=True))
     names = [written.names.get(one) or plain.names.get(other, "") for one, other in asked]
     n_listed = sum(one in written.ids or other in plain.ids for one, other in asked)
-    return ItemNames(names, n_listed, described)
+    return ItemNames(names, n_listed, used)
 
 
 def _count_names(

@@ -6,7 +6,7 @@ Both kinds of table have the same face: names, a number of columns, a sample, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -81,6 +81,12 @@ def columns_by_role(
     else:
         way_out = "Write a file with both."
     return choose_columns(table.path.name, table.names, table.n_columns, roles, way_out)
+
+
+def named_columns(table: Table, columns: Mapping[str, int | None]) -> dict[str, str | int]:
+    """Return the name of each role's column, or without a header its 1-based position."""
+    used = {role: column for role, column in columns.items() if column is not None}
+    return {role: table.names[i] if table.names is not None else i + 1 for role, i in used.items()}
 
 
 def as_ids(column: pa.Array) -> pa.Array:
