@@ -14,7 +14,6 @@ import numpy as np
 Limbs = dict[int, np.ndarray]
 
 _BITS = 26
-_LOWEST, _HIGHEST = -42, 39  # 2^-1092 is below the smallest number, 2^1040 above the largest
 _GRID, _ROOM = 2.0**20, 2.0**53
 
 
@@ -31,10 +30,8 @@ def cut(values: np.ndarray) -> Limbs:
     """Return the limbs of finite numbers; a place where all are zero is left out."""
     rest = np.asarray(values, dtype=np.float64)
     limbs: Limbs = {}
-    if not rest.any():
-        return limbs
-    place = min(_HIGHEST, (int(np.frexp(np.abs(rest).max())[1]) - 1) // _BITS)
-    while place >= _LOWEST and rest.any():
+    place = (int(np.frexp(np.abs(rest).max(initial=0.0))[1]) - 1) // _BITS
+    while rest.any():
         whole = np.trunc(_scaled(rest, -place))
         if whole.any():
             limbs[place] = whole
