@@ -121,13 +121,13 @@ def render(
         percent=in_percent,
         times=_times,
     )
+    validation, clustering = validation or {}, clustering or {}
     k = len(tables.summary)
-    explored = [p.value for p in parameters if (p.stage, p.name) == ("explore-k", "n_components")]
-    explored_with = explored[0] if explored else n_components
+    explored = (p.value for p in parameters if (p.stage, p.name) == ("explore-k", "n_components"))
+    explored_with = next(explored, n_components)
     these = (weighting, n_components)
     is_of_these = k_said is not None and (k_said["weighting"], k_said["n_components"]) == these
-    said_of_k = (clustering or {}).get("on_the_table")
-    rows_by_segment = {row["segment"]: row for row in (validation or {}).get("segments", ())}
+    measures = validation.get("measures", ())
     return environment.get_template("report.html.j2").render(
         extent=extent,
         tables=tables,
@@ -147,17 +147,17 @@ def render(
         findings=words.findings(tables.summary, clustering, echo, echo_null),
         echo=echo,
         stabilities=words.stabilities_in_words(tables.summary, validation, clustering),
-        measures=(validation or {}).get("measures"),
-        no_evidence=no_evidence_in_words((validation or {}).get("measures", ())),
+        measures=measures,
+        no_evidence=no_evidence_in_words(measures),
         flattered=unassigned_in_words(
-            (validation or {}).get("n_unassigned", 0),
-            beside_nulls=(validation or {}).get("evidence") is not None,
+            validation.get("n_unassigned", 0),
+            beside_nulls=validation.get("evidence") is not None,
         ),
         least_stability=LEAST_STABILITY,
         least_transfer=LEAST_TRANSFER,
         validation=validation,
-        validated=rows_by_segment,
-        clustering=clustering or {},
+        validated={row["segment"]: row for row in validation.get("segments", ())},
+        clustering=clustering,
         components_said=components_said,
         grades=[*((word, least) for least, word in GRADES), (NOT_TRUSTED, None)],
         weighting=weighting,
@@ -165,8 +165,7 @@ def render(
         weighting_in_words=DESCRIPTIONS[weighting],
         n_components=n_components,
         explored_with=explored_with,
-        without_unseen=("report", "evidence", "none")
-        in [(p.stage, p.name, p.value) for p in parameters],
+        without_unseen=Parameter("report", "evidence", "none") in parameters,
         parameters=parameters,
         pictures=pictures,
         alternatives={
@@ -174,7 +173,8 @@ def render(
             "explained_variance.png": alternatives.explained_variance(components_said),
             "k_evidence.png": alternatives.k_evidence(k_said),
             "inertia.png": alternatives.inertia(
-                said_of_k if explored_with == n_components else None, n_components
+                clustering.get("on_the_table") if explored_with == n_components else None,
+                n_components,
             ),
             "confusion_matrix.png": alternatives.confusion_matrix(validation),
         },
