@@ -116,7 +116,7 @@ class SparseMatrix:
             raise ValueError(str(error)) from error
 
     def size(self, path: Path) -> MatrixSize:
-        """Return the size of the matrix in ``path`` without reading its entries."""
+        """Return the size of the matrix in ``path`` without reading its entries, or raise `ValueError`."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
                 n_customers, n_items = parts["shape"].tolist()

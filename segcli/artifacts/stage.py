@@ -189,7 +189,13 @@ def read_artifact(run_dir: str | Path, artifact: Artifact[R, Any]) -> R:
 
 
 def check(run_dir: Path, records: manifest.Manifest, artifact: Artifact[Any, Any]) -> str:
-    """Return the digest of an artifact that is present, unaltered and fresh; refuse it otherwise."""
+    """Return the digest of an artifact that is present, unaltered and fresh.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it is not; the message names the command to run.
+    """
     path = run_dir / artifact.name
     record = records.stages.get(artifact.stage)
     again = manifest.command(artifact.stage, run_dir, record)
@@ -249,7 +255,13 @@ def is_run_directory(folder: Path) -> bool:
 
 
 def describe(run_dir: Path) -> list[StageState]:
-    """Return the state of each stage of a run directory, in the order of the pipeline."""
+    """Return the state of each stage of a run directory, in the order of the pipeline.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it is none, or its manifest is damaged.
+    """
     _enter(run_dir, create=False)
     if os.access(run_dir, os.W_OK):
         with suppress(_InUseError), _locked(run_dir):  # who uses it has recovered it

@@ -128,7 +128,7 @@ def find_dialect(
     InputError
         If the file cannot be read, has no rows, or no delimiter can be found.
     OptionError
-        If what is stated cannot be a delimiter.
+        If what is stated cannot be a delimiter, or is no encoding.
     """
     found, quotes = streams.survey(path, encoding)
     head = _head(path, found)

@@ -46,6 +46,11 @@ def find_delimiter(path: Path, head: str, way_out: str) -> str:
     """Return the delimiter that splits most rows, the first among them, into equally many fields.
 
     The more fields the better.
+
+    Raises
+    ------
+    InputError
+        If none splits half of them.
     """
     scores = {d: _regularity(rows_of(head, d, quoted=True)) for d in _TRIED}
     best = max(share for share, *_ in scores.values())
@@ -112,7 +117,12 @@ def has_header(sample: Rows, named: set[str]) -> bool:
 
 
 def refuse_header_below(path: Path, sample: Rows) -> None:
-    """Refuse a file of which a header stands below the first row: titles are above it."""
+    """Refuse a file of which a header stands below the first row: titles are above it.
+
+    Raises
+    ------
+    InputError
+    """
     for n_above, row in enumerate(sample[:_TITLE_ROWS]):
         if _names_both(row):
             them = "row" if n_above == 1 else f"{n_above} rows"

@@ -63,6 +63,8 @@ def open_file(path: Path, form: Form) -> tables.Table:
     ------
     InputError
         If it cannot be read as asked.
+    OptionError
+        If what is stated cannot be a delimiter, or is no encoding.
     """
     return tables.open_table(
         path,

@@ -100,7 +100,13 @@ def check_file(path: Path) -> None:
 
 
 def is_parquet(path: Path) -> bool:
-    """Return whether a file is Parquet, by its first bytes or its name."""
+    """Return whether a file is Parquet, by its first bytes or its name.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
     with _failures(path), path.open("rb") as file:
         return file.read(4) == b"PAR1" or path.suffix.lower() == ".parquet"
 
@@ -116,7 +122,9 @@ def survey(path: Path, stated: str | None) -> tuple[str, bool]:
     Raises
     ------
     InputError
-        If the file is binary, cannot be unpacked, or ``stated`` is not the name of an encoding.
+        If the file is binary, or cannot be unpacked.
+    OptionError
+        If ``stated`` is not the name of an encoding.
     """
     if stated is not None:
         return _known_encoding(path, stated), True
@@ -197,7 +205,13 @@ class Digest:
 def raw_pieces(
     path: Path, what: str | None = None, digest: Digest | None = None, size: int | None = None
 ) -> Iterator[bytes]:
-    """Yield a file's bytes, unpacked, a mebibyte or ``size`` at a time; report progress as ``what``."""
+    """Yield a file's bytes, unpacked, a mebibyte or ``size`` at a time; report progress as ``what``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or unpacked.
+    """
     at_once = size or PIECE
     with _failures(path), path.open("rb") as raw:
         n_bytes = path.stat().st_size
@@ -219,7 +233,13 @@ class LongLineError(ValueError):
 
 
 def whole_lines(source: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield pieces joined to whole lines, of about ``size`` bytes at a time."""
+    """Yield pieces joined to whole lines, of about ``size`` bytes at a time.
+
+    Raises
+    ------
+    LongLineError
+        If for `LONGEST_LINE` bytes more no line ends.
+    """
     parts: list[bytes] = []
     have = 0
     for piece in source:

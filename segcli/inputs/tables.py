@@ -45,6 +45,8 @@ def open_table(
     ------
     InputError
         If the file cannot be read as either.
+    OptionError
+        As `find_dialect`.
     """
     streams.check_file(path)
     if streams.is_parquet(path):

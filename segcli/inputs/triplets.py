@@ -92,7 +92,9 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     InputError
         If a file cannot be read as asked, or no row can be used.
     OptionError
-        If the location is a URL.
+        If the location is a URL, or what is stated cannot be a delimiter or is no encoding.
+    ResourceError
+        If the matrix would not fit in memory.
     """
     path = require_local(location)
     files = list_files(path)

@@ -200,7 +200,14 @@ def run(
     engine: Engine,
     seed: int,
 ) -> PCAExploration:
-    """Read `MATRIX` and `ITEMS`; write the components, their faces and the evidence; return them."""
+    """Read `MATRIX` and `ITEMS`; write the components, their faces and the evidence; return them.
+
+    Raises
+    ------
+    ChoiceError
+        If the matrix has fewer components than asked for; if these data cannot bear the evidence that
+        is.
+    """
     parameters = {"max_components": max_components, "weighting": weighting, "evidence": evidence}
     with open_stage(run_dir, "explore-pca", parameters, seed=seed) as stage:
         require_memory_for(

@@ -144,8 +144,8 @@ def run(
     InputError
         If a file cannot be read as asked, or holds fewer than two customers or items.
     OptionError
-        If a column is named of no table, what is stated cannot be a delimiter, or the run directory lies
-        in the folder that is read.
+        If a column is named of no table, what is stated cannot be a delimiter or is no encoding, or the
+        run directory lies in the folder that is read.
     RunDirectoryError
         If the run directory cannot be used.
     """

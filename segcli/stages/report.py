@@ -153,6 +153,8 @@ def run(
 
     Raises
     ------
+    ChoiceError
+        If these data cannot bear the evidence that is asked for.
     InputError
         If the names are not those of these segments.
     RunDirectoryError

@@ -155,7 +155,13 @@ class Validation:
 
 
 def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Validation:
-    """Read the matrix and the segments; write `VALIDATION`, `CONFUSION_MATRIX` and its plot."""
+    """Read the matrix and the segments; write `VALIDATION`, `CONFUSION_MATRIX` and its plot.
+
+    Raises
+    ------
+    ChoiceError
+        If these data cannot bear the evidence that is asked for.
+    """
     with open_stage(run_dir, "validate", {"evidence": evidence}, seed=seed) as stage:
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
