@@ -421,8 +421,7 @@ def run_stages(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     with _drawing_beside(options["threads"]):
         # Not before: it loads what the first stage needs, while the process that draws loads the rest.
         _check_number_of_components(options["n_components"], options["max_components"])
-        from segcli.artifacts import hold
-        from segcli.stages.report import refuse_to_lose_names
+        from segcli.artifacts import hold, refuse_to_lose_names
 
         if options["segment_names"] is not None:  # the last stage's
             from segcli.inputs.streams import check_file

@@ -9,11 +9,11 @@ from segcli.artifacts.formats import Artifact, Columns, from_records, records
 from segcli.artifacts.stage import (
     Stage,
     describe,
-    edit_in_the_way,
     hold,
     is_run_directory,
     open_stage,
     read_artifact,
+    refuse_to_lose_names,
 )
 
 __all__ = [
@@ -21,11 +21,11 @@ __all__ = [
     "Columns",
     "Stage",
     "describe",
-    "edit_in_the_way",
     "from_records",
     "hold",
     "is_run_directory",
     "open_stage",
     "read_artifact",
     "records",
+    "refuse_to_lose_names",
 ]

@@ -218,18 +218,26 @@ def check(run_dir: Path, records: manifest.Manifest, artifact: Artifact[Any, Any
     return digest
 
 
-def edit_in_the_way(run_dir: Path) -> str | None:
-    """Return why report refuses to run, if a person has edited what it would write over; or None."""
+def refuse_to_lose_names(run_dir: Path) -> None:
+    """Refuse to write over a `segment_summary.csv` that a person has edited.
+
+    Not to take its names either: it would be their only copy, and the next report may go without.
+
+    Raises
+    ------
+    RunDirectoryError
+    """
     artifact = catalogue.SEGMENT_SUMMARY
     record = manifest.read(run_dir).stages.get(artifact.stage)
     path = run_dir / artifact.name
     written = record.writes.get(artifact.name) if record is not None else None
     if written is None or not path.is_file() or _is(path, written):
-        return None
-    return (
+        return
+    msg = (
         f"{path} was edited after report wrote it, and would be overwritten. To keep the edit, move the "
         "file and name it with --segment-names; to drop it, remove the file."
     )
+    raise RunDirectoryError(msg)
 
 
 @dataclass(frozen=True)
@@ -282,9 +290,11 @@ def _state(run_dir: Path, records: manifest.Manifest, stage: str) -> StageState:
         state, reason = "stale", f"{outdated[1]} has changed since {outdated[0]} ran."
     elif changed:
         state, reason = "altered", f"{changed[0]} was altered or removed."
-    edit = edit_in_the_way(run_dir) if stage == catalogue.SEGMENT_SUMMARY.stage else None
-    if edit is not None:
-        reason, again = edit, None
+    if stage == catalogue.SEGMENT_SUMMARY.stage:
+        try:
+            refuse_to_lose_names(run_dir)
+        except RunDirectoryError as error:
+            reason, again = str(error), None
     return StageState(
         stage, state, reason, again, record.parameters, record.seed, tuple(record.writes)
     )

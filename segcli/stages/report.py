@@ -16,10 +16,10 @@ from segcli.artifacts import (
     Artifact,
     Columns,
     Stage,
-    edit_in_the_way,
     from_records,
     open_stage,
     records,
+    refuse_to_lose_names,
 )
 from segcli.artifacts.catalogue import (
     CHARACTERISTIC_ITEMS,
@@ -46,7 +46,6 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Block, Blocks, Engine
 from segcli.engine.sparse_views import with_values
-from segcli.errors import RunDirectoryError
 from segcli.numerics.description import (
     Description,
     Echo,
@@ -305,20 +304,6 @@ def run(
             ),
         )
     return replace(found, wrote=tuple(stage.writes))
-
-
-def refuse_to_lose_names(run_dir: Path) -> None:
-    """Refuse to write over a `segment_summary.csv` that a person has edited.
-
-    Not to take its names either: it would be their only copy, and the next report may go without.
-
-    Raises
-    ------
-    RunDirectoryError
-    """
-    edit = edit_in_the_way(run_dir)
-    if edit is not None:
-        raise RunDirectoryError(edit)
 
 
 def top_items_table(
