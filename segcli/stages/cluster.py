@@ -229,7 +229,7 @@ def run(
             activity_share_null=trust.activity_share_null if trust is not None else None,
             evidence=dict(trust.rests_on) if trust is not None else None,
             segments=tuple(_segment_rows(fit, segment, trust)),
-            on_the_table=_on_the_table(stage, pca, n_components, n_clusters),
+            on_the_table=_on_the_table(stage, pca, n_clusters),
             sizes=tuple(fit.sizes.tolist()),
             converged=fit.converged,
             no_evidence=no_evidence,
@@ -373,15 +373,13 @@ def _segment_rows(
     return rows
 
 
-def _on_the_table(
-    stage: Stage, pca: PCA, n_components: int, n_clusters: int
-) -> dict[str, Any] | None:
+def _on_the_table(stage: Stage, pca: PCA, k: int) -> dict[str, Any] | None:
     """Return what explore-k said of this k, if it looked at the same components."""
     verdict, scores = stage.peek(K_VERDICT), stage.peek(K_SCORES)
     if verdict is None or scores is None:
         return None
-    if (verdict["weighting"], verdict["n_components"]) != (pca.weighting.name, n_components):
+    if (verdict["weighting"], verdict["n_components"]) != (pca.weighting.name, pca.n_components):
         return None
     said = {name: verdict[name] for name in ("supported", "recommended", "gain_peak", "reason")}
-    rows = (row for row in records(scores) if row["k"] == n_clusters)
+    rows = (row for row in records(scores) if row["k"] == k)
     return {**said, "k_scores": next(rows, None)}

@@ -181,7 +181,7 @@ def run(
     with open_stage(run_dir, "explore-k", parameters, seed=seed) as stage:
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         pca = stage.load(PCA_MODEL)
-        pca.first(n_components)  # its error first, if it holds fewer
+        reduced = pca.first(n_components)  # its error first, if it holds fewer
         possible = choose_ks(k_min, k_max, k_step, n_customers=matrix.shape[0])  # likewise
         require_memory_for(
             stage,
@@ -193,13 +193,11 @@ def run(
         weighted = weigh(X, pca.weighting)
         # Not the first columns of all scores: products of another width may round otherwise, and
         # cluster shall meet the very same customers.
-        scores = score(weighted, pca.first(n_components))
+        scores = score(weighted, reduced)
         most = n_distinct(scores, max(k_min, k_max or DEFAULT_K_MAX))
         ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0], n_distinct=most)
         curve = cache(
-            partial(
-                _curve, weighted, pca, n_components, scores, ks, matrix.nnz, ranks, seed, engine
-            )
+            partial(_curve, weighted, pca, reduced, scores, ks, matrix.nnz, ranks, seed, engine)
         )
         level, no_evidence = evidence_level(evidence, matrix, ks)
         gathered = document = None
@@ -245,7 +243,7 @@ def run(
 def _curve(
     weighted: Blocks,
     pca: PCA,
-    n_components: int,
+    reduced: PCA,
     scores: np.ndarray,
     ks: Sequence[int],
     n_interactions: int,
@@ -255,7 +253,7 @@ def _curve(
 ) -> tuple[list[KMeansFit], dict[str, np.ndarray], plots.Drawing]:
     """Return the partitions on the first components, the inertia for each k, and its picture.
 
-    ``scores`` are those on the first components.
+    ``scores`` are those on the first components, which ``reduced`` holds.
     """
     fits_reduced = fit_all(
         engine.blocks(scores),
@@ -272,8 +270,8 @@ def _curve(
         for_curve=True,
     )
     inertia_full = _inertias_in_full(weighted, fits_held, n_interactions)
-    table = k_scores_table(pca.first(n_components), fits_reduced, inertia_full)
-    picture = plots.draw(plots.inertia, table, n_components, pca.weighting.name)
+    table = k_scores_table(reduced, fits_reduced, inertia_full)
+    picture = plots.draw(plots.inertia, table, reduced.n_components, pca.weighting.name)
     return fits_reduced, table, picture
 
 

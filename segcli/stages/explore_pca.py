@@ -268,9 +268,7 @@ def run(
         )
 
 
-def explained_variance_table(
-    pca: PCA, evidence: ComponentEvidence | None = None
-) -> dict[str, np.ndarray]:
+def explained_variance_table(pca: PCA, evidence: ComponentEvidence | None) -> dict[str, np.ndarray]:
     """Return one row per component p: its variance, its share of the total, and the running share.
 
     With evidence also, undefined beyond what the evidence could look at:

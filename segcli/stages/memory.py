@@ -24,7 +24,7 @@ def require_memory_for(
     stage: Stage,
     engine: Engine,
     *,
-    per_customer: int = 0,
+    per_customer: int,
     per_item: int = 0,
     way_out: str = WAY_OUT,
 ) -> None:
