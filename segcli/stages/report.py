@@ -181,13 +181,7 @@ def run(
         validation = _load_if_there(stage, VALIDATION)
         clustering = _load_if_there(stage, CLUSTERING)
         k, labels = segmentation.k, segments["segment"]
-        given = [""] * k
-        if segment_names is not None:
-            from segcli.inputs.segment_names import read_segment_names  # noqa: PLC0415 (seldom)
-
-            sizes = np.bincount(labels[labels >= 0], minlength=k).tolist()
-            given = read_segment_names(segment_names, sizes)
-            stage.note_input("segment_names", segment_names)
+        given = _names_given(stage, segment_names, labels, k)
         change = None
         if earlier is not None:
             change = change_since(earlier, segments, k)
@@ -304,6 +298,17 @@ def run(
             ),
         )
     return replace(found, wrote=tuple(stage.writes))
+
+
+def _names_given(stage: Stage, path: Path | None, labels: np.ndarray, k: int) -> list[str]:
+    """Return the names that a table gives to segments; empty where it gives none, or there is none."""
+    if path is None:
+        return [""] * k
+    from segcli.inputs.segment_names import read_segment_names  # noqa: PLC0415 (seldom)
+
+    names = read_segment_names(path, np.bincount(labels[labels >= 0], minlength=k).tolist())
+    stage.note_input("segment_names", path)
+    return names
 
 
 def top_items_table(
