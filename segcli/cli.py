@@ -21,6 +21,7 @@ from segcli.options import (
     FILE_PATH,
     N_COMPONENTS,
     RUN,
+    SCORE_NORMS,
     SEED,
     SHARE,
     WEIGHTINGS,
@@ -159,6 +160,14 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     default="pearson",
     show_default=True,
     help="What to do to the values before PCA; raw leaves them as they are.",
+)
+@click.option(
+    "--score-norm",
+    type=click.Choice(SCORE_NORMS),
+    default=None,
+    help="What k-means makes of the norm of a customer's scores, that is, how far from the average "
+    "customer this one lies: kept as it is, its square root, or unit, the same for all, so that only the "
+    "direction counts.  [default: sqrt, or kept with raw]",
 )
 @click.option(
     "--compare-weightings",
@@ -517,7 +526,7 @@ def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -
         run_dir,
         as_json,
         n_components=options["max_components"],
-        **{name: options[name] for name in ("engine", "master", "threads", "seed")},
+        **{name: options[name] for name in ("score_norm", "engine", "master", "threads", "seed")},
     )
 
 

@@ -216,7 +216,7 @@ def figures(X, recipe, ks, seed, n):
                 ((full.scores[own == s] - full.scores[own == s].mean(axis=0)) ** 2).sum()
                 for s in range(k)
             )
-            / (full.scores**2).sum()
+            / ((full.scores - full.scores.mean(axis=0)) ** 2).sum()
             for own, k in zip(labels, ks, strict=True)
         ],
         "silhouette": mean_silhouettes(full.scores, labels, rng=np.random.default_rng([seed, 9])),

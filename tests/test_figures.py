@@ -523,7 +523,7 @@ def test_that_some_k_are_shown_is_said_only_where_some_are_not():
     row = dict.fromkeys(["inertia_reduced", "inertia_full"], 1.0)
     row |= dict.fromkeys([f"{name}_share" for name in row], 0.5)
     scores = tuple(row | {"k": k} for k in range(2, 17))
-    found = explore_k.KExploration(3, "raw", scores, (), None, None, ())
+    found = explore_k.KExploration(3, "raw", "kept", scores, (), None, None, ())
     assert "Some of 15 k are shown; k_scores.csv has them all." in found.lines()
     beside = dict.fromkeys(
         ["prediction_strength", "transfer_ari", "held_out_gain", "jaccard_min", "activity_share"]

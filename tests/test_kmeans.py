@@ -785,7 +785,7 @@ def test_explore_k_on_the_full_matrix_is_as_good_as_the_best_of_ten(tmp_path, fi
         pytest.skip(f"the real data are not at {data}")
     ingest.run(data, tmp_path, Form())
     choice = {"evidence": "none", "engine": LocalEngine(), "seed": 0}
-    explore_pca.run(tmp_path, max_components=None, weighting="raw", **choice)
+    explore_pca.run(tmp_path, max_components=None, weighting="raw", score_norm=None, **choice)
     found = explore_k.run(tmp_path, n_components=10, k_min=2, k_max=50, k_step=16, **choice)
     matrix = sp.csr_matrix(sp.load_npz(tmp_path / "matrix.npz"))
     for row in found.scores:

@@ -143,12 +143,12 @@ def test_pictures_are_told_in_the_figures_of_their_stages(finished):
     suggested = document(finished, "components_verdict.json")["suggestions"]
     of_three = table(finished, "k_scores.csv").set_index("k").loc[3]
     guessed = document(finished, "validation.json")
-    assert document(finished, "k_verdict.json")["supported"] == []
+    assert document(finished, "k_verdict.json")["supported"] == [3]
     told = told_of_pictures(finished)
     for part in (
         f"with a mark at {suggested['parallel_analysis']};",
         f"with a mark at {suggested['bi_cross_validation']}.",
-        "No number is marked as supported.",
+        "Marked as supported: 3.",
         f"With 3 segments it is {of_three['inertia_reduced_share']:.0%} on 2 components",
         f"are {guessed['in_sample']:.0%} of the customers in-sample",
     ):
@@ -175,8 +175,8 @@ def test_the_least_membership_is_the_one_asked_for(place):
     assert f"they land in their segment in less than {least:.0%} of trials" in words
     chosen = rows_of(page, "What was chosen, and what it does")
     assert [(choice, made) for choice, made, _ in chosen] == [
-        *(("weighting", "pearson"), ("components", "2"), ("segments", "5")),
-        ("least membership", str(least)),
+        *(("weighting", "pearson"), ("components", "2"), ("norms of the scores", "sqrt")),
+        *(("segments", "5"), ("least membership", str(least))),
     ]
     assert "10 times, a part of each customer's interactions was hidden" in words
     ok(*five, "--min-membership", "0.997")

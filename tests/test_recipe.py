@@ -13,6 +13,7 @@ from segcli.numerics import recipe
 from segcli.numerics.kmeans import fit_all
 from segcli.numerics.pca import fit_pca, score
 from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.score_norm import usual_score_norm
 from segcli.numerics.weighting import NAMES, fit_weighting, weigh
 
 
@@ -30,7 +31,8 @@ def test_a_recipe_is_its_weighting_its_components_and_k_means(vague, name):
     blocks = LocalEngine(1).blocks(vague)
     weighting = fit_weighting(blocks, name)
     weighted = weigh(blocks, weighting)
-    pca = fit_pca(weighted, weighting, 5, item_ranks=np.arange(60), seed=5)
+    norm = usual_score_norm(name)
+    pca = fit_pca(weighted, weighting, 5, item_ranks=np.arange(60), seed=5, score_norm=norm)
     scores = score(weighted, pca)
     expected = fit_all(
         LocalEngine(1).blocks(scores),
@@ -47,7 +49,7 @@ def test_a_recipe_is_its_weighting_its_components_and_k_means(vague, name):
         assert np.array_equal(one.centers, other.centers)
         assert np.array_equal(one.labels, other.labels)
         assert np.array_equal(one.labels, labels)
-    shares = [one.inertia / (scores**2).sum() for one in expected]
+    shares = [one.inertia / ((scores - scores.mean(axis=0)) ** 2).sum() for one in expected]
     assert found.inertia_shares == pytest.approx(np.array(shares))
 
 
@@ -60,7 +62,7 @@ def test_a_k_is_left_out_where_customers_differ_too_little_for_k_means():
     X = np.zeros((400, 50))
     X[0] = 1000.0 * (1 + np.arange(50) % 7)  # beside that, the others differ by next to nothing
     X[np.arange(1, 400), np.arange(1, 400) % 50] = 1 + np.arange(1, 400) % 3
-    found = fit_recipe(sp.csr_array(X), Recipe("log1p", 1), [2, 3, 10, 30, 50], seed=0)
+    found = fit_recipe(sp.csr_array(X), Recipe("log1p", 1, "kept"), [2, 3, 10, 30, 50], seed=0)
     assert found.ks == (2, 3, 10, 30)
 
 

@@ -59,7 +59,7 @@ class ComponentComparison:
         - gain_at_peak: its held-out gain
     recommended : int or None, a number of components
     reason : str, the recommendation in words
-    weighting : str
+    weighting, score_norm : as asked for
     ks : tuple of int, the numbers of segments tried
     n_customers : int
         Customers on whom the comparison rests: all, or the sample.
@@ -71,6 +71,7 @@ class ComponentComparison:
     recommended: int | None
     reason: str
     weighting: str
+    score_norm: str | None
     ks: tuple[int, ...]
     n_customers: int
     is_sample: bool
@@ -81,6 +82,7 @@ class ComponentComparison:
 def compare_components(
     X: sp.csr_array,
     weighting: str,
+    score_norm: str | None,
     numbers: Sequence[int],
     *,
     ranks: Ranks,
@@ -94,7 +96,7 @@ def compare_components(
     Parameters
     ----------
     X : csr_array of shape (n_customers, n_items), unweighted, that can bear evidence
-    weighting : its name
+    weighting, score_norm : as of `Recipe`
     numbers : increasing numbers of components
     ranks : the ranks of X's customers and items
     seed : int
@@ -104,7 +106,7 @@ def compare_components(
     """
     gathered = gather_for_each(
         X,
-        [Recipe(weighting, n_components) for n_components in numbers],
+        [Recipe(weighting, n_components, score_norm) for n_components in numbers],
         ks,
         ranks=ranks,
         seed=seed,
@@ -118,6 +120,7 @@ def compare_components(
         recommended=recommended,
         reason=reason,
         weighting=weighting,
+        score_norm=score_norm,
         ks=tuple(ks),
         n_customers=gathered[0].n_customers,
         is_sample=gathered[0].is_sample,

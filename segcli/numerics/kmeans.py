@@ -282,6 +282,17 @@ def measure_inertias(X: Blocks, fits: Sequence[KMeansFit]) -> np.ndarray:
     return np.asarray(np.maximum(float(total) - np.array(between), 0))
 
 
+def total_inertia(X: Blocks) -> float:
+    """Return the inertia of a single segment, the rows' sum of squares about their mean.
+
+    Parameters
+    ----------
+    X : blocks of shape (n_customers, n_columns)
+    """
+    sums, squares = X.map_sum(totals)
+    return float(squares - (sums**2).sum() / X.shape[0])
+
+
 def check_ks(ks: Sequence[int], n_customers: int, of_whom: str = "customer") -> None:
     """Refuse more segments than there are customers, of the kind that the words say.
 
@@ -458,9 +469,8 @@ def _group_sums(X: Blocks, fits: Sequence[KMeansFit]) -> list[np.ndarray]:
 
 def _mean_variance(X: Blocks) -> float:
     """Return the mean over columns of the variance, which sets the scale of a move."""
-    sums, squares = X.map_sum(totals)
     n, n_columns = X.shape
-    return float((squares - (sums**2).sum() / n) / n / n_columns)
+    return total_inertia(X) / n / n_columns
 
 
 def _dense(X: Any) -> np.ndarray:

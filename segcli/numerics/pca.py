@@ -32,6 +32,7 @@ from segcli.numerics.eigenpairs import (
     dense_eigenpairs,
     leading_eigenpairs,
 )
+from segcli.numerics.score_norm import KEPT, normalized
 from segcli.numerics.weighting import Weighting
 from segcli.words import counted
 
@@ -77,6 +78,8 @@ class PCA:
     explained_variance : ndarray of shape (n_components,), descending, with n - 1 in the denominator
     total_variance : float, the sum of all items' variances
     n_customers : int
+    score_norm : str
+        What `project` and `score` make of the norms of customers' scores, one of `SCORE_NORMS`.
     """
 
     weighting: Weighting
@@ -85,6 +88,7 @@ class PCA:
     explained_variance: np.ndarray
     total_variance: float
     n_customers: int
+    score_norm: str = KEPT
 
     @property
     def n_components(self) -> int:
@@ -126,7 +130,7 @@ class PCA:
         )
 
     def project(self, X: sp.csr_array) -> np.ndarray:
-        """Return the scores of customers given by their *unweighted* rows.
+        """Return the scores of customers given by their *unweighted* rows, as k-means compares them.
 
         Parameters
         ----------
@@ -136,10 +140,14 @@ class PCA:
         -------
         ndarray of shape (n, n_components)
         """
-        return self.project_weighted(self.weighting.apply(X))
+        return self.normalized(self.project_weighted(self.weighting.apply(X)))
+
+    def normalized(self, scores: np.ndarray) -> np.ndarray:
+        """Return customers' scores with norms as `score_norm` says: see `segcli.numerics.score_norm`."""
+        return normalized(scores, self.score_norm, float(np.sqrt(self.explained_variance.sum())))
 
     def project_weighted(self, X: sp.csr_array | SparseMinusRankOne) -> np.ndarray:
-        """Return the scores of customers given by their weighted rows."""
+        """Return the scores of customers given by their weighted rows, with the norms they have."""
         return np.asarray(X @ self.loadings.T - self.loadings @ self.mean)
 
 
@@ -182,6 +190,7 @@ def fit_pca(
     *,
     item_ranks: np.ndarray,
     seed: int,
+    score_norm: str = KEPT,
 ) -> PCA:
     """Return the leading principal components of a weighted matrix.
 
@@ -196,6 +205,7 @@ def fit_pca(
     seed : int
         Seeds the start of the iteration, if there is one. The result does not depend on it beyond
         `TOLERANCE`.
+    score_norm : one of `SCORE_NORMS`, kept in the result
 
     Raises
     ------
@@ -238,6 +248,7 @@ def fit_pca(
         explained_variance=eigenvalues[kept] / (n_customers - 1),
         total_variance=total / (n_customers - 1),
         n_customers=n_customers,
+        score_norm=score_norm,
     )
 
 
@@ -248,7 +259,7 @@ def _most_direct(law: tuple[int, int], n_components: int) -> int:
 
 
 def score(weighted: Blocks, pca: PCA) -> np.ndarray:
-    """Return every customer's scores, an ndarray of shape (n_customers, n_components)."""
+    """Return every customer's scores as k-means compares them, of shape (n_customers, n_components)."""
     (scores,) = weighted.map_rows(_scores, pca)
     return scores
 
@@ -463,4 +474,4 @@ def _to_single_precision(block: Block, unit: float) -> Matrix:
 
 
 def _scores(block: Block, pca: PCA) -> tuple[np.ndarray]:
-    return (pca.project_weighted(block.matrix),)
+    return (pca.normalized(pca.project_weighted(block.matrix)),)

@@ -8,8 +8,9 @@ picks by position, depends on neither the order of rows nor on names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,8 +19,9 @@ from segcli import progress
 from segcli.engine import ONE_THREAD
 from segcli.errors import AllAlikeError, FewDistinctError
 from segcli.numerics.assignment import assign
-from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct
+from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct, total_inertia
 from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
+from segcli.numerics.score_norm import usual_score_norm
 from segcli.numerics.weighting import Weighting, fit_weighting, weigh
 
 N_STARTS = 4
@@ -34,12 +36,24 @@ class Recipe:
     ----------
     weighting : a name of `segcli.numerics.weighting`
     n_components : int; fewer are used where the data have fewer
+    score_norm : a name of `segcli.numerics.score_norm`; None: what is usual for the weighting
     n_starts : k-means++ starts per k
     """
 
     weighting: str
     n_components: int
+    score_norm: str | None = None
     n_starts: int = N_STARTS
+
+    @classmethod
+    def of(cls, pca: PCA) -> Recipe:
+        """Return the recipe that led to these components."""
+        return cls(pca.weighting.name, pca.n_components, pca.score_norm)
+
+    def is_of(self, document: Mapping[str, Any]) -> bool:
+        """Return whether an artifact's document, such as `k_verdict.json`, tells of this recipe."""
+        names = ("weighting", "n_components", "score_norm")
+        return all(document.get(name) == getattr(self, name) for name in names)
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class FittedRecipe:
     ----------
     pca : the components, with their weighting
     partitions : tuple of KMeansFit, one per k; k rises
-    scores : ndarray of shape (n_customers, n_components), of the customers of the fit
+    scores : ndarray of shape (n_customers, n_components), of the customers of the fit, as compared
     """
 
     pca: PCA
@@ -66,9 +80,9 @@ class FittedRecipe:
 
     @property
     def inertia_shares(self) -> np.ndarray:
-        """Inertia as a share of the scores' sum of squares, shape (n_ks,); 1 for one segment."""
+        """Inertia as a share of that of one segment, shape (n_ks,)."""
         inertias = np.array([partition.inertia for partition in self.partitions])
-        return np.asarray(inertias / (self.scores**2).sum())
+        return np.asarray(inertias / total_inertia(ONE_THREAD.blocks(self.scores)))
 
     def label(self, X: sp.csr_array) -> list[np.ndarray]:
         """Return the segments of customers, for each k.
@@ -107,6 +121,7 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
             min(recipe.n_components, n_components_limit(*X.shape)),
             item_ranks=np.arange(X.shape[1]),
             seed=seed,
+            score_norm=recipe.score_norm or usual_score_norm(recipe.weighting),
         )
     except AllAlikeError:  # of a part of the customers, or of what they have, that may be so
         return _of_the_same(X, weighting)

@@ -97,6 +97,7 @@ class WeightingComparison:
     recommended : str or None, a weighting
     reason : str, the recommendation in words
     n_components : int
+    score_norm : str or None, as asked for
     ks : tuple of int, the numbers of segments tried
     n_customers : int
         Customers on whom the comparison rests: all, or the sample.
@@ -109,6 +110,7 @@ class WeightingComparison:
     recommended: str | None
     reason: str
     n_components: int
+    score_norm: str | None
     ks: tuple[int, ...]
     n_customers: int
     is_sample: bool
@@ -147,6 +149,7 @@ def compare_weightings(
     seed: int,
     names: Sequence[str] = NAMES,
     n_components: int = N_COMPONENTS,
+    score_norm: str | None = None,
     ks: Sequence[int] = KS,
     n_splits: int = N_SPLITS,
     n_nulls: int = N_NULLS,
@@ -163,6 +166,7 @@ def compare_weightings(
     seed : int
     names : the weightings to compare
     n_components : int; fewer are used where the data have fewer
+    score_norm : as of `Recipe`
     ks : increasing numbers of segments, from 2 up
     n_splits : splits of the customers into halves, and hidings of interactions
     n_nulls : nulls, each with one split and one hiding
@@ -187,7 +191,7 @@ def compare_weightings(
     skipped = _skipped(ordered, names)
     compared = [name for name in names if name not in skipped]
     ks = tuple(k for k in ks if k < n_customers)
-    recipes = [Recipe(name, n_components) for name in compared]
+    recipes = [Recipe(name, n_components, score_norm) for name in compared]
     tasks = [partial(_try_to_measure, ordered, recipe, ks, seed, n_splits) for recipe in recipes]
     tasks += [
         partial(_try_to_measure, null, recipe, ks, seed, 1) for recipe in recipes for null in nulls
@@ -215,6 +219,7 @@ def compare_weightings(
         recommended=recommended,
         reason=reason,
         n_components=n_components,
+        score_norm=score_norm,
         ks=ks,
         n_customers=n_customers,
         is_sample=n_customers < X.shape[0],

@@ -9,8 +9,9 @@ from typing import Any
 
 import jinja2
 
-from segcli.numerics import log_odds, moves
+from segcli.numerics import log_odds, moves, score_norm
 from segcli.numerics.description import Echo
+from segcli.numerics.recipe import Recipe
 from segcli.numerics.stability import GRADES, NOT_TRUSTED, graded
 from segcli.numerics.unseen import LEAST_CUSTOMERS, UnseenProfiles
 from segcli.numerics.validation import no_evidence_in_words, unassigned_in_words
@@ -85,8 +86,7 @@ def render(
     clustering: Mapping[str, Any] | None,
     components_said: Mapping[str, Any] | None,
     k_said: Mapping[str, Any] | None,
-    weighting: str,
-    n_components: int,
+    recipe: Recipe,
     parameters: Sequence[Parameter],
     pictures: Mapping[str, bytes],
 ) -> str:
@@ -100,7 +100,7 @@ def render(
     validation : the document of `validation.json`, or None if the segments were not validated
     clustering : the document of `clustering.json`, or None
     components_said, k_said : the documents of `components_verdict.json`, `k_verdict.json`, or None
-    weighting, n_components : of the segmentation
+    recipe : of the segmentation
     parameters : of all stages
     pictures : PNG bytes by artifact name; those of stages that have not run are left out
     """
@@ -122,11 +122,10 @@ def render(
         times=_times,
     )
     validation, clustering = validation or {}, clustering or {}
-    k = len(tables.summary)
+    k, n_components = len(tables.summary), recipe.n_components
     explored = (p.value for p in parameters if (p.stage, p.name) == ("explore-k", "n_components"))
     explored_with = next(explored, n_components)
-    these = (weighting, n_components)
-    is_of_these = k_said is not None and (k_said["weighting"], k_said["n_components"]) == these
+    is_of_these = k_said is not None and recipe.is_of(k_said)
     measures = validation.get("measures", ())
     return environment.get_template("report.html.j2").render(
         extent=extent,
@@ -160,9 +159,11 @@ def render(
         clustering=clustering,
         components_said=components_said,
         grades=[*((word, least) for least, word in GRADES), (NOT_TRUSTED, None)],
-        weighting=weighting,
+        weighting=recipe.weighting,
         default_weighting=DEFAULT,
-        weighting_in_words=DESCRIPTIONS[weighting],
+        weighting_in_words=DESCRIPTIONS[recipe.weighting],
+        score_norm=recipe.score_norm,
+        score_norm_in_words=score_norm.DESCRIPTIONS[str(recipe.score_norm)],
         n_components=n_components,
         explored_with=explored_with,
         without_unseen=Parameter("report", "evidence", "none") in parameters,

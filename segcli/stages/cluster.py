@@ -28,7 +28,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics.activity import LARGE_SHARE, activity_share, null_activity_share
 from segcli.numerics.assignment import assign
 from segcli.numerics.evidence import KEvidenceLevel, evidence_level, require_evidence
-from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct
+from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct, total_inertia
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
@@ -50,7 +50,7 @@ class Clustering:
     ----------
     k : int
     n_components : int
-    weighting : str
+    weighting, score_norm : str
     because : str or None, the user's reason for the choice
     min_membership : float or None
     n_unassigned : int, customers whose membership is below that
@@ -77,6 +77,7 @@ class Clustering:
     k: int
     n_components: int
     weighting: str
+    score_norm: str
     because: str | None
     min_membership: float | None
     n_unassigned: int
@@ -103,7 +104,8 @@ class Clustering:
         assigned = f"{n_customers - self.n_unassigned:,} of " if self.n_unassigned else ""
         lines = [
             f"{assigned}{n_customers:,} customers in {counted(self.k, 'segment')}, on "
-            f"{counted(self.n_components, 'component')} of the {self.weighting} matrix.",
+            f"{counted(self.n_components, 'component')} of the {self.weighting} matrix (norms of the "
+            f"scores: {self.score_norm}).",
             f"Inertia {six_digits(self.inertia)}, {self.inertia_share:.1%} of the variance of the scores.",
             *self._segment_lines(),
             *self._activity_lines(),
@@ -207,9 +209,8 @@ def run(
         ranks = rank(X)
         scores = score(weigh(X, pca.weighting), pca)
         check_ks([n_clusters], n_distinct(scores, n_clusters), "distinct customer")
-        (fit,) = fit_all(
-            engine.blocks(scores), [n_clusters], customer_ranks=ranks.customers, seed=seed
-        )
+        compared = engine.blocks(scores)
+        (fit,) = fit_all(compared, [n_clusters], customer_ranks=ranks.customers, seed=seed)
         _, distances = assign(scores, fit.centers)
         trust = None
         if level is not None:
@@ -220,11 +221,12 @@ def run(
             k=n_clusters,
             n_components=n_components,
             weighting=pca.weighting.name,
+            score_norm=pca.score_norm,
             because=because,
             min_membership=min_membership,
             n_unassigned=int((segment < 0).sum()),
             inertia=fit.inertia,
-            inertia_share=fit.inertia / (float(pca.explained_variance.sum()) * (len(scores) - 1)),
+            inertia_share=fit.inertia / total_inertia(compared),
             activity_share=activity_share(matrix, fit.labels),
             activity_share_null=trust.activity_share_null if trust is not None else None,
             evidence=dict(trust.rests_on) if trust is not None else None,
@@ -277,7 +279,7 @@ def _trust(
     level: KEvidenceLevel,
     seed: int,
 ) -> _Trust:
-    recipe = Recipe(pca.weighting.name, pca.n_components)
+    recipe = Recipe.of(pca)
     found = segment_stability(
         matrix,
         fit.labels,
@@ -378,7 +380,7 @@ def _on_the_table(stage: Stage, pca: PCA, k: int) -> dict[str, Any] | None:
     verdict, scores = stage.peek(K_VERDICT), stage.peek(K_SCORES)
     if verdict is None or scores is None:
         return None
-    if (verdict["weighting"], verdict["n_components"]) != (pca.weighting.name, pca.n_components):
+    if not Recipe.of(pca).is_of(verdict):
         return None
     said = {name: verdict[name] for name in ("supported", "recommended", "gain_peak", "reason")}
     rows = (row for row in records(scores) if row["k"] == k)

@@ -46,9 +46,10 @@ class ComponentsCompared(ComponentComparison):
             self.reason,
         ]
         if self.recommended is not None:
+            norm = f" --score-norm {self.score_norm}" if self.score_norm else ""
             lines.append(
                 f"To use it: explore-k with --n-components {self.recommended}, after explore-pca with "
-                f"--weighting {self.weighting}."
+                f"--weighting {self.weighting}{norm}."
             )
         return lines
 
@@ -58,6 +59,7 @@ def run(
     *,
     max_components: int | None,
     weighting: str,
+    score_norm: str | None,
     evidence: str | None,
     engine: Engine,
     seed: int,
@@ -77,6 +79,7 @@ def run(
     found = compare_components(
         X,
         weighting,
+        score_norm,
         choose_numbers(max_components, *X.shape),
         ranks=rank(engine.blocks(X)),
         seed=seed,

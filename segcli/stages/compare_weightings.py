@@ -45,12 +45,18 @@ class WeightingsCompared(WeightingComparison):
             lines.append(f"Left out: {names}; {reason}.")
         lines.append(self.reason)
         if self.recommended is not None:
-            lines.append(f"To use it: explore-pca with --weighting {self.recommended}.")
+            norm = f" --score-norm {self.score_norm}" if self.score_norm else ""
+            lines.append(f"To use it: explore-pca with --weighting {self.recommended}{norm}.")
         return lines
 
 
 def run(
-    run_dir: Path, *, n_components: int | None, engine: Engine, seed: int
+    run_dir: Path,
+    *,
+    n_components: int | None,
+    score_norm: str | None,
+    engine: Engine,
+    seed: int,
 ) -> WeightingsCompared:
     """Read `MATRIX`; return the comparison; write nothing."""
     X = read_artifact(run_dir, MATRIX)
@@ -59,6 +65,7 @@ def run(
         ranks=rank(engine.blocks(X)),
         seed=seed,
         n_components=N_COMPONENTS if n_components is None else n_components,
+        score_norm=score_norm,
         engine=engine,
     )
     return WeightingsCompared(**vars(found))

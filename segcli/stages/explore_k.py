@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,13 @@ from segcli.numerics.kmeans import (
     n_distinct,
     refine,
     refit,
+    total_inertia,
 )
 from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
+from segcli.numerics.score_norm import KEPT, usual_score_norm
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KVerdict, verdict
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
@@ -63,7 +65,7 @@ class KExploration:
     Attributes
     ----------
     n_components : int, of the reduced data
-    weighting : str
+    weighting, score_norm : str
     scores : tuple of dict, the rows of k_scores.csv
     not_converged : tuple of int, the k whose centers still moved at the last step
     evidence : dict or None
@@ -75,6 +77,7 @@ class KExploration:
 
     n_components: int
     weighting: str
+    score_norm: str
     scores: tuple[dict[str, Any], ...]
     not_converged: tuple[int, ...]
     evidence: dict[str, Any] | None
@@ -85,7 +88,7 @@ class KExploration:
         """Return the summary for a person."""
         lines = [
             f"k-means of the {self.weighting} matrix, on {counted(self.n_components, 'component')} "
-            "(reduced) and in full.",
+            f"(reduced; norms of the scores: {self.score_norm}) and in full.",
             *(self._evidence_lines() if self.evidence else self._inertia_lines()),
         ]
         if len(self._shown()) < len(self.scores):
@@ -96,11 +99,13 @@ class KExploration:
         if self.no_evidence:
             lines.append(self.no_evidence)
         if self._may_do_better():
-            lines.append(
-                f"explore-pca --compare-components --weighting {self.weighting} looks for a better "
-                "number of components."
-            )
+            options = f"--compare-components --weighting {self.weighting}{self._norm_option()}"
+            lines.append(f"explore-pca {options} looks for a better number of components.")
         return lines
+
+    def _norm_option(self) -> str:
+        is_usual = self.score_norm == usual_score_norm(self.weighting)
+        return "" if is_usual else f" --score-norm {self.score_norm}"
 
     def _may_do_better(self) -> bool:
         """Return whether no k is supported, but one might be on other components."""
@@ -204,7 +209,7 @@ def run(
         if level is not None:
             gathered = gather_evidence(
                 matrix,
-                Recipe(pca.weighting.name, n_components),
+                Recipe.of(reduced),
                 [k for k in ks if k > 1],
                 ranks=ranks,
                 seed=seed,
@@ -232,6 +237,7 @@ def run(
         return KExploration(
             n_components=n_components,
             weighting=pca.weighting.name,
+            score_norm=pca.score_norm,
             scores=tuple(records(table)),
             not_converged=tuple(fit.k for fit in fits_reduced if not fit.converged),
             evidence=document,
@@ -253,24 +259,26 @@ def _curve(
 ) -> tuple[list[KMeansFit], dict[str, np.ndarray], plots.Drawing]:
     """Return the partitions on the first components, the inertia for each k, and its picture.
 
-    ``scores`` are those on the first components, which ``reduced`` holds.
+    ``scores`` are those on the first components, which ``reduced`` holds. The full matrix is as it is
+    weighted, whatever becomes of the norms of scores.
     """
+    compared = engine.blocks(scores)
     fits_reduced = fit_all(
-        engine.blocks(scores),
+        compared,
         ks,
         customer_ranks=ranks.customers,
         seed=seed,
         for_curve=True,
     )
     fits_held = refit(
-        engine.blocks(score(weighted, pca)),
+        engine.blocks(score(weighted, replace(pca, score_norm=KEPT))),
         fits_reduced,
         customer_ranks=ranks.customers,
         seed=seed,
         for_curve=True,
     )
     inertia_full = _inertias_in_full(weighted, fits_held, n_interactions)
-    table = k_scores_table(reduced, fits_reduced, inertia_full)
+    table = k_scores_table(pca, fits_reduced, total_inertia(compared), inertia_full)
     picture = plots.draw(plots.inertia, table, reduced.n_components, pca.weighting.name)
     return fits_reduced, table, picture
 
@@ -297,6 +305,7 @@ def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:
         "reason": found.reason,
         "weighting": gathered.recipe.weighting,
         "n_components": gathered.recipe.n_components,
+        "score_norm": gathered.recipe.score_norm,
         "n_customers": gathered.n_customers,
         "is_sample": gathered.is_sample,
         "n_silhouette": min(gathered.n_customers, silhouette.SAMPLE_SIZE),
@@ -358,17 +367,17 @@ def _inertias_in_full(
 
 
 def k_scores_table(
-    pca: PCA, reduced: Sequence[KMeansFit], inertia_full: np.ndarray
+    pca: PCA, reduced: Sequence[KMeansFit], total_reduced: float, inertia_full: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return one row per k: each inertia, and its share of the total variance of its space."""
-    degrees = pca.n_customers - 1
+    """Return one row per k: each inertia, and its share of the total, for k = 1, of its space."""
+    total_full = pca.total_variance * (pca.n_customers - 1)
     inertia_reduced = np.array([fit.inertia for fit in reduced])
     return {
         "k": np.array([fit.k for fit in reduced]),
         "inertia_reduced": inertia_reduced,
         "inertia_full": inertia_full,
-        "inertia_reduced_share": inertia_reduced / (pca.explained_variance.sum() * degrees),
-        "inertia_full_share": inertia_full / (pca.total_variance * degrees),
+        "inertia_reduced_share": inertia_reduced / total_reduced,
+        "inertia_full_share": inertia_full / total_full,
     }
 
 

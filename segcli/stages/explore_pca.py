@@ -40,6 +40,7 @@ from segcli.numerics.pca import (
     n_components_limit,
 )
 from segcli.numerics.ranks import rank
+from segcli.numerics.score_norm import usual_score_norm
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, fit_weighting, weigh
 from segcli.stages.memory import WAY_OUT, require_memory_for
 from segcli.words import counted, decimal, percent_digits
@@ -64,6 +65,7 @@ class PCAExploration:
     Attributes
     ----------
     weighting : str
+    score_norm : str, what later stages make of the norms of customers' scores
     n_components : int, how many were computed
     explained_variance_ratio : tuple of float, each component's share of the total variance
     total_variance : float, of the weighted matrix
@@ -80,6 +82,7 @@ class PCAExploration:
     """
 
     weighting: str
+    score_norm: str
     n_components: int
     explained_variance_ratio: tuple[float, ...]
     total_variance: float
@@ -196,6 +199,7 @@ def run(
     *,
     max_components: int | None,
     weighting: str,
+    score_norm: str | None,
     evidence: str | None,
     engine: Engine,
     seed: int,
@@ -208,7 +212,12 @@ def run(
         If the matrix has fewer components than asked for; if these data cannot bear the evidence that
         is.
     """
-    parameters = {"max_components": max_components, "weighting": weighting, "evidence": evidence}
+    parameters = {
+        "max_components": max_components,
+        "weighting": weighting,
+        "score_norm": score_norm,
+        "evidence": evidence,
+    }
     with open_stage(run_dir, "explore-pca", parameters, seed=seed) as stage:
         require_memory_for(
             stage,
@@ -225,7 +234,14 @@ def run(
         ranks = rank(X)
         fitted = fit_weighting(X, weighting)
         weighted = weigh(X, fitted)
-        pca = fit_pca(weighted, fitted, n_components, item_ranks=ranks.items, seed=seed)
+        pca = fit_pca(
+            weighted,
+            fitted,
+            n_components,
+            item_ranks=ranks.items,
+            seed=seed,
+            score_norm=score_norm or usual_score_norm(weighting),
+        )
         _check_rank(pca, max_components)
         gathered = document = None
         if level is not None:
@@ -256,6 +272,7 @@ def run(
         stage.save(EXPLAINED_VARIANCE_PLOT, plot.png())
         return PCAExploration(
             weighting=weighting,
+            score_norm=pca.score_norm,
             n_components=pca.n_components,
             explained_variance_ratio=tuple(pca.explained_variance_ratio.tolist()),
             total_variance=pca.total_variance,

@@ -189,7 +189,7 @@ def run(
             stage.note_input("earlier_names", earlier.folder / SEGMENT_SUMMARY.name)
         X = engine.blocks(matrix)
         ranks = rank(X)
-        recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
+        recipe = Recipe.of(segmentation.pca)
         seed = stage.records.stages["cluster"].seed or 0
         level, no_evidence = choose_level(evidence, ROUNDS, trouble_with_unseen(matrix.shape[0], k))
         n_rounds = level or 0
@@ -291,8 +291,7 @@ def run(
                 clustering=clustering,
                 components_said=_load_if_there(stage, COMPONENTS_VERDICT),
                 k_said=_load_if_there(stage, K_VERDICT),
-                weighting=recipe.weighting,
-                n_components=recipe.n_components,
+                recipe=recipe,
                 parameters=_parameters(stage, own),
                 pictures=_pictures(stage, sizes_plot.png()),
             ),

@@ -173,7 +173,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         )
         clustering = stage.load(CLUSTERING)
         k = segmentation.k
-        recipe = Recipe(segmentation.pca.weighting.name, segmentation.pca.n_components)
+        recipe = Recipe.of(segmentation.pca)
         labels = stage.load(SEGMENTS)["segment"]
         sizes = np.bincount(labels[labels != UNASSIGNED])
         blocks = engine.blocks(matrix)
@@ -244,8 +244,7 @@ def _explored(stage: Stage, recipe: Recipe) -> dict[str, Any] | None:
     said: dict[str, Any] | None = stage.peek(K_VERDICT)
     if said is None:
         return None
-    looked_at = (said["weighting"], said["n_components"])
-    return said if looked_at == (recipe.weighting, recipe.n_components) else None
+    return said if recipe.is_of(said) else None
 
 
 def _verdict(

@@ -1,0 +1,59 @@
+"""How much it counts for k-means how far a customer lies from the average one: the norm of the scores.
+
+A few customers whose tastes are rare, or pronounced, lie many times as far out as the others. Squared
+distances make k-means spend its segments on them, and which of them there are differs from one half
+of the customers to the other. Dividing each customer's scores by their norm leaves only the direction
+of the taste, which is how documents and the rows of spectral embeddings are clustered: it also undoes
+that active customers lie farther out. But it makes as much of those who show hardly any taste, who may
+then hide a small segment far out. The square root of the norm lies between the two.
+
+References
+----------
+Dhillon & Modha (2001), "Concept decompositions for large sparse text data using clustering", Machine
+Learning 42, 143-175. Ng, Jordan & Weiss (2001), "On spectral clustering: analysis and an algorithm",
+NIPS 14. Qin & Rohe (2013), "Regularized spectral clustering under the degree-corrected stochastic
+blockmodel", NIPS 26. Raymaekers & Rousseeuw (2019), "A generalized spatial sign covariance matrix", J.
+Multivar. Anal. 171, 94-111, on other functions of the norm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from segcli.engine.rows import squared_norms
+
+KEPT, SQUARE_ROOT, UNIT = "kept", "sqrt", "unit"
+SCORE_NORMS = (KEPT, SQUARE_ROOT, UNIT)
+
+DESCRIPTIONS = {
+    KEPT: "as far as their scores say",
+    SQUARE_ROOT: "by the square root of that",
+    UNIT: "all alike: only the direction of the taste counts",
+}
+
+_NEGLIGIBLE = 1e-9
+"""Of the typical norm: what rounding leaves of a customer who is like the average."""
+
+
+def usual_score_norm(weighting: str) -> str:
+    """Return what is done for a weighting unless another is asked for; ``raw`` leaves all as it is."""
+    return KEPT if weighting == "raw" else SQUARE_ROOT
+
+
+def normalized(scores: np.ndarray, score_norm: str, typical: float) -> np.ndarray:
+    """Return scores in the same directions, with norms as ``score_norm`` says.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_components), about a mean of 0
+    score_norm : one of `SCORE_NORMS`
+        The norm of the result: the same; its square root; 1. A norm that is nothing but rounding
+        becomes 0.
+    typical : the root mean square of the norms, which says what rounding is
+    """
+    if score_norm == KEPT:
+        return scores
+    norms = np.sqrt(squared_norms(scores))
+    divisors = norms if score_norm == UNIT else np.sqrt(norms)
+    divisors[norms <= _NEGLIGIBLE * typical] = np.inf
+    return np.asarray(scores / divisors[:, None])
