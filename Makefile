@@ -15,6 +15,7 @@ RUN ?= demo
 INTERACTIONS ?= sample_data/stars.csv
 ITEMS ?= $(if $(filter sample_data/%,$(INTERACTIONS)),sample_data/items.csv)
 WEIGHTING ?= pearson
+SCORE_NORM ?=
 COMPONENTS ?= 6
 K ?= 6
 K_MAX ?= 20
@@ -50,7 +51,7 @@ LED_TO := $(if $(SEGMENT_NAMES_FROM),$(shell readlink -f $(SEGMENT_NAMES_FROM) |
 # A choice is an empty file named after it: another choice makes another file, which is newer.
 chosen = $(RUN)/.chosen/$(1)
 INGESTED = $(call chosen,ingest-$(subst /,_,$(subst $() ,_,$(INTERACTIONS)-$(ITEMS)-$(INGEST_OPTIONS)-$(SIZES))))
-WEIGHTED = $(call chosen,weighting-$(WEIGHTING))
+WEIGHTED = $(call chosen,weighting-$(WEIGHTING)-$(SCORE_NORM))
 SWEPT = $(call chosen,sweep-$(COMPONENTS)-$(K_MAX))
 CLUSTERED = $(call chosen,cluster-$(COMPONENTS)-$(K))
 NAMED = $(call chosen,names-$(subst /,_,$(subst $() ,_,$(SEGMENT_NAMES)-$(SEGMENT_NAMES_FROM)-$(LED_TO))))
@@ -69,7 +70,7 @@ $(RUN)/matrix.npz: $(INTERACTIONS) $(ITEMS) $(INGESTED) $(CHANGED) | $(SEGCLI)
 	$(SEGCLI) ingest $(INTERACTIONS) $(RUN) $(if $(ITEMS),--items $(ITEMS)) $(INGEST_OPTIONS)
 
 $(RUN)/pca.joblib: $(RUN)/matrix.npz $(WEIGHTED)
-	$(SEGCLI) explore-pca $(RUN) --weighting $(WEIGHTING)
+	$(SEGCLI) explore-pca $(RUN) --weighting $(WEIGHTING) $(if $(SCORE_NORM),--score-norm $(SCORE_NORM))
 
 $(RUN)/k_scores.csv: $(RUN)/pca.joblib $(SWEPT)
 	$(SEGCLI) explore-k $(RUN) --n-components $(COMPONENTS) --k-max $(K_MAX)

@@ -245,6 +245,16 @@ def test_make_runs_one_stage_after_the_other(make):
     assert again.stdout.split() == ["cluster", "validate", "report"]
 
 
+def test_make_hands_on_how_scores_are_compared(make):
+    words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv")
+    make(*words)
+    unit = (*words, "WEIGHTING=tfidf", "SCORE_NORM=unit")
+    assert "explore-pca shop --weighting tfidf --score-norm unit" in make(*unit, "-n").stdout
+    assert "--score-norm" not in make(*words, "-n", "-B").stdout
+    assert make(*unit).stdout.split() == [*STAGES][1:]
+    assert make(*unit).stdout == ""
+
+
 def test_make_makes_the_report_again_for_other_names_of_segments(make, tmp_path):
     words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv")
     make(*words)
