@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from planted import DESIGNS, plant
+from planted import DESIGNS, Design, plant
 from run_dirs import STAGES, invoke, ok
 from sklearn.metrics import adjusted_rand_score
 
@@ -84,6 +84,17 @@ def test_a_few_customers_far_out_do_not_take_the_segments(seed):
     assert adjusted_rand_score(truth, kept) < 0.75
     assert adjusted_rand_score(truth, root) > 0.95
     assert adjusted_rand_score(truth, unit) > 0.9
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_small_segment_beside_one_mass_is_found_where_norms_are_kept(seed):
+    X, truth = plant(Design((0.95, 0.05), 0.2, "stars"), seed)
+    found = [
+        adjusted_rand_score(truth, fit_recipe(X, recipe, [2], seed=0).partitions[0].labels)
+        for recipe in (Recipe("pearson", 2, score_norm) for score_norm in SCORE_NORMS)
+    ]
+    assert found[0] > 0.95
+    assert max(found[1:]) < 0.25  # the mass is cut at its middle
 
 
 def scores_in(place):

@@ -7,6 +7,10 @@ of the taste, which is how documents and the rows of spectral embeddings are clu
 that active customers lie farther out. But it makes as much of those who show hardly any taste, who may
 then hide a small segment far out. The square root of the norm lies between the two.
 
+The square root, too, has its price: it pulls customers near the average apart. Where all but a tenth
+or less are one mass, few components and two segments cut that mass at its middle, and the small
+segment is missed that ``kept`` finds.
+
 References
 ----------
 Dhillon & Modha (2001), "Concept decompositions for large sparse text data using clustering", Machine
