@@ -126,6 +126,13 @@ def test_the_choice_is_made_in_explore_pca_and_holds_from_there_on(place):
     assert document(place, "clustering.json")["on_the_table"] is None
 
 
+def test_what_was_said_before_there_were_norms_is_of_those_kept():
+    said = {"weighting": "pearson", "n_components": 2}
+    of = [Recipe("pearson", 2, score_norm).is_of(said) for score_norm in SCORE_NORMS]
+    assert of == [True, False, False]
+    assert not Recipe("pearson", 3, "kept").is_of(said)
+
+
 def test_with_raw_the_norms_are_kept_unless_asked_for(place):
     ok(*STAGES["explore-pca"], "--weighting", "raw")
     assert read_artifact(place.run, PCA_MODEL).score_norm == "kept"

@@ -21,7 +21,7 @@ from segcli.errors import AllAlikeError, FewDistinctError
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct, total_inertia
 from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
-from segcli.numerics.score_norm import usual_score_norm
+from segcli.numerics.score_norm import KEPT, usual_score_norm
 from segcli.numerics.weighting import Weighting, fit_weighting, weigh
 
 N_STARTS = 4
@@ -51,9 +51,13 @@ class Recipe:
         return cls(pca.weighting.name, pca.n_components, pca.score_norm)
 
     def is_of(self, document: Mapping[str, Any]) -> bool:
-        """Return whether an artifact's document, such as `k_verdict.json`, tells of this recipe."""
+        """Return whether an artifact's document, such as `k_verdict.json`, tells of this recipe.
+
+        One that does not tell of norms was written when all were kept.
+        """
+        told = {"score_norm": KEPT, **document}
         names = ("weighting", "n_components", "score_norm")
-        return all(document.get(name) == getattr(self, name) for name in names)
+        return all(told[name] == getattr(self, name) for name in names)
 
 
 @dataclass(frozen=True)
