@@ -50,6 +50,28 @@ def test_without_a_largest_k_as_many_are_tried_as_customers_differ(place):
     assert_one_line(refused, "k = 8 is too large", "--k-min 7")
 
 
+def test_without_a_largest_k_as_many_are_tried_as_k_means_tells_apart(place):
+    """Beside one who has a million times as much, the others differ by next to nothing."""
+    values = np.random.default_rng(0).integers(0, 6, (45, 12)) + np.eye(45, 12)
+    rows = [
+        f"c{customer},i{item},{values[customer, item]}" for customer, item in np.argwhere(values)
+    ]
+    lines = ["customer,item,value", *rows, "whale,i0,3000000"]
+    (place.folder / "ratings.csv").write_text("\n".join(lines))
+    ok(*STAGES["ingest"])
+    ok("explore-pca", "run", "--weighting", "raw", "--evidence", "none")
+    words = ("explore-k", "run", "--n-components", "2")
+    tried = table(ok(*words).stdout.splitlines())
+    most = max(tried)
+    assert 2 < most < 45
+    found = {name: (place.run / name).read_bytes() for name in ("k_scores.csv", "k_verdict.json")}
+    ok(*words, "--k-max", most)
+    assert found == {name: (place.run / name).read_bytes() for name in found}
+    for option in ("--k-max", "--k-min"):
+        refused = invoke(*words, option, most + 1, "--evidence", "none")
+        assert_one_line(refused, f"Only {most} distinct customers can be found")
+
+
 def test_two_groups_without_anything_in_common_are_two_segments(place):
     rows = [(c, 5 * (c % 2) + item) for c in range(40) for item in range(5)]
     assert "k = 2 is the largest number of segments" in explored(place, rows, 1)[-2]

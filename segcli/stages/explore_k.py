@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from segcli import plots
 from segcli.artifacts import open_stage, records
@@ -21,7 +22,7 @@ from segcli.artifacts.catalogue import (
     PCA_MODEL,
 )
 from segcli.engine import Blocks, Engine
-from segcli.errors import ChoiceError
+from segcli.errors import ChoiceError, FewDistinctError
 from segcli.numerics import silhouette
 from segcli.numerics.evidence import LEVELS, KEvidence, evidence_level, gather_evidence
 from segcli.numerics.kmeans import (
@@ -201,23 +202,18 @@ def run(
         scores = score(weighted, reduced)
         most = n_distinct(scores, max(k_min, k_max or DEFAULT_K_MAX))
         ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0], n_distinct=most)
-        curve = cache(
-            partial(_curve, weighted, pca, reduced, scores, ks, matrix.nnz, ranks, seed, engine)
+        explore = partial(
+            _explore, matrix, weighted, pca, reduced, scores, ranks, evidence, seed, engine
         )
-        level, no_evidence = evidence_level(evidence, matrix, ks)
-        gathered = document = None
-        if level is not None:
-            gathered = gather_evidence(
-                matrix,
-                Recipe.of(reduced),
-                [k for k in ks if k > 1],
-                ranks=ranks,
-                seed=seed,
-                level=level,
-                engine=engine,
-                meanwhile=curve,
-            )
-        fits_reduced, table, picture = curve()
+        while True:
+            try:
+                (fits_reduced, table, picture), gathered, no_evidence = explore(ks)
+                break
+            except FewDistinctError as error:  # some differ by less than k-means tells apart
+                ks = [k for k in ks if k <= error.n_found]
+                if k_max is not None or not ks:
+                    raise
+        document = None
         if gathered is not None:
             found = verdict(gathered)
             document = verdict_document(gathered, found)
@@ -246,6 +242,49 @@ def run(
         )
 
 
+_Curve = tuple[list[KMeansFit], dict[str, np.ndarray], plots.Drawing]
+
+
+def _explore(
+    matrix: sp.csr_array,
+    weighted: Blocks,
+    pca: PCA,
+    reduced: PCA,
+    scores: np.ndarray,
+    ranks: Ranks,
+    evidence: str | None,
+    seed: int,
+    engine: Engine,
+    ks: Sequence[int],
+) -> tuple[_Curve, KEvidence | None, str | None]:
+    """Return the curve, the evidence gathered meanwhile, and why there is none.
+
+    Raises
+    ------
+    ChoiceError
+        If these data cannot bear the evidence that is asked for.
+    FewDistinctError
+        If fewer customers can be told apart than the largest k.
+    """
+    curve = cache(
+        partial(_curve, weighted, pca, reduced, scores, ks, matrix.nnz, ranks, seed, engine)
+    )
+    level, no_evidence = evidence_level(evidence, matrix, ks)
+    gathered = None
+    if level is not None:
+        gathered = gather_evidence(
+            matrix,
+            Recipe.of(reduced),
+            [k for k in ks if k > 1],
+            ranks=ranks,
+            seed=seed,
+            level=level,
+            engine=engine,
+            meanwhile=curve,
+        )
+    return curve(), gathered, no_evidence
+
+
 def _curve(
     weighted: Blocks,
     pca: PCA,
@@ -256,7 +295,7 @@ def _curve(
     ranks: Ranks,
     seed: int,
     engine: Engine,
-) -> tuple[list[KMeansFit], dict[str, np.ndarray], plots.Drawing]:
+) -> _Curve:
     """Return the partitions on the first components, the inertia for each k, and its picture.
 
     ``scores`` are those on the first components, which ``reduced`` holds. The full matrix is as it is
