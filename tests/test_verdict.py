@@ -212,6 +212,17 @@ def test_a_gain_that_one_k_lacks_does_not_speak_for_all():
     assert "Segments help to predict (k = 3:" in found.reason
 
 
+def test_where_too_few_customers_differ_it_is_not_said_that_they_have_too_little():
+    """Then there is no gain either, whatever could be hidden."""
+    unknown = [0.5, np.nan, np.nan]
+    few = evidence(jaccard_min=unknown, transfer_ari=unknown, held_out_gain=[0.1, 0.2, np.nan])
+    reason = verdict_for(few, 4).reason
+    assert "this many segments; whether the segment helps to predict is not known." in reason
+    assert "no customer" not in reason
+    none = judge(jaccard_min=[np.nan] * 3, held_out_gain=[np.nan] * 3).reason
+    assert none.startswith("no supported k from 2 to 4: too few customers differ for each half")
+
+
 def test_groups_that_differ_in_values_alone_are_said_to_come_again():
     """Customers who have the same items and rate them the other way round: nothing to be hidden tells."""
     found = judge(held_out_gain=[0.0] * 3)

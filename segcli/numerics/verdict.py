@@ -58,6 +58,7 @@ LEAST_GAIN_ABOVE_NULL = 0.02
 LEAST_STEP_ERRORS = 2.0
 
 NOTHING_TO_HIDE = "no customer has two interactions, of which one could be hidden"
+TOO_FEW_DIFFER = "too few customers differ for each half of them to make this many segments"
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,9 @@ def _failures(row: Mapping[str, float]) -> list[str]:
     stability, transfer, gain = (
         row[name] for name in ("jaccard_min", "transfer_ari", "held_out_gain")
     )
-    if np.isnan(stability) or np.isnan(transfer):
-        failures.append("too few customers differ for each half of them to make this many segments")
+    too_few_differ = np.isnan(stability) or np.isnan(transfer)
+    if too_few_differ:
+        failures.append(TOO_FEW_DIFFER)
     if stability < LEAST_STABILITY:
         failures.append(
             f"other customers would lead to other segments (the least stable segment's Jaccard "
@@ -167,7 +169,8 @@ def _failures(row: Mapping[str, float]) -> list[str]:
             f"ARI {transfer:.2f}; at most {null:.2f} there)"
         )
     if np.isnan(gain):
-        failures.append(f"{NOTHING_TO_HIDE}, so whether the segment helps to predict is not known")
+        why = "" if too_few_differ else f"{NOTHING_TO_HIDE}, so "
+        failures.append(f"{why}whether the segment helps to predict is not known")
     elif not _gains(row):
         null = row["held_out_gain_null_max"]
         more, words = "", ", at most {} without any segments"
@@ -265,7 +268,9 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
     ks = evidence.table["k"].tolist()
     none = f"no supported k {_range_in_words(ks)}"
     if np.isnan(evidence.table["held_out_gain"]).all():
-        return f"{none}: {NOTHING_TO_HIDE}, so whether segments help to predict is not known."
+        too_few_differ = np.isnan(evidence.table["jaccard_min"]).all()
+        why = TOO_FEW_DIFFER if too_few_differ else NOTHING_TO_HIDE
+        return f"{none}: {why}, so whether segments help to predict is not known."
     again = [k for k in ks if _comes_again(evidence.row(k))]
     if again:
         why = (
