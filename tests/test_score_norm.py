@@ -159,3 +159,17 @@ def test_one_component_has_two_directions(place):
     found = invoke("cluster", "run", "--n-components", "1", "--n-clusters", "3")
     assert found.exit_code == 1
     assert "3 segments cannot be made of 2 distinct customers" in found.stderr
+
+
+def test_that_nulls_have_fewer_directions_is_no_number_in_the_summary(place):
+    """On one component two tastes, and between them the average customers: hardly one of a null is."""
+    liked = np.repeat([4, 2], 6)
+    kinds = (liked, liked[::-1], np.full(12, 3))
+    rows = [f"c{c},i{i},{kinds[c % 3][i]}" for c in range(60) for i in range(12)]
+    place.ratings.write_text("\n".join(["customer,item,value", *rows]))
+    ok(*STAGES["ingest"])
+    ok("explore-pca", "run", "--weighting", "raw", "--score-norm", "unit", "--evidence", "none")
+    said = ok("cluster", "run", "--n-components", "1", "--n-clusters", "3").stdout
+    assert "0% of the variance of log activity lies between the segments.\n" in said
+    assert document(place, "clustering.json")["activity_share_null"] is None
+    assert "this many segments; whether the segment helps" in ok("validate", "run").stdout

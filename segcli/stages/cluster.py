@@ -260,13 +260,13 @@ class _Trust:
     ----------
     stability : ndarray of shape (k,)
     membership : ndarray of shape (n_customers,)
-    activity_share_null : float
+    activity_share_null : float or None, if no null has as many segments
     rests_on : n_customers, is_sample, n_splits, n_nulls
     """
 
     stability: np.ndarray
     membership: np.ndarray
-    activity_share_null: float
+    activity_share_null: float | None
     rests_on: Mapping[str, Any]
 
 
@@ -305,7 +305,7 @@ def _trust(
     return _Trust(
         stability=found.jaccard,
         membership=found.membership(engine.blocks(matrix), fit.labels),
-        activity_share_null=null_share,
+        activity_share_null=None if np.isnan(null_share) else null_share,
         rests_on={
             "n_customers": min(n_customers, level.n_customers),
             "is_sample": level.n_customers < n_customers,
