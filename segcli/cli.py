@@ -165,9 +165,9 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     "--score-norm",
     type=click.Choice(SCORE_NORMS),
     default=None,
-    help="What k-means makes of the norm of a customer's scores, that is, how far from the average "
-    "customer this one lies: kept as it is, its square root, or unit, the same for all, so that only the "
-    "direction counts.  [default: sqrt, or kept with raw]",
+    help="How much it counts for k-means how far a customer lies from the average one, by the norm of the "
+    "scores: as much as it is (kept), its square root (sqrt), or not at all, only in which direction "
+    "(unit).  [default: sqrt, or kept with raw]",
 )
 @click.option(
     "--compare-weightings",

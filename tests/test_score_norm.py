@@ -115,6 +115,9 @@ def test_the_choice_is_made_in_explore_pca_and_holds_from_there_on(place):
     assert lines[1].endswith("(norms of the scores: unit).")
     for name in ("k_verdict.json", "clustering.json"):
         assert document(place, name)["score_norm"] == "unit"
+    ok(*STAGES["report"])
+    page = (place.run / "report.html").read_text()
+    assert "from the average customer's: not at all, only in which direction." in page
     assert document(place, "clustering.json")["on_the_table"] is not None
     unit = scores_in(place)
     assert np.linalg.norm(unit, axis=1) == pytest.approx(np.ones(60))

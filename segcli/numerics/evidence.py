@@ -111,7 +111,7 @@ class KEvidence:
         ``<measure>_null_min`` the smallest and ``<measure>_null_max`` the largest over the nulls; for
         prediction strength, transfer ARI and held-out gain also ``<measure>_se``, a standard error.
 
-        - inertia_share: of the scores' sum of squares, what is left within segments; 0 to 1
+        - inertia_share: of the inertia of one segment, what is left in these; 0 to 1
         - silhouette: mean over a sample of customers, -1 to 1, 1 is best
         - prediction_strength: 0 to 1, 1 is best, .8 and more for real segments
         - jaccard_min, jaccard_mean: over segments, 0 to 1; from .75 on stable

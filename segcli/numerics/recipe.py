@@ -1,4 +1,4 @@
-"""The recipe as one thing: weighting, components and k-means, fitted again and again.
+"""The recipe as one thing: weighting, components, norms and k-means, fitted again and again.
 
 Evidence comes from repeating the whole recipe: on halves of the customers, on part of their
 interactions, on nulls. Each repetition fits its own weighting and components, since those too

@@ -30,10 +30,11 @@ KEPT, SQUARE_ROOT, UNIT = "kept", "sqrt", "unit"
 SCORE_NORMS = (KEPT, SQUARE_ROOT, UNIT)
 
 DESCRIPTIONS = {
-    KEPT: "as far as their scores say",
-    SQUARE_ROOT: "by the square root of that",
-    UNIT: "all alike: only the direction of the taste counts",
+    KEPT: "as much as it is",
+    SQUARE_ROOT: "its square root, so that four times as far counts as twice as far",
+    UNIT: "not at all, only in which direction",
 }
+"""How much it counts how far a customer's scores lie from the average ones."""
 
 _NEGLIGIBLE = 1e-9
 """Of the typical norm: what rounding leaves of a customer who is like the average."""

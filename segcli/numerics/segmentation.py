@@ -96,8 +96,9 @@ class Segmentation:
 
         Returns
         -------
-        DataFrame with columns ``customer`` (sorted), ``segment``, ``distance`` to its center, and
-        ``known_items``: on how many interactions the answer rests. With 0, do not use it.
+        DataFrame with columns ``customer`` (sorted), ``segment``, ``distance`` to its center (of scores
+        as k-means compares them), and ``known_items``: on how many interactions the answer rests. With
+        0, do not use it.
 
         Raises
         ------

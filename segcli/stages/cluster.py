@@ -323,9 +323,9 @@ def segments_table(
 ) -> Columns:
     """Return one row per customer.
 
-    Segment (-1: unassigned); distance to the center, to six digits; membership: how often the
-    customer lands in this segment when halves of the customers make the segments, 0 to 1, empty if
-    unknown.
+    Segment (-1: unassigned); distance to the center, to six digits, of scores as k-means compares
+    them; membership: how often the customer lands in this segment when halves of the customers make
+    the segments, 0 to 1, empty if unknown.
     """
     unknown = np.full(len(segment), np.nan)
     return {
