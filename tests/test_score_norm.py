@@ -150,10 +150,10 @@ def test_comparisons_are_of_the_norms_asked_for_and_say_how_to_use_them(place, q
     assert json.loads(usual)["score_norm"] is None
     assert json.loads(unit)["score_norm"] == "unit"
     assert usual != unit.replace('"unit"', "null")
-    assert "--score-norm" not in ok(*words).stdout
-    assert (
-        ok(*words, "--score-norm", "unit").stdout.splitlines()[-1].endswith(" --score-norm unit.")
-    )
+    assert "norm" not in ok(*words).stdout
+    lines = ok(*words, "--score-norm", "unit").stdout.splitlines()
+    assert " (norms of the scores: unit), k from 2 to " in lines[0]
+    assert lines[-1].endswith(" --score-norm unit.")
 
 
 def test_one_component_has_two_directions(place):

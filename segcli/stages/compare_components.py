@@ -35,9 +35,10 @@ class ComponentsCompared(ComponentComparison):
         )
         numbers = [one["n_components"] for one in self.candidates]
         few = f"{numbers[0]} to " if len(numbers) > 1 else ""
+        norms = f" (norms of the scores: {self.score_norm})" if self.score_norm else ""
         lines = [
-            f"Segments on {few}{counted(numbers[-1], 'component')} of the {self.weighting} matrix, k from "
-            f"{self.ks[0]} to {self.ks[-1]}.",
+            f"Segments on {few}{counted(numbers[-1], 'component')} of the {self.weighting} matrix{norms}, "
+            f"k from {self.ks[0]} to {self.ks[-1]}.",
             "                 largest  held-out   transfer  least stable  activity     gain at",
             "components   supported k      gain        ARI       Jaccard     share    its peak",
             *map(_row, self.candidates),
@@ -46,10 +47,10 @@ class ComponentsCompared(ComponentComparison):
             self.reason,
         ]
         if self.recommended is not None:
-            norm = f" --score-norm {self.score_norm}" if self.score_norm else ""
+            option = f" --score-norm {self.score_norm}" if self.score_norm else ""
             lines.append(
                 f"To use it: explore-k with --n-components {self.recommended}, after explore-pca with "
-                f"--weighting {self.weighting}{norm}."
+                f"--weighting {self.weighting}{option}."
             )
         return lines
 

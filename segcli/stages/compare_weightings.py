@@ -29,9 +29,10 @@ class WeightingsCompared(WeightingComparison):
     def lines(self) -> list[str]:
         """Return the summary for a person."""
         sampled = " (a sample)" if self.is_sample else ""
+        norms = f" (norms of the scores: {self.score_norm})" if self.score_norm else ""
         lines = [
             f"{counted(len(self.weightings), 'weighting')} on "
-            f"{counted(self.n_components, 'component')}, k from {self.ks[0]} to {self.ks[-1]}.",
+            f"{counted(self.n_components, 'component')}{norms}, k from {self.ks[0]} to {self.ks[-1]}.",
             "            held-out gain                   transfer ARI           activity     variance",
             "weighting        bits     k  behind best                     k       share          held",
             *map(_row, self.weightings),
@@ -45,8 +46,8 @@ class WeightingsCompared(WeightingComparison):
             lines.append(f"Left out: {names}; {reason}.")
         lines.append(self.reason)
         if self.recommended is not None:
-            norm = f" --score-norm {self.score_norm}" if self.score_norm else ""
-            lines.append(f"To use it: explore-pca with --weighting {self.recommended}{norm}.")
+            option = f" --score-norm {self.score_norm}" if self.score_norm else ""
+            lines.append(f"To use it: explore-pca with --weighting {self.recommended}{option}.")
         return lines
 
 
