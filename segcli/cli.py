@@ -166,8 +166,8 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     type=click.Choice(SCORE_NORMS),
     default=None,
     help="How much it counts for k-means how far a customer lies from the average one, by the norm of the "
-    "scores: as much as it is (kept), its square root (sqrt), or not at all, only in which direction "
-    "(unit).  [default: sqrt, or kept with raw]",
+    "scores: as much as it is (kept), on a logarithmic scale (log), or not at all, only in which "
+    "direction (unit).  [default: log, or kept with raw]",
 )
 @click.option(
     "--compare-weightings",

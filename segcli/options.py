@@ -10,7 +10,7 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SCORE_NORMS = ("kept", "sqrt", "unit")
+SCORE_NORMS = ("kept", "log", "unit")
 WEIGHTINGS = ("raw", "log1p", "l2", "tfidf", "bm25", "pearson")
 
 

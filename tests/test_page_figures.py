@@ -175,7 +175,7 @@ def test_the_least_membership_is_the_one_asked_for(place):
     assert f"they land in their segment in less than {least:.0%} of trials" in words
     chosen = rows_of(page, "What was chosen, and what it does")
     assert [(choice, made) for choice, made, _ in chosen] == [
-        *(("weighting", "pearson"), ("components", "2"), ("norms of the scores", "sqrt")),
+        *(("weighting", "pearson"), ("components", "2"), ("norms of the scores", "log")),
         *(("segments", "5"), ("least membership", str(least))),
     ]
     assert "10 times, a part of each customer's interactions was hidden" in words

@@ -4,12 +4,11 @@ A few customers whose tastes are rare, or pronounced, lie many times as far out 
 distances make k-means spend its segments on them, and which of them there are differs from one half
 of the customers to the other. Dividing each customer's scores by their norm leaves only the direction
 of the taste, which is how documents and the rows of spectral embeddings are clustered: it also undoes
-that active customers lie farther out. But it makes as much of those who show hardly any taste, who may
-then hide a small segment far out. The square root of the norm lies between the two.
+that active customers lie farther out. But it makes as much of those who show hardly any taste, and a
+small segment beside one mass of average customers is lost in that.
 
-The square root, too, has its price: it pulls customers near the average apart. Where all but a tenth
-or less are one mass, few components and two segments cut that mass at its middle, and the small
-segment is missed that ``kept`` finds.
+The logarithm of one plus the norm lies between the two. Near the average it leaves customers where they
+are; far out it brings them in.
 
 References
 ----------
@@ -26,12 +25,12 @@ import numpy as np
 
 from segcli.engine.rows import squared_norms
 
-KEPT, SQUARE_ROOT, UNIT = "kept", "sqrt", "unit"
-SCORE_NORMS = (KEPT, SQUARE_ROOT, UNIT)
+KEPT, LOGARITHM, UNIT = "kept", "log", "unit"
+SCORE_NORMS = (KEPT, LOGARITHM, UNIT)
 
 DESCRIPTIONS = {
     KEPT: "as much as it is",
-    SQUARE_ROOT: "its square root, so that four times as far counts as twice as far",
+    LOGARITHM: "on a logarithmic scale, so that a few who lie far out do not decide",
     UNIT: "not at all, only in which direction",
 }
 """How much it counts how far a customer's scores lie from the average ones."""
@@ -42,7 +41,7 @@ _NEGLIGIBLE = 1e-9
 
 def usual_score_norm(weighting: str) -> str:
     """Return what is done for a weighting unless another is asked for; ``raw`` leaves all as it is."""
-    return KEPT if weighting == "raw" else SQUARE_ROOT
+    return KEPT if weighting == "raw" else LOGARITHM
 
 
 def normalized(scores: np.ndarray, score_norm: str, typical: float) -> np.ndarray:
@@ -52,13 +51,16 @@ def normalized(scores: np.ndarray, score_norm: str, typical: float) -> np.ndarra
     ----------
     scores : ndarray of shape (n, n_components), about a mean of 0
     score_norm : one of `SCORE_NORMS`
-        The norm of the result: the same; its square root; 1. A norm that is nothing but rounding
-        becomes 0.
-    typical : the root mean square of the norms, which says what rounding is
+        What becomes of a norm r: it stays; ``typical * log(1 + r / typical)``; 1, or 0 where it is
+        nothing but rounding.
+    typical : the square root of the scores' total variance, which is about the norms' root mean square
     """
-    if score_norm == KEPT:
+    if score_norm == KEPT or not typical:
         return scores
     norms = np.sqrt(squared_norms(scores))
-    divisors = norms if score_norm == UNIT else np.sqrt(norms)
-    divisors[norms <= _NEGLIGIBLE * typical] = np.inf
-    return np.asarray(scores / divisors[:, None])
+    if score_norm == UNIT:
+        norms[norms <= _NEGLIGIBLE * typical] = np.inf
+        return np.asarray(scores / norms[:, None])
+    shares = norms / typical
+    factors = np.divide(np.log1p(shares), shares, out=np.ones(len(shares)), where=shares > 0)
+    return np.asarray(scores * factors[:, None])
