@@ -194,7 +194,9 @@ def test_components_by_iteration_have_the_bits_of_the_local_engine(spark, tmp_pa
 
 def run_stages(folder, engine, evidence):
     choice = {"engine": engine, "evidence": evidence}
-    explore_pca.run(folder, max_components=6, weighting="pearson", seed=0, **choice)
+    explore_pca.run(
+        folder, max_components=6, weighting="pearson", score_norm=None, seed=0, **choice
+    )
     explore_k.run(folder, n_components=4, k_min=2, k_max=4, k_step=1, seed=0, **choice)
     cluster.run(
         folder, n_components=4, n_clusters=4, min_membership=None, because=None, seed=0, **choice

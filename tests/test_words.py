@@ -161,6 +161,7 @@ def test_who_has_two_segments_is_not_told_to_make_fewer():
         k=2,
         n_components=3,
         weighting="tfidf",
+        score_norm="kept",
         because=None,
         min_membership=None,
         n_unassigned=0,
