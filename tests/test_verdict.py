@@ -160,8 +160,8 @@ def test_no_gain_and_no_supported_k_is_said_plainly():
     assert (found.supported, found.recommended, found.gain_peak) == ((), None, None)
     assert found.reason == (
         "no supported k from 2 to 4: segments predict hidden interactions no better than without any "
-        "segments. What is predicted is who has what, not the values. Another weighting or number of "
-        "components may do better."
+        "segments. What is predicted is who has what, not the values. Another weighting, "
+        "score norm or number of components may do better."
     )
     found = judge(held_out_gain=[0.01, 0.0, 0.0], jaccard_min=[0.5] * 3, activity_share=[0, 0.1, 0])
     assert (

@@ -295,8 +295,8 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
             "their borders for real."
         )
     return (
-        f"{none}: {why}. {worth} Another weighting or number of components may do better."
-        f"{_of_a_sample(evidence)}"
+        f"{none}: {why}. {worth} Another weighting, score norm or number of components may do "
+        f"better.{_of_a_sample(evidence)}"
     )
 
 
