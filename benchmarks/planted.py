@@ -35,6 +35,7 @@ def main() -> None:
         description="Planted segments, found again; options as for data.py."
     )
     command.add_argument("--seeds", type=int, nargs="+", default=[0])
+    command.add_argument("--score-norm", default="log", help="as of explore-pca")
     options, of_data = command.parse_known_args()
     print(
         "| seed | k | segcli, ARI | KMeans, ARI | inertia ÷ KMeans's | cluster, s | KMeans, s |\n"
@@ -43,16 +44,16 @@ def main() -> None:
     for seed in options.seeds:
         file = data_file([*of_data, "--seed", str(seed)])
         with tempfile.TemporaryDirectory() as folder:
-            print(line(file, Path(folder), seed), flush=True)
+            print(line(file, Path(folder), seed, options.score_norm), flush=True)
 
 
-def line(file: Path, run: Path, seed: int) -> str:
+def line(file: Path, run: Path, seed: int, score_norm: str) -> str:
     """Return what the two find and take, as a row of the table; ``run`` is an empty folder."""
     planted = segments(file.with_name("truth.csv"))
     k = len(set(planted.values()))
     chance = ("--seed", str(seed), "--evidence", "none")
     run_python(["-m", "segcli", "ingest", str(file), str(run)])
-    run_python(["-m", "segcli", "explore-pca", str(run), *chance])
+    run_python(["-m", "segcli", "explore-pca", str(run), "--score-norm", score_norm, *chance])
     sizes = ("--n-components", str(N_COMPONENTS), "--n-clusters", str(k))
     cluster = run_python(["-m", "segcli", "cluster", str(run), *sizes, *chance])
     kmeans = run_python([__file__, "--as", str(run), str(k), str(seed)])
