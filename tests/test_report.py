@@ -508,10 +508,15 @@ def test_every_parameter_is_on_the_page_the_report_s_own_too(place):
 
 
 def test_a_default_is_not_called_a_person_s_choice(place):
-    assert "weighting is segcli's default." in page_of(place).words
+    made = "A person made these choices"
+    assert f"{made}; by segcli's default: weighting, norms of the scores. " in page_of(place).words
     run_all(place, pca=("--weighting", "tfidf"))
+    assert f"{made}; by segcli's default: norms of the scores. " in page_of(place).words
+    run_all(place, pca=("--score-norm", "unit"))
+    assert f"{made}; by segcli's default: weighting. " in page_of(place).words
+    run_all(place, pca=("--weighting", "tfidf", "--score-norm", "kept"))
     chosen = page_of(place).words
-    assert "A person made these choices. " in chosen
+    assert f"{made}. " in chosen
     assert f"when customers are compared: {DESCRIPTIONS['tfidf']}." in chosen
 
 

@@ -160,7 +160,7 @@ def render(
         components_said=components_said,
         grades=[*((word, least) for least, word in GRADES), (NOT_TRUSTED, None)],
         weighting=recipe.weighting,
-        default_weighting=DEFAULT,
+        defaults=_defaults(recipe),
         weighting_in_words=DESCRIPTIONS[recipe.weighting],
         score_norm=recipe.score_norm,
         score_norm_in_words=score_norm.DESCRIPTIONS[str(recipe.score_norm)],
@@ -180,6 +180,15 @@ def render(
             "confusion_matrix.png": alternatives.confusion_matrix(validation),
         },
     )
+
+
+def _defaults(recipe: Recipe) -> list[str]:
+    """Return which of the choices are those of a person who makes none."""
+    usual = {
+        "weighting": recipe.weighting == DEFAULT,
+        "norms of the scores": recipe.score_norm == score_norm.usual_score_norm(recipe.weighting),
+    }
+    return [choice for choice, is_usual in usual.items() if is_usual]
 
 
 def _printable(value: Any) -> Any:
