@@ -68,7 +68,7 @@ class FittedRecipe:
 
     Attributes
     ----------
-    pca : the components, with their weighting
+    pca : the components, with the weighting before them and the norms of scores after them
     partitions : tuple of KMeansFit, one per k; k rises
     scores : ndarray of shape (n_customers, n_components), of the customers of the fit, as compared
     """

@@ -28,7 +28,7 @@ class Segmentation:
     Attributes
     ----------
     items : tuple of str, the matrix's columns
-    pca : the components used, with their weighting
+    pca : the components used, with the weighting before them and the norms of scores after them
     centers : ndarray of shape (k, n_components); row 0 is the largest segment's
     """
 

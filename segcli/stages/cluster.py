@@ -67,7 +67,7 @@ class Clustering:
         Per segment: customers (those unassigned left out), n_unassigned, stability (mean Jaccard
         similarity when halves of the customers are segmented anew) and its grade.
     on_the_table : dict or None
-        What explore-k said, of the same components, when the choice was made.
+        What explore-k said, of the same components and norms, when the choice was made.
     sizes : tuple of int, customers in each segment before any is unassigned, largest first
     converged : bool
     no_evidence : str or None, why there is none
@@ -376,7 +376,7 @@ def _segment_rows(
 
 
 def _on_the_table(stage: Stage, pca: PCA, k: int) -> dict[str, Any] | None:
-    """Return what explore-k said of this k, if it looked at the same components."""
+    """Return what explore-k said of this k, if it looked at the same components and norms."""
     verdict, scores = stage.peek(K_VERDICT), stage.peek(K_SCORES)
     if verdict is None or scores is None:
         return None

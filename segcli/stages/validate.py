@@ -240,7 +240,7 @@ def _rests_on(gathered: KEvidence | None) -> dict[str, Any] | None:
 
 
 def _explored(stage: Stage, recipe: Recipe) -> dict[str, Any] | None:
-    """Return what explore-k said last, if it looked at the same components."""
+    """Return what explore-k said last, if it looked at the same components and norms."""
     said: dict[str, Any] | None = stage.peek(K_VERDICT)
     if said is None:
         return None
