@@ -202,12 +202,10 @@ def run(
         scores = score(weighted, reduced)
         most = n_distinct(scores, max(k_min, k_max or DEFAULT_K_MAX))
         ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0], n_distinct=most)
-        explore = partial(
-            _explore, matrix, weighted, pca, reduced, scores, ranks, evidence, seed, engine
-        )
+        work = _Work(matrix, weighted, pca, reduced, scores, ranks, seed, engine)
         while True:
             try:
-                (fits_reduced, table, picture), gathered, no_evidence = explore(ks)
+                (fits_reduced, table, picture), gathered, no_evidence = work.explore(ks, evidence)
                 break
             except FewDistinctError as error:  # some differ by less than k-means tells apart
                 ks = [k for k in ks if k <= error.n_found]
@@ -245,81 +243,74 @@ def run(
 _Curve = tuple[list[KMeansFit], dict[str, np.ndarray], plots.Drawing]
 
 
-def _explore(
-    matrix: sp.csr_array,
-    weighted: Blocks,
-    pca: PCA,
-    reduced: PCA,
-    scores: np.ndarray,
-    ranks: Ranks,
-    evidence: str | None,
-    seed: int,
-    engine: Engine,
-    ks: Sequence[int],
-) -> tuple[_Curve, KEvidence | None, str | None]:
-    """Return the curve, the evidence gathered meanwhile, and why there is none.
+@dataclass(frozen=True)
+class _Work:
+    """What is explored, whichever k are tried.
 
-    Raises
-    ------
-    ChoiceError
-        If these data cannot bear the evidence that is asked for.
-    FewDistinctError
-        If fewer customers can be told apart than the largest k.
+    Attributes
+    ----------
+    matrix : unweighted
+    weighted : its blocks, weighted
+    pca, reduced : all the components held, and those chosen
+    scores : ndarray of shape (n_customers, n_components), on those chosen
     """
-    curve = cache(
-        partial(_curve, weighted, pca, reduced, scores, ks, matrix.nnz, ranks, seed, engine)
-    )
-    level, no_evidence = evidence_level(evidence, matrix, ks)
-    gathered = None
-    if level is not None:
-        gathered = gather_evidence(
-            matrix,
-            Recipe.of(reduced),
-            [k for k in ks if k > 1],
-            ranks=ranks,
-            seed=seed,
-            level=level,
-            engine=engine,
-            meanwhile=curve,
+
+    matrix: sp.csr_array
+    weighted: Blocks
+    pca: PCA
+    reduced: PCA
+    scores: np.ndarray
+    ranks: Ranks
+    seed: int
+    engine: Engine
+
+    def explore(
+        self, ks: Sequence[int], evidence: str | None
+    ) -> tuple[_Curve, KEvidence | None, str | None]:
+        """Return the curve, the evidence gathered meanwhile, and why there is none.
+
+        Raises
+        ------
+        ChoiceError
+            If these data cannot bear the evidence that is asked for.
+        FewDistinctError
+            If fewer customers can be told apart than the largest k.
+        """
+        curve = cache(partial(self.curve, ks))
+        level, no_evidence = evidence_level(evidence, self.matrix, ks)
+        gathered = None
+        if level is not None:
+            gathered = gather_evidence(
+                self.matrix,
+                Recipe.of(self.reduced),
+                [k for k in ks if k > 1],
+                ranks=self.ranks,
+                seed=self.seed,
+                level=level,
+                engine=self.engine,
+                meanwhile=curve,
+            )
+        return curve(), gathered, no_evidence
+
+    def curve(self, ks: Sequence[int]) -> _Curve:
+        """Return the partitions on the components chosen, the inertia for each k, and its picture.
+
+        The full matrix is as it is weighted, whatever becomes of the norms of scores.
+        """
+        compared = self.engine.blocks(self.scores)
+        choice: dict[str, Any] = {"customer_ranks": self.ranks.customers, "seed": self.seed}
+        fits_reduced = fit_all(compared, ks, **choice, for_curve=True)
+        fits_held = refit(
+            self.engine.blocks(score(self.weighted, replace(self.pca, score_norm=KEPT))),
+            fits_reduced,
+            **choice,
+            for_curve=True,
         )
-    return curve(), gathered, no_evidence
-
-
-def _curve(
-    weighted: Blocks,
-    pca: PCA,
-    reduced: PCA,
-    scores: np.ndarray,
-    ks: Sequence[int],
-    n_interactions: int,
-    ranks: Ranks,
-    seed: int,
-    engine: Engine,
-) -> _Curve:
-    """Return the partitions on the first components, the inertia for each k, and its picture.
-
-    ``scores`` are those on the first components, which ``reduced`` holds. The full matrix is as it is
-    weighted, whatever becomes of the norms of scores.
-    """
-    compared = engine.blocks(scores)
-    fits_reduced = fit_all(
-        compared,
-        ks,
-        customer_ranks=ranks.customers,
-        seed=seed,
-        for_curve=True,
-    )
-    fits_held = refit(
-        engine.blocks(score(weighted, replace(pca, score_norm=KEPT))),
-        fits_reduced,
-        customer_ranks=ranks.customers,
-        seed=seed,
-        for_curve=True,
-    )
-    inertia_full = _inertias_in_full(weighted, fits_held, n_interactions)
-    table = k_scores_table(pca, fits_reduced, total_inertia(compared), inertia_full)
-    picture = plots.draw(plots.inertia, table, reduced.n_components, pca.weighting.name)
-    return fits_reduced, table, picture
+        inertia_full = _inertias_in_full(self.weighted, fits_held, self.matrix.nnz)
+        table = k_scores_table(self.pca, fits_reduced, total_inertia(compared), inertia_full)
+        reduced = self.reduced
+        picture = plots.draw(plots.inertia, table, reduced.n_components, reduced.weighting.name)
+        return fits_reduced, table, picture
 
 
 def _evidence_columns(gathered: KEvidence, ks: Sequence[int]) -> dict[str, np.ndarray]:
