@@ -312,6 +312,49 @@ def test_a_sample_and_the_search_in_it_depend_on_the_seed(monkeypatch):
     assert [seed for _, seed in asked] == [0] * 6 + [1] * 3
 
 
+def test_of_very_many_customers_the_best_of_several_samples_goes_on(monkeypatch):
+    """A start with two centers in one blob and one between two others stays so on all customers."""
+    X, truth = blobs((600, 300, 200, 100))
+    means = np.array([X[truth == label].mean(axis=0) for label in range(4)])
+    poor = np.array([means[0] - 0.5, means[0] + 0.5, means[1], (means[2] + means[3]) / 2])
+    given = []
+
+    def search(sample, ks, *_):
+        given.append(sample)
+        return [means if len(given) == lucky else poor]
+
+    monkeypatch.setattr(kmeans, "search_fixed_path", search)
+    monkeypatch.setattr(kmeans, "VERY_MANY", len(X))
+    for lucky in (1, 2, 3):
+        given.clear()
+        found = fit(X, 4, sample_size=100)
+        assert found.labels.tolist() == truth.tolist(), lucky
+    assert len({sample.digest() for sample in given}) == 3
+    before, order = list(given), np.random.default_rng(4).permutation(len(X))
+    given.clear()
+    fit(X[order], 4, ranks=order, sample_size=100)
+    for one, other in zip(before, given, strict=True):
+        assert np.array_equal(one.rows, other.rows)
+    monkeypatch.setattr(kmeans, "VERY_MANY", len(X) + 1)
+    given.clear()
+    assert fit(X, 4, sample_size=100).labels.tolist() != truth.tolist()
+    assert [sample.digest() for sample in given] == [before[0].digest()]
+
+
+def test_a_further_sample_in_which_too_few_differ_is_left_out(monkeypatch):
+    """All but twenty are alike, and a sample of fifty does not have all of the twenty."""
+    X = np.zeros((1_000, 1))
+    X[-20:, 0] = 1 + 1e-3 * np.arange(20)
+    monkeypatch.setattr(kmeans, "VERY_MANY", len(X))
+    blocks, ranks = LocalEngine(1).blocks(X), np.arange(len(X))
+    _, *more = kmeans._samples(blocks, ranks, 50, 2, 0)
+    assert len(more) == 2
+    n_of = [len(np.unique(sample.rows)) for sample in more]
+    most = max(n_of)
+    assert len(kmeans._samples(blocks, ranks, 50, most + 1, 0)) == 1
+    assert len(kmeans._samples(blocks, ranks, 50, most, 0)) == 1 + n_of.count(most)
+
+
 # too few customers
 
 

@@ -1,8 +1,9 @@
 """k-means by Lloyd's algorithm over row blocks, for many k in one pass.
 
 The partitions are sought by `segcli.numerics.kmeans_search` on a sample of customers: of many, each is
-drawn the sooner the farther out it lies, and counts for as many as it stands for. What is found goes on
-to all customers, where every k takes its Lloyd step in the same pass over the rows.
+drawn the sooner the farther out it lies, and counts for as many as it stands for; of very many, on three
+samples. What is found goes on to all customers, where every k takes its Lloyd step in the same pass over
+the rows.
 
 References
 ----------
@@ -31,6 +32,7 @@ from segcli.numerics.assignment import (
 from segcli.numerics.kmeans_search import (
     MAX_ITERATIONS,
     Sample,
+    best_on_all,
     draw,
     is_overtaken,
     search,
@@ -42,6 +44,13 @@ from segcli.words import counted
 N_STARTS = 10
 SAMPLE_SIZE = 5_000
 """Customers from which starts are drawn, and on which they compete when there are more."""
+
+VERY_MANY = 50_000
+"""Customers from whom on there are several samples: the steps on all take longer than those searches."""
+
+N_SAMPLES = 3
+"""Of planted customers, one search ends in an inertia larger than the best known by 0.2 % in the mean and
+1.4 % at most; the best of three by 0.04 and 0.5 %."""
 
 CURVE_PROGRESS = 1e-4
 """A share of the inertia that a curve does not show."""
@@ -133,7 +142,8 @@ def fit_all(
     n_starts : k-means++ starts per k
     sample_size : int
         With more customers than this, partitions are sought on a sample of this size, or on the
-        distinct customers if these are few, and what is found for each k goes on to all.
+        distinct customers if these are few, and what is found for each k goes on to all. With very many
+        there are three samples, and the best for all three together goes on.
     along_fixed_path : bool
         Seek through every k up to the largest (of those beyond 64, some), so that a k's partition does
         not depend on which others are asked for, unless it were worse than one of fewer segments that
@@ -152,13 +162,15 @@ def fit_all(
     """
     n_customers = X.shape[0]
     check_ks(ks, n_customers)
-    sample = _sample(X, customer_ranks, sample_size, max(ks), seed)
-    if along_fixed_path:
-        found = search_fixed_path(sample, ks, n_starts, seed)
-    else:
-        found = search(sample, ks, ks, n_starts, seed)
-    runs = [Run(centers) for centers in found]
-    _settle(X, runs, "k-means", sample, for_curve=for_curve and n_customers > sample_size)
+    samples = _samples(X, customer_ranks, sample_size, max(ks), seed)
+    found = []
+    for sample in samples:
+        if along_fixed_path:
+            found.append(search_fixed_path(sample, ks, n_starts, seed))
+        else:
+            found.append(search(sample, ks, ks, n_starts, seed))
+    runs = [Run(centers) for centers in best_on_all(samples, found)]
+    _settle(X, runs, "k-means", samples[0], for_curve=for_curve and n_customers > sample_size)
     fits = [_finish(X, run, customer_ranks, for_curve=for_curve) for run in runs]
     for i in range(1, len(fits)):
         smaller, fit = fits[i - 1], fits[i]
@@ -306,6 +318,16 @@ def check_ks(ks: Sequence[int], n_customers: int, of_whom: str = "customer") -> 
             f"Choose {n_customers} or fewer."
         )
         raise ChoiceError(msg)
+
+
+def _samples(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int) -> list[Sample]:
+    """Return what `_sample` does and, of very many customers, more samples with k to tell apart."""
+    samples = [_sample(X, customer_ranks, size, k, seed)]
+    if X.shape[0] >= VERY_MANY:
+        rngs = [np.random.default_rng([seed, 2, number]) for number in range(1, N_SAMPLES)]
+        more = (draw(X, customer_ranks, size, rng) for rng in rngs)
+        samples += [sample for sample in more if n_distinct(sample.rows, k) >= k]
+    return samples
 
 
 def _sample(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int) -> Sample:

@@ -193,8 +193,8 @@ def search_fixed_path(
 ) -> list[np.ndarray]:
     """Return what `search` finds for ``ks`` along `fixed_path`.
 
-    What was found last is kept, for every k on the way: `segcli run` asks twice, in explore-k and in
-    cluster, and a k's centers do not depend on which others are asked for.
+    What was found on the last few samples is kept, for every k on the way: `segcli run` asks twice, in
+    explore-k and in cluster, and a k's centers do not depend on which others are asked for.
     """
     key = (sample.digest(), n_starts, seed)
     if not set(ks) <= _FOUND.get(key, {}).keys():
@@ -203,9 +203,35 @@ def search_fixed_path(
         found = search(sample, path, visited, n_starts, seed)
         for centers in found:
             centers.setflags(write=False)
-        _FOUND.clear()
+        _FOUND.pop(key, None)
         _FOUND[key] = dict(zip(visited, found, strict=True))
+        for oldest in list(_FOUND)[:-_N_KEPT]:
+            del _FOUND[oldest]
     return [_FOUND[key][k] for k in ks]
+
+
+def best_on_all(
+    samples: Sequence[Sample], found: Sequence[Sequence[np.ndarray]]
+) -> list[np.ndarray]:
+    """Return, for each k, the centers of the sample whose partition is best for all samples together.
+
+    Parameters
+    ----------
+    samples : of the same customers
+    found : for each sample, what `search` returned for the same ``ks``
+
+    Returns
+    -------
+    list of ndarray of shape (k, n_columns), k rising
+    """
+    if len(samples) == 1:
+        return list(found[0])
+    all_rows = [Rows(sample.rows, sample.weights) for sample in samples]
+
+    def inertia(centers: np.ndarray) -> float:
+        return sum(_raced(rows, centers - rows.mean).inertia for rows in all_rows)
+
+    return [min(of_k, key=inertia) for of_k in zip(*found, strict=True)]
 
 
 def fixed_path(largest: int) -> list[int]:
@@ -216,6 +242,8 @@ def fixed_path(largest: int) -> list[int]:
         k += 1 if k < _LAST_OF_EVERY_K else k // 16
     return path
 
+
+_N_KEPT = 3  # `segcli.numerics.kmeans` takes no more samples of the same customers
 
 _FOUND: dict[tuple[bytes, int, int], dict[int, np.ndarray]] = {}
 
