@@ -4,7 +4,7 @@ import csv
 import itertools
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import joblib
 import numpy as np
@@ -297,6 +297,24 @@ def test_malicious_arrays_run_nothing(tmp_path, read, part):
     with np.load(path, allow_pickle=True) as whole:
         assert whole[part] is not None  # the attack is a real one
     assert target.exists()
+
+
+def test_a_model_that_asks_for_a_file_to_be_mapped_writes_over_none(tmp_path):
+    path, target = tmp_path / "pca.joblib", tmp_path / "precious"
+    target.write_text("precious")
+    # It asks to map the file's first three bytes anew.
+    path.write_bytes(f"cnumpy\nmemmap\n(S'{target}'\nS'u1'\nS'w+'\nI0\n(I3\nttR.".encode())
+    refuse(catalogue.PCA_MODEL.format, path)
+    assert target.read_text() == "precious"
+    joblib.load(path)  # the attack is a real one
+    assert target.read_bytes() == bytes(3)
+
+
+def test_an_array_that_was_mapped_from_a_file_comes_back(tmp_path):
+    mapped = np.memmap(tmp_path / "mean", float, "w+", shape=(3,))
+    joblib.dump(replace(model(), mean=mapped), tmp_path / "pca.joblib")
+    found = catalogue.PCA_MODEL.format.read(tmp_path / "pca.joblib")
+    assert (type(found.mean), found.mean.tolist()) == (np.ndarray, [0, 0, 0])
 
 
 @pytest.mark.parametrize("function", ["os.system", "builtins.eval", "numpy.load", "joblib.load"])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from joblib import numpy_pickle
 
 _ARRAY_CLASSES = frozenset(
@@ -62,4 +63,6 @@ class _Unpickler(numpy_pickle.NumpyUnpickler):  # type: ignore[misc]
             msg = f"it holds {module}.{name}, which segcli never writes"
             raise pickle.UnpicklingError(msg)
         found = super().find_class(module, name)
+        if found is np.memmap:  # pickle can call it, and it would write over any file
+            return np.ndarray
         return _PlainArrayWrapper if found is numpy_pickle.NumpyArrayWrapper else found
