@@ -204,6 +204,7 @@ def ingested(**fields):
         "",
         "{",
         "[]",
+        "[" * 200_000,
         "null",
         "\x00",
         '{"format": 2}',

@@ -92,7 +92,7 @@ def read(run_dir: Path) -> Manifest:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Manifest({})
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{path} is damaged ({error}). Use a new run directory."
         raise RunDirectoryError(msg) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
