@@ -135,6 +135,23 @@ def test_figures_of_each_customer_and_of_each_item_in_each_segment_are_reckoned_
     assert asked == [(of_customer, n_numbers * n_segments)]
 
 
+@pytest.mark.parametrize(("evidence", "n_halves"), [("none", 0), ("quick", 20), ("full", 100)])
+def test_the_models_of_halves_are_reckoned_with(tmp_path, monkeypatch, evidence, n_halves):
+    monkeypatch.chdir(tmp_path)
+    workplace_in(tmp_path)
+    for name in ("ingest", "explore-pca"):
+        ok(*STAGES[name])
+    asked = []
+    monkeypatch.setattr(
+        "segcli.stages.cluster.require_memory_for",
+        lambda stage, engine, per_item, per_customer, way_out: asked.append(
+            (per_customer, per_item)
+        ),
+    )
+    ok("cluster", "run", "--n-components", "2", "--n-clusters", "3", "--evidence", evidence)
+    assert asked == [(2 + 30, n_halves * (2 + 5))]
+
+
 def test_customers_of_an_earlier_run_are_reckoned_with(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     place = workplace_in(tmp_path)

@@ -35,11 +35,14 @@ from segcli.numerics.recipe import Recipe
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, graded, segment_stability
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, weigh
-from segcli.stages.memory import require_memory_for
+from segcli.stages.memory import WAY_OUT, require_memory_for
 from segcli.words import counted, in_percent, six_digits
 
 KEPT_PER_CUSTOMER = 30
 """Numbers, beside the scores: ranks, sums, labels, distances, and room to order them."""
+
+KEPT_PER_ITEM_AND_MODEL = 5
+"""Numbers, beside the loadings of every half's model: its mean and its weighting, and room."""
 
 
 @dataclass(frozen=True)
@@ -197,15 +200,22 @@ def run(
         "evidence": evidence,
     }
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
-        require_memory_for(stage, engine, per_customer=n_components + KEPT_PER_CUSTOMER)
-        matrix = stage.load(MATRIX)
+        matrix = stage.load(MATRIX)  # its entries are still on the disk
         check_ks([n_clusters], matrix.shape[0])
         level, no_evidence = evidence_level(evidence, matrix, [n_clusters])
         if min_membership is not None:
             option = f"--min-membership {min_membership:g}"
             require_evidence(option, evidence, matrix, [n_clusters])
-        X = engine.blocks(matrix)
         pca = stage.load(PCA_MODEL).first(n_components)
+        n_models = 2 * level.n_membership_splits if level is not None else 0
+        require_memory_for(
+            stage,
+            engine,
+            per_customer=n_components + KEPT_PER_CUSTOMER,
+            per_item=n_models * (n_components + KEPT_PER_ITEM_AND_MODEL),
+            way_out=f"Ask for less --evidence. {WAY_OUT}" if n_models else WAY_OUT,
+        )
+        X = engine.blocks(matrix)
         ranks = rank(X)
         scores = score(weigh(X, pca.weighting), pca)
         check_ks([n_clusters], n_distinct(scores, n_clusters), "distinct customer")
