@@ -27,7 +27,7 @@ from segcli import progress
 from segcli.cores import n_cores
 from segcli.engine.blocks import Arrays, Block, Blocks, Result
 from segcli.engine.memory import available_memory
-from segcli.engine.rows import Matrix, revalued, row_range
+from segcli.engine.rows import Matrix, revalued, row_range, sparse_part
 from segcli.engine.sums import add_blocks
 from segcli.errors import ResourceError
 
@@ -306,7 +306,7 @@ def cut(matrix: Matrix, block_entries: int) -> tuple[int, ...]:
     if isinstance(matrix, np.ndarray):
         ends = np.arange(n_rows + 1, dtype=np.int64) * matrix.shape[1]
     else:
-        ends = np.asarray(matrix.indptr, dtype=np.int64)
+        ends = np.asarray(sparse_part(matrix).indptr, dtype=np.int64)
     n_blocks = max(1, -(-int(ends[-1]) // block_entries))
     targets = np.linspace(0, ends[-1], n_blocks + 1)[1:-1]
     cuts = np.searchsorted(ends, targets)

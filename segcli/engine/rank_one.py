@@ -38,11 +38,6 @@ class SparseMinusRankOne:
         n, m = self.sparse.shape
         return n, m
 
-    @property
-    def indptr(self) -> np.ndarray:
-        """Where each row's stored entries begin: what the matrix costs, row by row."""
-        return np.asarray(self.sparse.indptr)
-
     def __getitem__(self, rows: slice | np.ndarray) -> SparseMinusRankOne:
         """Return the rows of a slice, or at the positions in an integer or boolean array."""
         return SparseMinusRankOne(

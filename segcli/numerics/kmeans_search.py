@@ -29,7 +29,7 @@ import numpy as np
 from segcli import progress
 from segcli.engine import Block, Blocks
 from segcli.engine.rows import squared_norms
-from segcli.numerics.assignment import labels_and_squares
+from segcli.numerics.assignment import labels_and_squares, totals
 from segcli.numerics.partition import Partition, Rows
 from segcli.numerics.ranks import shuffled
 
@@ -99,7 +99,7 @@ def draw(X: Blocks, customer_ranks: np.ndarray, size: int, rng: np.random.Genera
     if n <= size:
         rows = shuffled(customer_ranks, rng)
         return Sample(np.asarray(X.take(rows)), np.ones(n))
-    (sums,) = X.map_sum(_column_sums)
+    sums, _ = X.map_sum(totals)
     mean = sums[None, :] / n
     squares, rates = np.zeros(n), np.full(n, _EVEN_SHARE)
     far = np.zeros(0, dtype=np.intp)
@@ -383,10 +383,6 @@ def _drawn(sizes: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     running = np.cumsum(sizes)
     draws = rng.random(n) * running[-1]
     return np.asarray(np.minimum(np.searchsorted(running, draws, side="right"), len(sizes) - 1))
-
-
-def _column_sums(block: Block) -> tuple[np.ndarray]:
-    return (np.asarray(block.matrix.sum(axis=0)),)
 
 
 def _waiting_times(
