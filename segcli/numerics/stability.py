@@ -85,7 +85,7 @@ class HalfModel:
 
     Attributes
     ----------
-    pca : the half's components, with their weighting; items in rank order
+    pca : the half's components, with their weighting and norms of scores; items in rank order
     centers : ndarray of shape (k, n_components)
     """
 
