@@ -39,6 +39,30 @@ def verdict(run):
     return json.loads((run / "components_verdict.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("n_items", "share", "why"),
+    [
+        (3, 0.6, "customers with 3 items are too few"),
+        (4, 1.0, "customers, taken at random, do not differ"),
+    ],
+)
+def test_where_a_sample_shows_nothing_there_is_no_evidence_unless_asked_for(
+    place, n_items, share, why
+):
+    """One of 30,000 customers has an item that nobody else has, and is not in the sample."""
+    n = 30_000
+    has = np.random.default_rng(0).random((n, n_items)) < share
+    rows = [f"c{c},i{i},1" for c, i in np.argwhere(has)]
+    ingest(place, "\n".join([*rows, "c7,rare,1"]))
+    found = ok("explore-pca", "run").stdout
+    assert "No evidence was gathered: 4" in found
+    assert why in found
+    assert not (place / "run" / "components_verdict.json").exists()
+    asked = invoke("explore-pca", "run", "--evidence", "quick")
+    assert_one_line(asked, "Use --evidence none.")
+    assert why in asked.stderr
+
+
 def test_the_verdict_has_all_that_the_recommendation_rests_on(shop):
     run, _ = shop
     found = verdict(run)

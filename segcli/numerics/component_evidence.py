@@ -179,21 +179,25 @@ def gather_component_evidence(
     Raises
     ------
     ChoiceError
-        If there are fewer than 4 customers or 4 items, or no variance.
+        If the sample has fewer than 4 customers or 4 items, or no variance.
     """
     sample = sample_in_rank_order(X, ranks, level.n_customers, seed=seed, stream=(_PURPOSE, 0))
     n_customers, n_items = sample.shape[0], sample.shape[1] if sample.nnz else 0
     if min(n_customers, n_items) < LEAST_ITEMS:
         msg = (
             f"{n_customers} customers with {n_items} items are too few to say how many "
-            "components they support. Use --evidence none, or ingest more data."
+            "components they support"
         )
         raise ChoiceError(msg)
     limit = n_components_limit(*sample.shape)
     weighted = _weighted(sample, weighting)
     ratios = explained_variance_ratios(weighted, min(n_components, limit), seed=seed)
+    is_sample = n_customers < X.shape[0]
     if not len(ratios):
-        raise AllAlikeError
+        if not is_sample:
+            raise AllAlikeError
+        msg = f"{n_customers:,} customers, taken at random, do not differ"
+        raise ChoiceError(msg)
 
     n_nulls = level.n_nulls
     null_ratios = np.zeros((n_nulls, len(ratios)))
@@ -212,7 +216,6 @@ def gather_component_evidence(
         seed=seed,
         engine=engine,
     )
-    is_sample = n_customers < X.shape[0]
     n_parallel = count_leading(ratios, null_limit(null_ratios))
     n_predictive = prediction.n_components if prediction.is_below(null_prediction) else 0
     recommended, reason = recommend(

@@ -31,7 +31,7 @@ from segcli.numerics.component_evidence import (
     gather_component_evidence,
 )
 from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_components
-from segcli.numerics.levels import customers_in_words
+from segcli.numerics.levels import choose_level, customers_in_words
 from segcli.numerics.pca import (
     PCA,
     check_n_components,
@@ -245,18 +245,22 @@ def run(
         _check_rank(pca, max_components)
         gathered = document = None
         if level is not None:
-            gathered = gather_component_evidence(
-                matrix,
-                weighting,
-                engine=engine,
-                ranks=ranks,
-                n_components=pca.n_components,
-                seed=seed,
-                level=level,
-                more=not pca.holds_all,
-            )
-            document = verdict_document(gathered)
-            stage.save(COMPONENTS_VERDICT, document)
+            try:
+                gathered = gather_component_evidence(
+                    matrix,
+                    weighting,
+                    engine=engine,
+                    ranks=ranks,
+                    n_components=pca.n_components,
+                    seed=seed,
+                    level=level,
+                    more=not pca.holds_all,
+                )
+            except ChoiceError as error:  # a sample may have less than all customers
+                _, no_evidence = choose_level(evidence, LEVELS, str(error).rstrip("."))
+            else:
+                document = verdict_document(gathered)
+                stage.save(COMPONENTS_VERDICT, document)
         table = explained_variance_table(pca, gathered)
         plot = plots.draw(
             plots.explained_variance,
