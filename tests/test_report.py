@@ -564,7 +564,7 @@ def test_of_a_few_customers_it_is_not_said_what_marks_them(place):
     assert "3 too few customers to tell 3" in page
     assert "no item stands out" not in page
     assert "It has too few customers to tell what marks it. What it avoids Nothing that" in page
-    assert "others have as much" not in page
+    assert "others have what its customers have just as much" not in page
 
 
 def test_one_segment_has_nothing_to_be_told_apart_by(place):
