@@ -54,9 +54,9 @@ def normalized(scores: np.ndarray, score_norm: str, typical: float) -> np.ndarra
     score_norm : one of `SCORE_NORMS`
         What becomes of a norm r: it stays; ``typical * log(1 + r / typical)``; 1, or 0 where it is
         nothing but rounding.
-    typical : the square root of the scores' total variance, which is about the norms' root mean square
+    typical : the square root of the scores' total variance, about the norms' root mean square; above 0
     """
-    if score_norm == KEPT or not typical:
+    if score_norm == KEPT:
         return scores
     norms = np.sqrt(squared_norms(scores))
     if score_norm == UNIT:
