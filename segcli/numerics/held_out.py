@@ -179,7 +179,7 @@ def bits_gained(parts: Hidden, labels: np.ndarray, k: int) -> np.ndarray:
     width = len(popularity)
     seen_at = np.repeat(labels, asks.n_seen) * width + asks.seen_items
     counts = np.bincount(seen_at, minlength=k * width)
-    n_seen = np.maximum(counts.reshape(k, width).sum(axis=1), 1)
+    n_seen = counts.reshape(k, width).sum(axis=1)  # above 0 where any are hidden: `hide` leaves one
     # A cell is a segment and an item that is hidden.
     hidden_at = labels[customers] * width + asks.items
     cells, cell_at = _distinct(hidden_at, k * width)
