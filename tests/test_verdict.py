@@ -77,7 +77,7 @@ def test_the_largest_supported_k_is_recommended():
         ({"held_out_gain_null_max": [0, 0, np.nan]}, "does not help to predict"),
         (
             {"held_out_gain": [0.1, 0.2, np.nan]},
-            "whether the segment helps to predict is not known",
+            "could be hidden, so whether the segment helps to predict is not known",
         ),
     ],
 )
@@ -102,6 +102,8 @@ def test_segments_that_help_no_more_than_without_any_are_not_said_to_be_of_no_he
         "knowing the segment does not help to predict hidden interactions more than it does without any "
         "segments (0.300 bits; at most 0.290 there)."
     ) in judged.reason
+    just = evidence(held_out_gain=[0.1, 0.2, 0.03], held_out_gain_null_max=[0, 0, 0.02])
+    assert "(0.030 bits; at most 0.020 there)" in verdict_for(just, 4).reason
     judged = verdict_for(evidence(held_out_gain=[0.1, 0.2, 0.019]), 4)
     assert "interactions (0.019 bits, at most 0.000 without any segments)." in judged.reason
 
