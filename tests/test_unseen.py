@@ -179,6 +179,19 @@ def test_of_customers_with_one_interaction_each_nothing_is_told(more, monkeypatc
         assert np.isnan(found.times_of_chosen)
 
 
+def test_what_a_round_that_hides_nothing_chose_is_not_looked_up(monkeypatch):
+    """One customer has two interactions, so three of five rounds hide none; only they part c from a."""
+    monkeypatch.setattr(module, "LEAST_CUSTOMERS", 1)
+    X = sp.csr_array(np.concatenate([np.eye(3)[np.arange(60) % 3], [[1.0, 0, 1]]]))
+    together, apart = (np.append(np.array(labels * 20), 0) for labels in ([0, 1, 0], [0, 1, 1]))
+    monkeypatch.setattr(
+        module, "fit_recipe", lambda seen, *_, **__: Fit(apart if seen.nnz == X.nnz else together)
+    )
+    found = profile_unseen(X, together, 2, RECIPE, ranks=ranks_by_position(X), seed=0)
+    assert found.found.tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert np.isfinite(found.times_of_chosen)
+
+
 def test_too_few_distinct_customers_for_k_give_nothing():
     X = sp.csr_array(np.tile([[1.0, 2, 0, 0, 1], [0, 0, 3, 1, 2]], (15, 1)))
     labels = np.arange(30) % 20
