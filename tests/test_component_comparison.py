@@ -1,6 +1,7 @@
 """Several numbers of components, by the segments that they support."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from segcli.engine import LocalEngine
 from segcli.numerics.component_comparison import choose_numbers, compare_components, recommend
 from segcli.numerics.evidence import LEVELS
 from segcli.numerics.ranks import rank
+from segcli.stages.compare_components import ComponentsCompared
 
 
 def candidate(n, k, gain=None, se=0.01):
@@ -99,6 +101,34 @@ def test_without_segments_no_number_is_recommended():
     assert [one["held_out_gain"] for one in found.candidates] == [None, None]
 
 
+def test_what_was_compared_in_words():
+    measures = ("held_out_gain", "transfer_ari", "jaccard_min", "activity_share", "gain_at_peak")
+    none = {"n_components": 2, "k": None, "gain_peak": None, **dict.fromkeys(measures)}
+    figures = dict(zip(measures, (0.251, 0.81, 0.92, 0.13, 0.37), strict=True))
+    some = {"n_components": 4, "k": 3, "gain_peak": 7, **figures}
+    found = ComponentsCompared(
+        (none, some), 4, "Because.", "l2", "unit", (2, 3, 20), 4000, True, n_splits=3, n_nulls=1
+    )
+    first, *_, without, with_k, rests_on, reason, how = found.lines()
+    assert first == (
+        "Segments on 2 to 4 components of the l2 matrix (norms of the scores: unit), k from 2 to 20."
+    )
+    assert without.split() == ["2", *"––––––"]
+    assert with_k.split() == ["4", "3", "0.25", "0.81", "0.92", "0.13", "0.37", "(k", "7)"]
+    assert rests_on == (
+        "Held-out gain in bits. From 4,000 customers (a sample; --evidence full takes up to 20,000), 3 "
+        "splits, 1 null."
+    )
+    assert (reason, how) == (
+        "Because.",
+        "To use it: explore-k with --n-components 4, after explore-pca with --weighting l2 --score-norm "
+        "unit.",
+    )
+    alone = replace(found, candidates=(none,), recommended=None, score_norm=None)
+    assert alone.lines()[0] == "Segments on 2 components of the l2 matrix, k from 2 to 20."
+    assert alone.lines()[-1] == "Because."
+
+
 COMPARE = ("explore-pca", "run", "--compare-components")
 
 
@@ -112,7 +142,8 @@ def test_the_comparison_agrees_with_explore_k_and_writes_nothing(place):
         f"To use it: explore-k with --n-components {found['recommended']}, after explore-pca with "
         "--weighting pearson."
     )
-    assert found["reason"] in lines
+    assert lines[-3] == "Held-out gain in bits. From 60 customers, 3 splits, 2 nulls."
+    assert lines[-2] == found["reason"]
     for line, one in zip(lines[3:5], found["candidates"], strict=True):
         assert line.split()[:2] == [str(one["n_components"]), str(one["k"] or "–")]
         ok("explore-k", "run", "--n-components", str(one["n_components"]), "--k-max", "20")

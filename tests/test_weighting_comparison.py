@@ -1,6 +1,7 @@
 """Comparing weightings: against the evidence for k, by worked tables, and by relation."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from segcli.numerics.weighting_comparison import (
     compare_weightings,
     recommend,
 )
+from segcli.stages.compare_weightings import WeightingsCompared, _row
 
 DESIGN = Design((0.4, 0.35, 0.25), 0.8, "counts", n_customers=300, n_items=150, median_items=20)
 KS = (2, 3, 4, 6)
@@ -328,18 +330,39 @@ def test_distances_are_from_the_best_of_those_that_predict_more_than_chance():
     assert recommend(ordered)[0] == "pearson"
 
 
-def test_each_figure_of_a_weighting_stands_under_its_heading():
-    from segcli.stages.compare_weightings import _row
+LINE = {
+    **{"weighting": "raw", "gain": 0.1234, "gain_null": 0.0012, "gain_k": 7},
+    **{"behind": 0.05, "behind_se": 0.006, "transfer_ari": 0.81, "transfer_ari_null": 0.11},
+    **{"transfer_k": 3, "activity_share": 0.42, "activity_share_null": 0.73},
+    "variance_held": 0.251,
+}
 
-    line = {
-        **{"weighting": "raw", "gain": 0.1234, "gain_null": 0.0012, "gain_k": 7},
-        **{"behind": 0.05, "behind_se": 0.006, "transfer_ari": 0.81, "transfer_ari_null": 0.11},
-        **{"transfer_k": 3, "activity_share": 0.42, "activity_share_null": 0.73},
-        "variance_held": 0.251,
-    }
+
+def test_each_figure_of_a_weighting_stands_under_its_heading():
     expected = "raw 0.123 | 0.001 7 0.050 ± 0.006 0.81 | 0.11 3 0.42 | 0.73 25.1%"
-    assert _row(line).split() == expected.split()
-    assert "7 – 0.81" in " ".join(_row(line | {"behind": 0.0}).split())
-    assert "0.81 | –" in _row(line | {"transfer_ari_null": np.nan})
-    nothing = line | {"transfer_ari": np.nan, "transfer_ari_null": np.nan}
+    assert _row(LINE).split() == expected.split()
+    assert "7 – 0.81" in " ".join(_row(LINE | {"behind": 0.0}).split())
+    assert "0.81 | –" in _row(LINE | {"transfer_ari_null": np.nan})
+    nothing = LINE | {"transfer_ari": np.nan, "transfer_ari_null": np.nan}
     assert "0.006 – 3" in " ".join(_row(nothing).split())
+
+
+def test_what_was_compared_in_words():
+    skipped = {"bm25": "negative", "l2": "alike", "tfidf": "negative"}
+    found = WeightingsCompared(
+        (LINE,), skipped, "raw", "Because.", 10, "unit", (2, 3, 30), 5000, True, 2, 1
+    )
+    first, *_, row, rests_on, one, two, reason, how = found.lines()
+    assert first == ("1 weighting on 10 components (norms of the scores: unit), k from 2 to 30.")
+    assert row == _row(LINE)
+    assert " From 5,000 customers (a sample), 2 splits, 1 null. " in rests_on
+    assert (one, two) == ("Left out: l2; alike.", "Left out: bm25, tfidf; negative.")
+    assert (reason, how) == (
+        "Because.",
+        "To use it: explore-pca with --weighting raw --score-norm unit.",
+    )
+    usual = replace(found, skipped={}, score_norm=None, is_sample=False)
+    assert usual.lines()[0] == "1 weighting on 10 components, k from 2 to 30."
+    assert " From 5,000 customers, 2 splits" in usual.lines()[-3]
+    assert usual.lines()[-1] == "To use it: explore-pca with --weighting raw."
+    assert replace(found, recommended=None).lines()[-1] == "Because."
