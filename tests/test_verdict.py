@@ -180,7 +180,7 @@ def test_supported_segments_that_tell_activity_are_said_to():
     )  # as any partition of them would
     assert (
         "between them): some"
-        in judge(activity_share=[0.5] * 3, activity_share_null=[np.nan] * 3).reason
+        in judge(activity_share=[0.1] * 3, activity_share_null=[np.nan] * 3).reason
     )
     found = judge(activity_share=[0.0, 0.0, 0.41])
     assert found.recommended == 4
