@@ -223,6 +223,8 @@ def test_where_too_few_customers_differ_it_is_not_said_that_they_have_too_little
     assert "no customer" not in reason
     none = judge(jaccard_min=[np.nan] * 3, held_out_gain=[np.nan] * 3).reason
     assert none.startswith("no supported k from 2 to 4: too few customers differ for each half")
+    some = judge(jaccard_min=unknown, transfer_ari=unknown, held_out_gain=[np.nan] * 3).reason
+    assert some.startswith("no supported k from 2 to 4: no customer has two interactions")
 
 
 def test_groups_that_differ_in_values_alone_are_said_to_come_again():
