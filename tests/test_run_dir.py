@@ -27,7 +27,7 @@ from run_dirs import (
     states,
 )
 
-from segcli.artifacts import catalogue, hold, manifest, open_stage, stage
+from segcli.artifacts import catalogue, hold, manifest, open_stage, read_artifact, stage
 from segcli.artifacts.formats import Text
 from segcli.engine import scratch
 from segcli.errors import RunDirectoryError
@@ -45,6 +45,17 @@ as_root = pytest.mark.skipif(
 def test_a_finished_run_is_fresh_and_whole(place):
     assert states(place.run) == FRESH
     assert_whole(place.run)
+
+
+def test_an_artifact_that_was_altered_or_is_stale_is_not_read(place):
+    place.change_one_row()
+    ok(*STAGES["ingest"])
+    with pytest.raises(RunDirectoryError, match=r"is stale: matrix\.npz has changed since"):
+        read_artifact(place.run, catalogue.PCA_MODEL)
+    path = place.run / catalogue.CUSTOMERS.name
+    path.write_text(path.read_text() + "another\n")
+    with pytest.raises(RunDirectoryError, match="was altered or cut short"):
+        read_artifact(place.run, catalogue.CUSTOMERS)
 
 
 @pytest.mark.parametrize("name", LATER)
