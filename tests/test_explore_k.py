@@ -31,6 +31,8 @@ def test_one_segment_has_no_evidence(place):
     found = table(ok("explore-k", "run", "--n-components", "2", *words).stdout.splitlines())
     assert len(found[1]) == 2  # its inertia alone
     assert len(found[2]) > 10
+    alone = ok("explore-k", "run", "--n-components", "2", "--k-min", "1", "--k-max", "1").stdout
+    assert "No evidence was gathered: one segment needs no evidence.\n" in alone
 
 
 def test_one_k_may_be_looked_at_alone(place):
