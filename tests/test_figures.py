@@ -493,14 +493,6 @@ def test_that_stability_cannot_be_known_is_told_from_that_it_is_not():
             assert said in found["verdict"]
 
 
-def test_what_explore_k_supports_is_not_only_what_it_recommends():
-    said = {"supported": [2, 3], "recommended": 3, "k_scores": {"k": 2}, "reason": "Both."}
-    for k, supported in ((2, True), (3, True), (4, False)):
-        assert page_verdict(None, {"on_the_table": said}, k).supported is supported
-    not_looked_at = said | {"k_scores": None}
-    assert page_verdict(None, {"on_the_table": not_looked_at}, 4).supported is None
-
-
 def test_a_smallest_k_beyond_the_default_range_is_tried_alone():
     assert explore_k.choose_ks(55, None, 1, n_customers=100) == [55]
 

@@ -623,7 +623,7 @@ def test_of_what_cannot_be_tested_the_page_does_not_promise_a_test():
     assert "until" not in said.advice.lower()
 
 
-@pytest.mark.parametrize(("k", "supported"), [(4, True), (5, False)])
+@pytest.mark.parametrize(("k", "supported"), [(2, True), (4, True), (5, False)])
 @pytest.mark.parametrize("validation", [None, found(None)])
 def test_without_evidence_of_validate_explore_k_has_its_say(k, supported, validation):
     table = {"supported": [2, 4], "reason": "k = 4 is the largest.", "k_scores": {"k": k}}
