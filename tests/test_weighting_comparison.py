@@ -122,8 +122,8 @@ def test_order_and_names_do_not_matter(matrix, comparison):
 
 def test_a_sample_is_stated(matrix, comparison):
     assert (comparison.n_customers, comparison.is_sample) == (300, False)
-    found = compare(matrix, names=("raw", "l2"), sample_size=100)
-    assert (found.n_customers, found.is_sample) == (100, True)
+    found = compare(matrix, names=("raw", "l2"), sample_size=200)
+    assert (found.n_customers, found.is_sample) == (200, True)
 
 
 def test_negative_values_leave_out_what_cannot_take_them(matrix):
@@ -231,6 +231,16 @@ def test_one_whose_gain_is_not_known_comes_after_those_that_gain_nothing():
     found = [_line(name, one, [one], [2]) for name, one in measured.items()]
     ordered = _best_first(found, measured, [2])
     assert [line["weighting"] for line in ordered] == ["l2", "tfidf", "raw"]
+
+
+def test_only_where_no_gain_is_known_that_is_the_reason():
+    known, unknown = lines(l2=(0.4, 0, 0.5), raw=(0.3, 0.01, 0.5))
+    unknown |= {"gain": np.nan, "behind": np.nan}
+    assert recommend([known, unknown])[0] == "l2"
+    assert recommend([unknown]) == (
+        None,
+        "No weighting can be recommended: no customer has two interactions, of which one could be hidden.",
+    )
 
 
 def test_a_transfer_that_rounds_to_nothing_is_no_zero_below_zero():
