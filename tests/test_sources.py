@@ -23,6 +23,7 @@ from test_inputs import ROWS, read, written
 from segcli import progress
 from segcli.errors import InputError
 from segcli.inputs.rejects import Rejects
+from segcli.inputs.sources import is_hidden
 from segcli.inputs.triplets import Form, read_triplets
 from segcli.stages import ingest
 
@@ -244,6 +245,11 @@ def test_a_header_that_only_a_later_part_has_is_refused(tmp_path):
     assert "customer,1,1.0" in (tmp_path / "run" / "customers.csv").read_text()
 
 
+def test_what_lies_in_a_hidden_folder_is_hidden():
+    assert all(map(is_hidden, ("_SUCCESS", ".a.crc", "_temporary/0/a.csv", "one/.two/a.csv")))
+    assert not any(map(is_hidden, ("a_1.csv", "one_/two.d/a.csv")))
+
+
 @pytest.mark.parametrize("name", ["0.csv", "z.csv"])
 def test_a_part_of_blank_lines_is_left_out(tmp_path, folder, name):
     before = ingested(folder, tmp_path / "before")
@@ -252,6 +258,7 @@ def test_a_part_of_blank_lines_is_left_out(tmp_path, folder, name):
     after = ingested(folder, tmp_path / "after")
     for artifact in (*ARTIFACTS, "rejects.csv"):
         assert (after / artifact).read_bytes() == (before / artifact).read_bytes()
+    assert digest(after) != digest(before)  # it was read
     for path in folder.iterdir():
         path.write_text("\n")
     assert_one_line(invoke("ingest", folder, tmp_path / "run"), "nothing but blank lines")
