@@ -311,6 +311,12 @@ def test_names_that_are_not_those_of_the_segments_are_refused(tmp_path, text, sa
         read_segment_names(tmp_path / "names.csv", [5, 4, 3])
 
 
+def test_of_one_segment_it_is_said_that_there_is_only_one(tmp_path):
+    (tmp_path / "names.csv").write_text("segment,name,customers\n1,A,5\n")
+    with pytest.raises(InputError, match="there is no segment '1'; there is only 0"):
+        read_segment_names(tmp_path / "names.csv", [5])
+
+
 def test_refused_names_change_nothing(place):
     before = digests(place.folder / "run")
     (place.folder / "names.csv").write_text("segment,name,customers\n9,A,5\n")
@@ -614,6 +620,18 @@ def test_the_verdict_in_words(validation, clustering, supported, answer, reason)
     assert said.answer.startswith(answer)
     assert reason in said.reason
     assert said.advice == words.ADVICE[supported]
+
+
+def test_who_is_told_yes_is_not_sent_to_ask_again():
+    """Though explore-k recommends another number by now."""
+    verdict = {"supported": True, "reason": "So.", "recommended_k": 3, "next_step": None}
+    said = {
+        supported: words.verdict(
+            {"verdict": {**verdict, "supported": supported}}, None, 3, k_said={"recommended": 4}
+        ).next_step
+        for supported in (True, False)
+    }
+    assert said == {True: None, False: words.SAID_SINCE}
 
 
 def test_of_what_cannot_be_tested_the_page_does_not_promise_a_test():
