@@ -423,6 +423,7 @@ def test_every_file_is_on_the_disk_before_any_takes_its_place(place, monkeypatch
     on_disk, rename, fsync = set(), Path.rename, os.fsync
 
     def noted(file):
+        assert fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR  # Windows asks for it
         on_disk.add(os.fstat(file).st_ino)
         fsync(file)
 

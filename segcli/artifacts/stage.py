@@ -413,7 +413,7 @@ def _commit(run_dir: Path, records: manifest.Manifest) -> None:
 
 def _to_disk(path: Path) -> None:
     """Wait until a file is on the disk: from a commit on, it is the truth."""
-    with path.open("rb") as file:
+    with path.open("rb+") as file:  # Windows waits only for who may write
         os.fsync(file.fileno())
 
 
