@@ -195,6 +195,28 @@ def test_without_control_groups_there_is_what_the_machine_has(tmp_path, monkeypa
     assert available_memory() > 0
 
 
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        ("virtual_memory", FileNotFoundError(2, "No such file", "/proc/meminfo")),
+        ("Process", psutil.NoSuchProcess(1)),
+    ],
+)
+def test_a_system_that_does_not_say_what_is_free_stops_nothing(
+    control_groups, monkeypatch, function, error
+):
+    """Such as a chroot without /proc."""
+
+    def fail():
+        raise error
+
+    monkeypatch.setattr(psutil, function, fail)
+    control_groups("0::/", {})
+    assert available_memory() > 0
+    control_groups("0::/", {"memory.max": 3_000_000})
+    assert available_memory() == 3_000_000
+
+
 @pytest.mark.parametrize("line", [b"", b"memory", b"0:", b"0::job", b"4:memory:", b"0::/caf\xe9"])
 def test_lines_that_name_no_control_group_are_passed_over(control_groups, tmp_path, line):
     control_groups("0::/", {"memory.max": 3_000_000})

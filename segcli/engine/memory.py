@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -90,14 +92,20 @@ def available_memory() -> int:
     """Return the bytes that this process may still take without swapping.
 
     What the machine has free, or less where the process, or a control group that it is in, such as
-    its container, is held to a limit.
+    its container, is held to a limit. Where the system tells none of them, there is no limit.
     """
-    limits = [int(psutil.virtual_memory().available), *_left_in_control_groups()]
-    if hasattr(psutil, "RLIMIT_AS"):
-        soft, _ = psutil.Process().rlimit(psutil.RLIMIT_AS)
-        if soft >= 0:  # of addresses, in use or not
-            limits.append(int(soft) - int(psutil.Process().memory_info().vms))
-    return max(min(limits), 0)
+    left = min((*_left_of_machine(), *_left_in_control_groups()), default=sys.maxsize)
+    return max(left, 0)
+
+
+def _left_of_machine() -> Iterator[int]:
+    """Yield the bytes that the machine has free, and those that the process's own limit leaves."""
+    with suppress(OSError, psutil.Error):  # such as a Linux that shows no ``/proc``
+        yield int(psutil.virtual_memory().available)
+        if hasattr(psutil, "RLIMIT_AS"):
+            soft, _ = psutil.Process().rlimit(psutil.RLIMIT_AS)
+            if soft >= 0:  # of addresses, in use or not
+                yield int(soft) - int(psutil.Process().memory_info().vms)
 
 
 def _left_in_control_groups() -> Iterator[int]:
