@@ -31,6 +31,9 @@ _QUIET_SECONDS = 1.5
 _REDRAW_SECONDS = 0.1
 _BAR_WIDTH = 24
 
+_NO_MORE_THREADS = ("can't start new thread", "Failed to launch worker thread")
+"""How Python and pyarrow say it, in errors of classes that say no more."""
+
 
 class Summary(Protocol):
     """What a stage returns: a dataclass of JSON-able facts that can also say them in words."""
@@ -89,6 +92,14 @@ def _in_one_line() -> Iterator[None]:
         raise click.ClickException(_one_line(msg)) from error
     except click.UsageError as error:  # click shows some of what was typed as it is
         raise click.UsageError(_one_line(error.format_message()), error.ctx) from error
+    except Exception as error:
+        if not _lacks_threads(error):
+            raise
+        msg = (
+            "no more threads can be started, because of a limit such as a container's or ulimit -u. "
+            "This stage changed nothing. Raise the limit, or choose --threads 1 where the stage takes it."
+        )
+        raise click.ClickException(msg) from error
 
 
 def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:
@@ -195,6 +206,14 @@ def _print_anything() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _lacks_threads(error: BaseException | None) -> bool:
+    """Return whether an error, or one that led to it, is that no more threads can be started."""
+    if error is None:
+        return False
+    said = any(words in str(error) for words in _NO_MORE_THREADS)
+    return said or _lacks_threads(error.__context__)
 
 
 def _last_line(message: str) -> str:

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -298,6 +299,26 @@ def test_a_library_that_cannot_be_loaded_is_one_line(place, monkeypatch):
         invoke("report", "run"),
         "a library cannot be loaded: libblas.so: failed to map segment. Reinstall segcli",
     )
+    assert digests(place.run) == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("can't start new thread"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource unavailable"),
+    ],
+)
+def test_a_limit_on_threads_is_one_line(place, monkeypatch, error):
+    def run(*_args, **_options):
+        try:
+            raise error
+        finally:
+            threading.Thread().join()  # as joblib does: an error of its own
+
+    before = digests(place.run)
+    monkeypatch.setattr("segcli.stages.report.run", run)
+    assert_one_line(invoke("report", "run"), "no more threads can be started", "Raise the limit")
     assert digests(place.run) == before
 
 

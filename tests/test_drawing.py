@@ -1,5 +1,6 @@
 """Pictures drawn by another process are the pictures drawn here, whatever becomes of it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -97,6 +98,16 @@ def test_one_core_is_not_shared_with_another_process(monkeypatch, cores, threads
     monkeypatch.setattr(drawing, "n_cores", lambda: cores)
     with plots.drawing_beside(n_threads=threads):
         assert drawing._helper.get() is None
+        assert plots.draw(plots.segment_sizes, *SIZES).png().startswith(b"\x89PNG")
+
+
+def test_where_no_process_can_be_started_this_one_draws(monkeypatch):
+    def fail(*_args, **_options):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(drawing, "n_cores", lambda: 2)
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    with plots.drawing_beside():
         assert plots.draw(plots.segment_sizes, *SIZES).png().startswith(b"\x89PNG")
 
 

@@ -90,18 +90,27 @@ class Helper:
 _helper: ContextVar[Helper | None] = ContextVar("helper", default=None)
 
 
+def _new_helper() -> Helper | None:
+    """Return a process that draws; None where none can be started, such as at a container's limit."""
+    try:
+        return Helper()
+    except OSError:
+        return None
+
+
 @contextmanager
 def drawing_beside(*, n_threads: int | None = None) -> Iterator[None]:
-    """Draw in another process within the block, if there is a core for it.
+    """Draw in another process within the block, if there is a core for it, and one can be started.
 
     Parameters
     ----------
     n_threads : how many threads may work in all; every core if None
     """
-    if _helper.get() is not None or (n_threads or n_cores()) < 2:
+    wanted = _helper.get() is None and (n_threads or n_cores()) >= 2
+    helper = _new_helper() if wanted else None
+    if helper is None:
         yield
         return
-    helper = Helper()
     token = _helper.set(helper)
     try:
         yield
