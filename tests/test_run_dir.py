@@ -472,6 +472,27 @@ def test_an_interrupted_recovery_is_taken_up_again(place):
     assert digests(place.run) == new
 
 
+def test_a_file_that_cannot_be_replaced_yet_is_replaced_later(place, monkeypatch):
+    """On Windows, one that another program has open."""
+    leave_a_commit(place.run)
+    new = digests(Path("new"))
+    shutil.rmtree(place.run / COMMIT)
+    replace = Path.replace
+
+    def refused(path, target):
+        if path.name == "segments.csv":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refused)
+        for _ in range(2):
+            line = assert_one_line(invoke("cluster", "run", *STAGES["cluster"][2:-1], "2"))
+            assert "run/segments.csv cannot be replaced: Permission denied. Close" in line
+    ok("status", "run")
+    assert digests(place.run) == new
+
+
 def test_recover_is_idempotent_and_drops_what_was_left(place):
     before = digests(place.run)
     (place.run / PENDING).mkdir()

@@ -421,6 +421,11 @@ def recover(run_dir: Path) -> None:
     """Finish a commit that was interrupted, and drop what an interrupted stage left.
 
     Safe to repeat: each file is moved in one step, the manifest last.
+
+    Raises
+    ------
+    RunDirectoryError
+        If a file cannot be replaced, such as one that is open in another program on Windows.
     """
     shutil.rmtree(run_dir / _PENDING, ignore_errors=True)
     shutil.rmtree(run_dir / scratch.FOLDER, ignore_errors=True)
@@ -432,9 +437,23 @@ def recover(run_dir: Path) -> None:
         for stage, record in after.stages.items():
             old = before.stages.get(stage)
             for name in set(old.writes) - set(record.writes) if old is not None else ():
-                (run_dir / name).unlink(missing_ok=True)
-        for path in sorted(commit.iterdir()):
-            if path.name != manifest.NAME:
-                path.replace(run_dir / path.name)
-        (commit / manifest.NAME).replace(run_dir / manifest.NAME)
+                with _replaceable(run_dir / name):
+                    (run_dir / name).unlink(missing_ok=True)
+        artifacts = [path.name for path in sorted(commit.iterdir()) if path.name != manifest.NAME]
+        for name in (*artifacts, manifest.NAME):
+            with _replaceable(run_dir / name):
+                (commit / name).replace(run_dir / name)
     commit.rmdir()
+
+
+@contextmanager
+def _replaceable(path: Path) -> Iterator[None]:
+    """Say which file cannot be replaced, and that the rest of what was done is not lost."""
+    try:
+        yield
+    except PermissionError as error:
+        msg = (
+            f"{path} cannot be replaced: {error.strerror}. Close what has it open, or change its rights; "
+            "the next segcli command then puts in place what this stage has done."
+        )
+        raise RunDirectoryError(msg) from error
