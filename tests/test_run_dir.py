@@ -676,6 +676,16 @@ def test_the_command_to_run_again_names_the_file_as_it_is(place, name):
     assert states("run")["ingest"] == "fresh"
 
 
+def test_the_command_to_run_again_is_quoted_as_windows_reads_it(place, monkeypatch):
+    shutil.move("run", "my run")
+    monkeypatch.setattr(sys, "platform", "win32")
+    command = manifest.command(
+        "cluster", Path("my run"), manifest.read(Path("my run")).stages["cluster"]
+    )
+    assert command.startswith('segcli cluster "my run" --n-components 2 ')
+    assert manifest.command("report", Path("runs\\shop"), None) == "segcli report runs\\shop"
+
+
 def test_two_open_stages_do_not_meet(tmp_path):
     with open_stage(tmp_path, "ingest", {}) as first:
         first.save(catalogue.REJECTS, catalogue_table())

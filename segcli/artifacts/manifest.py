@@ -11,6 +11,8 @@ import hashlib
 import json
 import platform
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -147,7 +149,8 @@ def versions() -> Mapping[str, str]:
 
 def command(stage: str, run_dir: Path, record: Record | None) -> str:
     """Return the command line that runs ``stage`` again, as it was run the last time."""
-    return shlex.join(["segcli", *_words(stage, run_dir, record)])
+    quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
+    return quoted(["segcli", *_words(stage, run_dir, record)])
 
 
 def _words(stage: str, run_dir: Path, record: Record | None) -> Iterator[str]:
