@@ -9,7 +9,9 @@ import atexit
 import gc
 import io
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,7 +66,7 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         _print_anything()
-        with _in_one_line():
+        with _in_one_line(), _clearing_up_on_sigterm():
             return super().invoke(ctx)
 
 
@@ -100,6 +102,26 @@ def _in_one_line() -> Iterator[None]:
             "This stage changed nothing. Raise the limit, or choose --threads 1 where the stage takes it."
         )
         raise click.ClickException(msg) from error
+
+
+@contextmanager
+def _clearing_up_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, such as ``docker stop`` sends, end the block as Ctrl-C does: what is half done goes."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if (
+        not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):  # ignored, or another's
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)  # as shells say it
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def show(summary: Summary, run_dir: Path, *, as_json: bool) -> None:

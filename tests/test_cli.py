@@ -469,7 +469,7 @@ def test_a_bar_is_wiped_before_anything_else_is_said(place, monkeypatch):
     assert "50%" in shown
 
 
-# Ctrl-C
+# Ctrl-C and SIGTERM
 
 INTERRUPTED = """
 import sys, time
@@ -478,15 +478,25 @@ def slow(self, path, value):
     path.write_text("half")
     print("writing", flush=True)
     time.sleep(30)
-formats.Picture.write = slow
+formats.Picture.write = formats.Model.write = slow
 from segcli.cli import main
 from segcli.engine import LocalEngine
 main(sys.argv[1:], prog_name="segcli")
 """
 
 
-@pytest.mark.parametrize("name", ["explore-pca", "explore-k", "validate", "report"])
-def test_ctrl_c_leaves_the_run_directory_as_it_was(place, name):
+@pytest.mark.parametrize(
+    ("name", "sent", "status", "said"),
+    [
+        *(
+            (name, signal.SIGINT, 1, "Aborted!")
+            for name in ("explore-pca", "explore-k", "validate", "report")
+        ),
+        ("cluster", signal.SIGTERM, 143, ""),
+        ("report", signal.SIGTERM, 143, ""),
+    ],
+)
+def test_whoever_ends_a_stage_finds_the_run_directory_as_it_was(place, name, sent, status, said):
     before = digests(place.run)
     child = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, *STAGES[name]],
@@ -499,12 +509,13 @@ def test_ctrl_c_leaves_the_run_directory_as_it_was(place, name):
     try:
         assert child.stdout.readline() == "writing\n"
         time.sleep(0.05)
-        child.send_signal(signal.SIGINT)
+        child.send_signal(sent)
         _, errors = child.communicate(timeout=20)
     finally:
         child.kill()
         child.wait()
-    assert child.returncode == 1
-    assert errors.strip() == "Aborted!"
+    assert child.returncode == status
+    assert errors.strip() == said
     assert digests(place.run) == before
+    assert not any(path.name.startswith(".") for path in place.run.iterdir())
     assert_whole(place.run)
