@@ -2,7 +2,7 @@
 
     python benchmarks/planted.py --size movielens-25m --seeds 0 1 2
 
-segcli   ingest, explore-pca, cluster with the defaults: weighting pearson, 10 components
+segcli   ingest, explore-pca, cluster with the default weighting, pearson
 KMeans   `KMeans(k, n_init=10)` on the scores that cluster has written
 
 k is the number of planted segments. For each seed, of the planted data and of the programs, a line: the
@@ -23,7 +23,6 @@ from pathlib import Path
 from pipeline import adjusted_rand_index
 from processes import data_file, run_python
 
-N_COMPONENTS = 10
 N_STARTS = 10
 LABELS = "kmeans.csv"
 INERTIA = "kmeans.json"
@@ -36,6 +35,7 @@ def main() -> None:
     )
     command.add_argument("--seeds", type=int, nargs="+", default=[0])
     command.add_argument("--score-norm", default="log", help="as of explore-pca")
+    command.add_argument("--n-components", default="10", help="as of cluster")
     options, of_data = command.parse_known_args()
     print(
         "| seed | k | segcli, ARI | KMeans, ARI | inertia ÷ KMeans's | cluster, s | KMeans, s |\n"
@@ -44,17 +44,18 @@ def main() -> None:
     for seed in options.seeds:
         file = data_file([*of_data, "--seed", str(seed)])
         with tempfile.TemporaryDirectory() as folder:
-            print(line(file, Path(folder), seed, options.score_norm), flush=True)
+            made = line(file, Path(folder), seed, options.score_norm, options.n_components)
+            print(made, flush=True)
 
 
-def line(file: Path, run: Path, seed: int, score_norm: str) -> str:
+def line(file: Path, run: Path, seed: int, score_norm: str, n_components: str) -> str:
     """Return what the two find and take, as a row of the table; ``run`` is an empty folder."""
     planted = segments(file.with_name("truth.csv"))
     k = len(set(planted.values()))
     chance = ("--seed", str(seed), "--evidence", "none")
     run_python(["-m", "segcli", "ingest", str(file), str(run)])
     run_python(["-m", "segcli", "explore-pca", str(run), "--score-norm", score_norm, *chance])
-    sizes = ("--n-components", str(N_COMPONENTS), "--n-clusters", str(k))
+    sizes = ("--n-components", n_components, "--n-clusters", str(k))
     cluster = run_python(["-m", "segcli", "cluster", str(run), *sizes, *chance])
     kmeans = run_python([__file__, "--as", str(run), str(k), str(seed)])
     aris = [

@@ -107,10 +107,9 @@ def _in_one_line() -> Iterator[None]:
 @contextmanager
 def _clearing_up_on_sigterm() -> Iterator[None]:
     """Let SIGTERM, such as ``docker stop`` sends, end the block as Ctrl-C does: what is half done goes."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if (
-        not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):  # ignored, or another's
+    is_main = threading.current_thread() is threading.main_thread()
+    is_free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # not ignored, nor another's
+    if not (is_main and is_free):
         yield
         return
 
