@@ -330,8 +330,9 @@ def test_the_file_of_a_segmentation_does_not_tell_whether_it_was_used(made, rati
 
 def test_it_is_shown_in_a_line_and_equal_to_itself_alone(made):
     segmentation = made[0]
-    name, n_items = segmentation.pca.weighting.name, len(segmentation.items)
-    shown = f"Segmentation(k=5, n_items={n_items}, n_components=6, weighting='{name}')"
+    pca, n_items = segmentation.pca, len(segmentation.items)
+    chosen = f"weighting='{pca.weighting.name}', score_norm='{pca.score_norm}'"
+    shown = f"Segmentation(k=5, n_items={n_items}, n_components=6, {chosen})"
     assert repr(segmentation) == shown
     assert {segmentation: 1}[segmentation] == 1
     assert segmentation != replace(segmentation)

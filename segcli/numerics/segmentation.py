@@ -45,7 +45,8 @@ class Segmentation:
         """Return what it is in a line: of its items there may be very many."""
         return (
             f"Segmentation(k={self.k}, n_items={len(self.items)}, "
-            f"n_components={self.pca.n_components}, weighting={self.pca.weighting.name!r})"
+            f"n_components={self.pca.n_components}, weighting={self.pca.weighting.name!r}, "
+            f"score_norm={self.pca.score_norm!r})"
         )
 
     def predict(self, X: sp.csr_array) -> np.ndarray:
