@@ -97,7 +97,8 @@ class PCAExploration:
         """Return the summary for a person."""
         evidence = self.evidence
         lines = [
-            f"{counted(self.n_components, 'component')} of the {self.weighting} matrix.",
+            f"{counted(self.n_components, 'component')} of the {self.weighting} matrix (norms of the "
+            f"scores, for k-means: {self.score_norm}).",
             *(self._variance_lines() if evidence is None else self._evidence_lines(evidence)),
             *self._face_lines(),
         ]
