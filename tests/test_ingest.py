@@ -270,6 +270,10 @@ REFUSED = {
     "title": (b"Sales,,\n" + GOOD.encode(), {}, "ratings.csv: a header stands below its first row, "
               "'user', 'item', 'rating'. Remove the row above it, or say --no-header."),
     "titles": (b"Sales,2024,\n\n,,\n" + GOOD.encode(), {}, "Remove the 2 rows above it, or"),
+    "names of groups": (b"Customer,Sales,\n" + GOOD.encode(), {}, "a header stands below its first row, "
+                        "'user', 'item', 'rating'. Remove the row above it"),
+    "names of groups, an option": (b"Customer,Sales,\n" + GOOD.encode(), {"item": "item"},
+                                   "a header stands below its first row"),
     "title of one field": (b"# from 2024\n" + GOOD.encode(), {}, "Remove the row above it, or"),
     "aligned": (b"user  item  n\na     x     1\nbee   y    22\n", {}, "columns are aligned with "
                 "spaces. Put one comma or tab between them; if each space separates, say --delimiter "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from segcli.errors import InputError, OptionError
 from segcli.inputs import streams
-from segcli.inputs.first_rows import Rows, find_delimiter, has_header, refuse_header_below, rows_of
+from segcli.inputs.first_rows import Rows, find_delimiter, has_header, rows_of
 from segcli.inputs.records import find_records, with_separator
 
 _NAMES = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " ", "colons": "::"}
@@ -151,9 +151,7 @@ def find_dialect(
             raise _unreadable(path, error) from error
     sample = rows_of(head, separator, quoted=bool(ends))
     if header is None:
-        header = has_header(sample, set(named))
-        if not header:
-            refuse_header_below(path, sample)
+        header = has_header(path, sample, set(named))
     skip = len(re.findall(_END, before[0]))
     if encoding is None and found in ("latin-1", "cp1252"):
         doubts.append(streams.doubtful_encoding(path, found))

@@ -94,16 +94,22 @@ def _regularity(rows: Rows) -> tuple[float, bool, int, int]:
     return times / len(rows), len(rows[0]) == fields, fields, numbers
 
 
-def has_header(sample: Rows, named: set[str]) -> bool:
+def has_header(path: Path, sample: Rows, named: set[str]) -> bool:
     """Return whether a file's first row names its columns.
 
     It does if it holds a name that the user asked for, well-known names of a customer and an item, or,
     without numbers, one well-known name or text above numbers.
+
+    Raises
+    ------
+    InputError
+        If a header stands below the first row: titles are above it, or names of groups of columns.
     """
     first, rest = sample[0], sample[1:]
     named = {name for name in named if name.strip() and not name.isdigit()}
     if not named.isdisjoint([*first, *map(str.strip, first)]) or _names_both(first):
         return True
+    _refuse_header_below(path, sample)
     if any(is_number(field) for field in first):
         return False
     known = {name for names in KNOWN.values() for name in names}
@@ -116,13 +122,7 @@ def has_header(sample: Rows, named: set[str]) -> bool:
     return False
 
 
-def refuse_header_below(path: Path, sample: Rows) -> None:
-    """Refuse a file of which a header stands below the first row: titles are above it.
-
-    Raises
-    ------
-    InputError
-    """
+def _refuse_header_below(path: Path, sample: Rows) -> None:
     for n_above, row in enumerate(sample[:_TITLE_ROWS]):
         if _names_both(row):
             them = "row" if n_above == 1 else f"{n_above} rows"
