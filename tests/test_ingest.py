@@ -155,7 +155,8 @@ def test_ids_that_csv_must_quote_survive(tmp_path):
 
 
 WRITTEN = (
-    "Numbers are written like -1234.5, without thousands separators, currency or percent signs."
+    "Numbers are written like -1234.5: with a decimal point, without thousands separators, currency or "
+    "percent signs."
 )
 
 

@@ -45,7 +45,8 @@ _NUMBER_OTHERWISE = re.compile(
 )
 #: How a number is written, for those who have written it otherwise.
 HOW_NUMBERS_ARE_WRITTEN = (
-    "Numbers are written like -1234.5, without thousands separators, currency or percent signs."
+    "Numbers are written like -1234.5: with a decimal point, without thousands separators, currency or "
+    "percent signs."
 )
 _is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
 
