@@ -145,6 +145,13 @@ def test_the_manifest_holds_what_a_rerun_needs_and_no_folder(good, tmp_path):
     assert set(record["inputs"]) == {"interactions", "items"}
 
 
+def test_a_column_without_a_name_is_called_by_its_position(tmp_path):
+    path = tmp_path / "merged.csv"
+    path.write_text("Client,,\nal,x,1\nbo,y,2\n")
+    found = run(path, tmp_path / "run", customer="1", item="2", value="3")
+    assert found.lines()[1] == "  customer = Client, item = column 2, value = column 3"
+
+
 def test_ids_that_csv_must_quote_survive(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('user,item,value\n"a,b",x,1\n"c\nd",NA,1\n"e""f",y,1\n007,y,1\n')

@@ -86,9 +86,10 @@ def columns_by_role(
 
 
 def named_columns(table: Table, columns: Mapping[str, int | None]) -> dict[str, str | int]:
-    """Return the name of each role's column, or without a header its 1-based position."""
+    """Return the name of each role's column, or its 1-based position if it has none."""
     used = {role: column for role, column in columns.items() if column is not None}
-    return {role: table.names[i] if table.names is not None else i + 1 for role, i in used.items()}
+    names = table.names or ("",) * table.n_columns
+    return {role: names[i] if names[i].strip() else i + 1 for role, i in used.items()}
 
 
 def as_ids(column: pa.Array) -> pa.Array:
