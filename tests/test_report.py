@@ -9,7 +9,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from run_dirs import STAGES, digests, document, invoke, ok, ratings, table, workplace_in
+from run_dirs import (
+    STAGES,
+    assert_one_line,
+    digests,
+    document,
+    invoke,
+    ok,
+    ratings,
+    table,
+    workplace_in,
+)
 
 from segcli.errors import InputError
 from segcli.inputs.segment_names import read_segment_names
@@ -735,3 +745,34 @@ def test_bars_are_as_long_as_their_shares(place):
         line for line in html.splitlines() if line.startswith(".bars") and "background" in line
     ]
     assert [line.partition(" {")[0] for line in coloured] == [".bars i", ".bars i + i"]
+
+
+def test_what_customers_dislike_does_not_mark_their_segment(tmp_path):
+    """Both kinds have rated all items; one likes those with a and dislikes the others, and vice versa."""
+    likes = {"ann": "a", "bob": "b"}
+    rows = [
+        f"{name}{i},{kind}{j},{1 if kind == liked else -2}\n"
+        for name, liked in likes.items()
+        for i in range(20)
+        for kind in "ab"
+        for j in range(5)
+        if (i + j) % 5
+    ]
+    (tmp_path / "likes.csv").write_text("user,item,value\n" + "".join(rows))
+    place = workplace_in(tmp_path)
+    ok("ingest", tmp_path / "likes.csv", place.run, "--negative", "keep")
+    ok("explore-pca", place.run, "--weighting", "l2", "--evidence", "none")
+    ok("cluster", place.run, "--n-components", "2", "--n-clusters", "2")
+    said = ok("report", place.run).stdout
+    segments, items = table(place, "segments.csv"), table(place, "characteristic_items.csv")
+    for customer, segment in zip(segments["customer"], segments["segment"], strict=True):
+        listed = items[(items["segment"] == segment) & (items["kind"] == "characteristic")]
+        assert {item[0] for item in listed["item"]} == {likes[customer[:3]]}
+    assert table(place, "segment_summary.csv")["total_value"].tolist() == [-80, -80]
+    taken = "160 interactions of a value below 0 are taken for not having the item"
+    assert taken in said
+    assert "No evidence was gathered: evidence needs counts" in said
+    page = page_of(place).words
+    assert taken in page
+    assert "None were held back: that needs values of 0 or more." in page
+    assert_one_line(invoke("report", place.run, "--evidence", "quick"), "negative values")

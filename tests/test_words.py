@@ -185,6 +185,6 @@ def test_who_has_two_segments_is_not_told_to_make_fewer():
 def test_one_unassigned_customer_is_one():
     row = {"segment": 0, "customers": 9, "share": 0.9, "grade": "", "name": "A", "marked_by": "A"}
     none = {"echo": None, "echo_null": None, "no_evidence": None, "since": None}
-    found = Report(1, 3, (row,), 1, **none, wrote=())
+    found = Report(1, 3, (row,), n_unassigned=1, n_disliked=0, **none, wrote=())
     assert "1 customer is unassigned." in found.lines()
     assert "2 customers are unassigned." in replace(found, n_unassigned=2).lines()

@@ -20,7 +20,7 @@ from segcli.errors import ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
-from segcli.numerics.levels import choose_level
+from segcli.numerics.levels import choose_level, trouble_with_negatives
 from segcli.numerics.means import nan_mean, standard_error
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.ranks import Ranks, sample_in_rank_order
@@ -67,18 +67,13 @@ def evidence_level(
     asked: str | None, X: sp.csr_array, ks: Sequence[int]
 ) -> tuple[KEvidenceLevel | None, str | None]:
     """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
-    trouble = None
+    one = "one segment needs no evidence" if max(ks) < 2 else None
+    trouble = trouble_with_negatives(X) or one
     if X.shape[0] < LEAST_CUSTOMERS:
         trouble = (
             f"{X.shape[0]} customers are too few to be split into halves: evidence needs at least "
             f"{LEAST_CUSTOMERS}"
         )
-    elif X.nnz and X.data.min() < 0:
-        trouble = (
-            "evidence needs counts or ratings of 0 or more, and the matrix has negative values"
-        )
-    elif max(ks) < 2:
-        trouble = "one segment needs no evidence"
     return choose_level(asked, LEVELS, trouble)
 
 

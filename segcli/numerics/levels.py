@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+import scipy.sparse as sp
+
 from segcli.errors import ChoiceError
 
 NONE = "none"
 DEFAULT = "quick"
 
 T = TypeVar("T")
+
+
+def trouble_with_negatives(X: sp.csr_array) -> str | None:
+    """Return why data cannot bear evidence on who has what, if values are below 0; None if none are."""
+    if X.nnz and X.data.min() < 0:
+        return "evidence needs counts or ratings of 0 or more, and the matrix has negative values"
+    return None
 
 
 def customers_in_words(n_customers: int, most: int, *, is_sample: bool) -> str:

@@ -34,6 +34,7 @@ class Extent:
     ----------
     n_customers, n_items, n_interactions : int
     n_unassigned : int, customers in no segment
+    n_disliked : int, interactions of a value below 0
     median_interactions : float, the median customer's
     """
 
@@ -41,6 +42,7 @@ class Extent:
     n_items: int
     n_interactions: int
     n_unassigned: int
+    n_disliked: int
     median_interactions: float
 
 
@@ -117,6 +119,7 @@ def render(
         counted=counted,
         data_uri=_data_uri,
         decimal=decimal,
+        disliked_in_words=words.disliked_in_words,
         graded=graded,
         percent=in_percent,
         times=_times,

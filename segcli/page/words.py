@@ -11,7 +11,7 @@ from segcli.numerics.activity import LARGE_SHARE
 from segcli.numerics.description import Echo
 from segcli.numerics.log_odds import LEAST_CUSTOMERS
 from segcli.numerics.stability import GRADES, NOT_TRUSTED
-from segcli.words import in_percent
+from segcli.words import counted, in_percent
 
 ANSWERS = {
     True: "Yes, as far as these data can tell.",
@@ -73,6 +73,15 @@ class Since:
     n_stayed: int
     names_carried: tuple[dict[str, Any], ...]
     names_lost: tuple[dict[str, Any], ...]
+
+
+def disliked_in_words(n_disliked: int) -> str:
+    """Return what becomes of interactions of a value below 0 where it is said what customers have."""
+    are = "is" if n_disliked == 1 else "are"
+    return (
+        f"What marks a segment is what its customers like: {counted(n_disliked, 'interaction')} of a "
+        f"value below 0 {are} taken for not having the item."
+    )
 
 
 def verdict(

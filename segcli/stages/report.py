@@ -53,7 +53,7 @@ from segcli.numerics.description import (
     null_echo,
     trouble_with_unseen,
 )
-from segcli.numerics.levels import choose_level
+from segcli.numerics.levels import choose_level, trouble_with_negatives
 from segcli.numerics.means import nan_mean
 from segcli.numerics.profiles import Profiles, profile_segments
 from segcli.numerics.ranks import Ranks, rank, top
@@ -90,6 +90,7 @@ class Report:
     top : int, items listed per segment
     segments : tuple of dict, the rows of segment_summary.csv; None for what is not known
     n_unassigned : int, customers in no segment
+    n_disliked : int, interactions of a value below 0: who has what is said without them
     echo, echo_null : Echo or None
         How far the items that mark the segments do so on interactions that the making of the segments
         did not see, and the same on data without segments.
@@ -102,6 +103,7 @@ class Report:
     top: int
     segments: tuple[dict[str, Any], ...]
     n_unassigned: int
+    n_disliked: int
     echo: Echo | None
     echo_null: Echo | None
     no_evidence: str | None
@@ -122,6 +124,8 @@ class Report:
         if self.n_unassigned:
             are = "is" if self.n_unassigned == 1 else "are"
             lines.append(f"{counted(self.n_unassigned, 'customer')} {are} unassigned.")
+        if self.n_disliked:
+            lines.append(page.disliked_in_words(self.n_disliked))
         if self.since is not None:
             lines.extend(page.since_in_words(self.since))
         if self.echo is not None:
@@ -187,13 +191,17 @@ def run(
             change = change_since(earlier, segments, k)
             stage.note_input("earlier_segments", earlier.folder / SEGMENTS.name)
             stage.note_input("earlier_names", earlier.folder / SEGMENT_SUMMARY.name)
-        X = engine.blocks(matrix)
-        ranks = rank(X)
+        rated = engine.blocks(matrix)
+        ranks = rank(rated)
         recipe = Recipe.of(segmentation.pca)
         seed = stage.records.stages["cluster"].seed or 0
-        level, no_evidence = choose_level(evidence, ROUNDS, trouble_with_unseen(matrix.shape[0], k))
+        trouble = trouble_with_negatives(matrix)
+        X = rated if trouble is None else engine.blocks(liked_of(matrix))
+        trouble = trouble_with_unseen(matrix.shape[0], k) or trouble
+        level, no_evidence = choose_level(evidence, ROUNDS, trouble)
         n_rounds = level or 0
         profiles = profile_segments(X, labels, k)
+        profiles_of_all = profiles if X is rated else profile_segments(rated, labels, k)
         activity = np.diff(matrix.indptr)
         sizes_plot = plots.draw(
             plots.segment_sizes,
@@ -240,6 +248,7 @@ def run(
             activity,
             segments,
             having=_having_any(X, marks, labels),
+            total_values=profiles_of_all.totals.sum(axis=1),
             given=given,
             marked_by=marked_by,
             grades=_grades(validation, clustering, k),
@@ -259,6 +268,7 @@ def run(
             top=n_top,
             segments=tuple(records(summary)),
             n_unassigned=int((labels < 0).sum()),
+            n_disliked=int((matrix.data < 0).sum()),
             echo=echo,
             echo_null=echo_null,
             no_evidence=no_evidence,
@@ -273,6 +283,7 @@ def run(
                     n_items=matrix.shape[1],
                     n_interactions=int(matrix.nnz),
                     n_unassigned=found.n_unassigned,
+                    n_disliked=found.n_disliked,
                     median_interactions=float(np.median(activity)),
                 ),
                 tables=page.Tables(
@@ -308,6 +319,13 @@ def _names_given(stage: Stage, path: Path | None, labels: np.ndarray, k: int) ->
     names = read_segment_names(path, np.bincount(labels[labels >= 0], minlength=k).tolist())
     stage.note_input("segment_names", path)
     return names
+
+
+def liked_of(matrix: sp.csr_array) -> sp.csr_array:
+    """Return what customers have without what they dislike, which has a value below 0."""
+    liked = with_values(matrix, np.maximum(matrix.data, 0)).copy()
+    liked.eliminate_zeros()
+    return liked
 
 
 def top_items_table(
@@ -450,6 +468,7 @@ def segment_summary_table(
     segments: Mapping[str, np.ndarray],
     *,
     having: np.ndarray,
+    total_values: np.ndarray,
     given: Sequence[str],
     marked_by: Sequence[str],
     grades: Columns,
@@ -461,6 +480,7 @@ def segment_summary_table(
     activity : ndarray of shape (n_customers,), distinct items of each customer
     having : ndarray of shape (k, 2), customers who have one or more of the items that mark a segment:
         of the segment's, and of all
+    total_values : ndarray of shape (k,), the sum of the values of each segment's customers
     given : for each segment the name that a person gave it; empty if none did
     marked_by : for each segment what marks it, which is its name otherwise; empty if nothing does
     grades : a row per segment with columns stability, grade
@@ -481,7 +501,7 @@ def segment_summary_table(
         "interactions": interactions,
         "interactions_share": interactions / activity.sum(),
         "median_interactions": middles(np.median, activity),
-        "total_value": profiles.totals.sum(axis=1),
+        "total_value": total_values,
         "mean_distance": middles(np.mean, segments["distance"]),
         "mean_membership": middles(nan_mean, segments["membership"]),
         "listed_share": having[:, 0] / np.maximum(profiles.sizes, 1),
