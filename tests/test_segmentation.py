@@ -275,6 +275,12 @@ def test_what_cannot_be_used_is_refused(made, change, said):
         segmentation.predict_interactions(table)
 
 
+def test_what_is_no_table_is_refused(made):
+    for given, kind in (([("a", "item 1")], "list"), ({"customer": ["a"], "item": ["x"]}, "dict")):
+        with pytest.raises(InputError, match=f"expected a pandas DataFrame of .*, got {kind}"):
+            made[0].predict_interactions(given)
+
+
 def test_beside_values_there_may_be_other_columns_and_without_them_what_is_no_number(made):
     table = pd.DataFrame({"customer": [1, 2], "item": ["item 1", "item 2"]})
     beside = table.assign(day=pd.to_datetime("2026-01-01"), is_gift=True, shop="north")

@@ -104,12 +104,13 @@ class Segmentation:
         Raises
         ------
         InputError
-            If a column is absent or there twice, a row has no customer or no item, or a value is no finite
-            number or a negative one that the weighting does not take; if there are numbers, and none
-            of them is named ``value``.
+            If it is no DataFrame, a column is absent or there twice, a row has no customer or no item, or
+            a value is no finite number or a negative one that the weighting does not take; if there are
+            numbers, and none of them is named ``value``.
         """
         import pandas as pd  # noqa: PLC0415 (only here; the numerics work on arrays)
 
+        _check_table(interactions)
         _check_columns(interactions)
         ids = {name: _as_ids(interactions[name]) for name in ("customer", "item")}
         for column, texts in ids.items():
@@ -170,6 +171,14 @@ class Segmentation:
             if rows.any():
                 msg = f"{counted(int(rows.sum()), 'value')} {what}, first {values[rows][0]:g}. Drop them."
                 raise InputError(msg)
+
+
+def _check_table(interactions: object) -> None:
+    import pandas as pd  # noqa: PLC0415 (as above)
+
+    if not isinstance(interactions, pd.DataFrame):
+        msg = f"expected a pandas DataFrame of interactions, got {type(interactions).__name__}."
+        raise InputError(msg)
 
 
 def _check_columns(interactions: pd.DataFrame) -> None:
