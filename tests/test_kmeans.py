@@ -853,3 +853,9 @@ def test_as_good_as_the_best_of_ten_of_scikit_learn(movielens, movielens_fits, k
     assert found.inertia == pytest.approx(
         lloyd_by_scikit_learn(X, found.centers).inertia_, rel=1e-9
     )
+
+
+def test_more_segments_than_customers_are_refused_with_a_number_that_can_be_read():
+    said = r"3,000 segments cannot be made of 2,000 customers\. Choose 2,000 or fewer"
+    with pytest.raises(ChoiceError, match=said):
+        kmeans.check_ks([2, 3000], 2000)

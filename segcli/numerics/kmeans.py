@@ -315,8 +315,8 @@ def check_ks(ks: Sequence[int], n_customers: int, of_whom: str = "customer") -> 
     """
     if max(ks) > n_customers:
         msg = (
-            f"{max(ks)} segments cannot be made of {counted(n_customers, of_whom)}. "
-            f"Choose {n_customers} or fewer."
+            f"{max(ks):,} segments cannot be made of {counted(n_customers, of_whom)}. "
+            f"Choose {n_customers:,} or fewer."
         )
         raise ChoiceError(msg)
 
