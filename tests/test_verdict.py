@@ -214,6 +214,13 @@ def test_a_gain_that_one_k_lacks_does_not_speak_for_all():
     assert "Segments help to predict (k = 3:" in found.reason
 
 
+def test_of_a_gain_that_is_not_the_largest_it_is_said_that_no_other_is_surely_larger():
+    found = judge(
+        jaccard_min=[0.5] * 3, held_out_gain=[0.1, 0.4, 0.41], held_out_gain_se=[0.02] * 3
+    )
+    assert "(k = 3: 0.40 bits per hidden interaction, and no k surely more)" in found.reason
+
+
 def test_where_too_few_customers_differ_it_is_not_said_that_they_have_too_little():
     """Then there is no gain either, whatever could be hidden."""
     unknown = [0.5, np.nan, np.nan]

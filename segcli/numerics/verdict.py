@@ -291,8 +291,8 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
     else:
         gain = evidence.row(peak)["held_out_gain"]
         worth = (
-            f"Segments help to predict (k = {peak}: {gain:.2f} bits per hidden interaction); do not take "
-            "their borders for real."
+            f"Segments help to predict (k = {peak}: {gain:.2f} bits per hidden interaction, and no k "
+            "surely more); do not take their borders for real."
         )
     return (
         f"{none}: {why}. {worth} Another weighting, score norm or number of components may do "
