@@ -23,8 +23,8 @@ from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import MATRIX
 from segcli.engine import LocalEngine, single_threaded_blas
 from segcli.numerics.ranks import rank
+from segcli.numerics.recipe_comparison import compare_recipes, of_each_weighting
 from segcli.numerics.weighting import NAMES
-from segcli.numerics.weighting_comparison import compare_weightings
 
 SETS = {
     "ML-100K, stars": ("ml-100k/u.data",),
@@ -50,9 +50,9 @@ def measure(X, seeds, label):
     ranks = rank(LocalEngine(1).blocks(X))
     lines = []
     for seed in seeds:
-        found = compare_weightings(X, ranks=ranks, seed=seed)
-        table = pd.DataFrame(list(found.weightings))
-        lines.append(table.assign(chosen=table["weighting"] == found.recommended, seed=seed))
+        found = compare_recipes(X, of_each_weighting(), "weighting", ranks=ranks, seed=seed)
+        table = pd.DataFrame(list(found.candidates))
+        lines.append(table.assign(chosen=table["name"] == found.recommended, seed=seed))
         print(f"{label}, seed {seed}: {found.reason}", file=sys.stderr, flush=True)
     return pd.concat(lines, ignore_index=True)
 
@@ -99,7 +99,7 @@ def table(measured, figure):
     """Return the Markdown table of one figure: weightings by sets."""
     rows = [["weighting", *measured], ["---"] * (len(measured) + 1)]
     for name in NAMES:
-        own = [lines[lines["weighting"] == name] for lines in measured.values()]
+        own = [lines[lines["name"] == name] for lines in measured.values()]
         rows.append([name, *(figure(lines) for lines in own)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

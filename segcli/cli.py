@@ -176,6 +176,12 @@ def ingest(interactions: str, run_dir: Path, *, as_json: bool, **options: Any) -
     "one. Writes nothing.",
 )
 @click.option(
+    "--compare-score-norms",
+    is_flag=True,
+    help="Measure what each --score-norm makes of these data, with the --weighting and 10 components or "
+    "--max-components, and recommend one. Writes nothing.",
+)
+@click.option(
     "--compare-components",
     is_flag=True,
     help="Measure how many segments 2, 3, 4, 6, … components support, up to --max-components, and "
@@ -189,6 +195,7 @@ def explore_pca(
     run_dir: Path,
     *,
     compare_weightings: bool,
+    compare_score_norms: bool,
     compare_components: bool,
     as_json: bool,
     **options: Any,
@@ -204,16 +211,23 @@ def explore_pca(
       segcli explore-pca run/
       segcli explore-pca run/ --weighting raw --max-components 100
       segcli explore-pca run/ --compare-weightings
+      segcli explore-pca run/ --compare-score-norms
       segcli explore-pca run/ --compare-components
     """
-    if compare_weightings and compare_components:
-        msg = "--compare-weightings and --compare-components are two questions: ask one at a time."
+    questions = {
+        "--compare-weightings": compare_weightings,
+        "--compare-score-norms": compare_score_norms,
+        "--compare-components": compare_components,
+    }
+    asked = [question for question, is_asked in questions.items() if is_asked]
+    if len(asked) > 1:
+        msg = f"{asked[0]} and {asked[1]} are two questions: ask one at a time."
         raise click.UsageError(msg)
     if compare_components:
         _compare_components(run_dir, as_json, options)
         return
-    if compare_weightings:
-        _compare_weightings(run_dir, as_json, options)
+    if asked:
+        _compare_recipes(run_dir, as_json, options, asked[0])
         return
     with _drawing_beside(options["threads"]):
         from segcli.stages import explore_pca as stage
@@ -403,7 +417,7 @@ def _options_of_all_stages() -> list[click.Parameter]:
     for stage in STAGES:
         for option in stage.params:
             options.setdefault(option.name, option)
-    for name in ("compare_weightings", "compare_components"):
+    for name in ("compare_weightings", "compare_score_norms", "compare_components"):
         del options[name]  # they write nothing that the next stage could read
     return sorted(options.values(), key=lambda option: not option.required)
 
@@ -510,21 +524,25 @@ def status(run_dir: Path, *, as_json: bool) -> None:
         say(printable(f"{todo.stage} is {todo.state}: {todo.reason}{run}"))
 
 
-def _compare_weightings(run_dir: Path, as_json: bool, options: dict[str, Any]) -> None:
+def _compare_recipes(run_dir: Path, as_json: bool, options: dict[str, Any], question: str) -> None:
+    of_weightings = question == "--compare-weightings"
     source_of = click.get_current_context().get_parameter_source
     for name, reason in (
-        ("weighting", "measures all weightings"),
+        ("weighting", "measures all weightings")
+        if of_weightings
+        else ("score_norm", "measures all"),
         ("evidence", "gathers evidence of its own"),
     ):
         if source_of(name) is not click.core.ParameterSource.DEFAULT:
-            msg = f"--compare-weightings {reason}: leave --{name} out."
+            msg = f"{question} {reason}: leave --{name.replace('_', '-')} out."
             raise click.UsageError(msg)
-    from segcli.stages import compare_weightings as comparison
+    from segcli.stages import compare_recipes as comparison
 
     _run(
         comparison.run,
         run_dir,
         as_json,
+        weighting=None if of_weightings else options["weighting"],
         n_components=options["max_components"],
         **{name: options[name] for name in ("score_norm", "engine", "master", "threads", "seed")},
     )

@@ -87,6 +87,10 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
             ("pandas", "pyarrow", "matplotlib", "sklearn"),
         ),
         (
+            "explore-pca run --compare-score-norms --threads 2",
+            ("pandas", "pyarrow", "matplotlib", "sklearn"),
+        ),
+        (
             "explore-pca run --compare-components --max-components 3 --threads 2",
             ("pandas", "pyarrow", "matplotlib", "sklearn"),
         ),

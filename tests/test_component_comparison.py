@@ -165,6 +165,7 @@ def test_the_comparison_agrees_with_explore_k_and_writes_nothing(place):
             "--compare-components needs evidence: leave out --evidence none.",
         ),
         (("--compare-weightings",), 2, "are two questions: ask one at a time."),
+        (("--compare-score-norms",), 2, "are two questions: ask one at a time."),
         (("--max-components", "99"), 1, "--max-components 99 is too large"),
     ],
 )

@@ -149,6 +149,7 @@ def test_more_components_than_there_are_are_found_before_the_long_work(place):
         ("--engine", "spark", "--threads", "2"),
         ("--master", "local[2]"),
         ("--compare-weightings",),
+        ("--compare-score-norms",),
         ("--compare-components",),
     ],
     ids=" ".join,

@@ -15,7 +15,9 @@ from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import PCA_MODEL, SEGMENTATION
 from segcli.engine import LocalEngine
 from segcli.numerics.pca import fit_pca, score
+from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.recipe_comparison import compare_recipes, of_each_score_norm
 from segcli.numerics.score_norm import SCORE_NORMS, normalized, usual_score_norm
 from segcli.numerics.weighting import NAMES, fit_weighting, weigh
 
@@ -102,6 +104,14 @@ def test_the_smaller_a_segment_beside_one_mass_the_more_must_norms_count(seed, s
         found = adjusted_rand_score(truth, fitted.partitions[0].labels)
         # Otherwise the mass is cut at its middle.
         assert found > 0.95 if score_norm in finders else found < 0.25
+
+
+def test_a_comparison_tells_where_norms_must_count_in_full():
+    X, _ = plant(Design((0.98, 0.02), 0.2, "stars"), 0)
+    recipes, ranks = of_each_score_norm("pearson", 5), rank(LocalEngine(1).blocks(X))
+    found = compare_recipes(X, recipes, "score_norm", ranks=ranks, seed=0, ks=(2, 3))
+    assert found.recommended == "kept"
+    assert [line["gain"] > 0.02 for line in found.candidates] == [True, False, False]
 
 
 def scores_in(place):

@@ -23,7 +23,7 @@ pearson   log(1 + value) less what the customer's    very uneven activity: segme
           expect, in units of its uncertainty        and other counts with a long tail
 ========  =========================================  ==========================================
 
-`segcli.numerics.weighting_comparison` measures them on the user's own data, ``benchmarks/weightings.py``
+`segcli.numerics.recipe_comparison` measures them on the user's own data, ``benchmarks/weightings.py``
 on four sets of real data.
 
 A row without items becomes a row of zeros in all of them.

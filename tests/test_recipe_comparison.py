@@ -1,4 +1,4 @@
-"""Comparing weightings: against the evidence for k, by worked tables, and by relation."""
+"""Comparing weightings and score norms: against the evidence for k, by worked tables, and by relation."""
 
 import json
 from dataclasses import replace
@@ -21,24 +21,32 @@ from segcli.errors import ChoiceError
 from segcli.numerics.evidence import KEvidenceLevel, gather_evidence
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
-from segcli.numerics.weighting import NAMES
-from segcli.numerics.weighting_comparison import (
+from segcli.numerics.recipe_comparison import (
     _best_first,
     _line,
     _measure,
     _Measured,
-    compare_weightings,
+    compare_recipes,
+    of_each_score_norm,
+    of_each_weighting,
     recommend,
 )
-from segcli.stages.compare_weightings import WeightingsCompared, _row
+from segcli.numerics.score_norm import SCORE_NORMS
+from segcli.numerics.weighting import NAMES
+from segcli.stages.compare_recipes import RecipesCompared, _row
 
 DESIGN = Design((0.4, 0.35, 0.25), 0.8, "counts", n_customers=300, n_items=150, median_items=20)
 KS = (2, 3, 4, 6)
 
 
-def compare(X, **options):
-    options = {"ranks": rank(LocalEngine(1).blocks(X)), "seed": 0, "n_components": 4} | options
-    return compare_weightings(X, **{"ks": KS} | options)
+def compare(X, *, names=NAMES, n_components=4, **options):
+    recipes = of_each_weighting(n_components, None, names)
+    return compared(X, recipes, "weighting", **options)
+
+
+def compared(X, recipes, choice, **options):
+    options = {"ranks": rank(LocalEngine(1).blocks(X)), "seed": 0, "ks": KS} | options
+    return compare_recipes(X, recipes, choice, **options)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +61,7 @@ def comparison(matrix):
 
 def of(found):
     """Return what was found as a data frame by weighting."""
-    return pd.DataFrame(list(found.weightings)).set_index("weighting")
+    return pd.DataFrame(list(found.candidates)).set_index("name")
 
 
 def test_every_weighting_is_measured(comparison):
@@ -110,14 +118,41 @@ def test_without_tastes_none_is_recommended():
         "with none do the segments surely help to predict hidden interactions. These customers differ in "
         "activity, not in taste, as far as segments on this many components show."
     )
-    lines = [{**line, "activity_share": 0.09} for line in found.weightings]
-    assert recommend(lines)[1].endswith("help to predict hidden interactions.")
+    lines = [{**line, "activity_share": 0.09} for line in found.candidates]
+    assert recommend(lines, "weighting")[1].endswith("help to predict hidden interactions.")
+
+
+def test_norms_are_compared_like_weightings(matrix, comparison):
+    """What is usual for a weighting is among them, and measured alike."""
+    recipes = of_each_score_norm("pearson", 4)
+    found = compared(matrix, recipes, "score_norm")
+    table = of(found)
+    assert set(table.index) == set(SCORE_NORMS)
+    assert found.recommended in SCORE_NORMS
+    usual, log = of(comparison).loc["pearson"], table.loc["log"]
+    for figure in set(usual.index) - {"behind", "behind_se"}:
+        assert usual[figure] == log[figure], figure
+    assert len(set(table["gain"])) == 3
+    dislikes = matrix.copy()
+    dislikes.data[::7] *= -1
+    with pytest.raises(ChoiceError, match="no score norm can be measured on these data: negative"):
+        compared(dislikes, recipes, "score_norm")
+    with pytest.raises(ChoiceError, match=r"too few .* halves: comparing score norms"):
+        compared(matrix[:19], recipes, "score_norm")
+
+
+@pytest.mark.parametrize(
+    ("choice", "word"), [("weighting", "weighting"), ("score_norm", "score norm")]
+)
+def test_where_none_is_better_it_is_said_of_what(choice, word):
+    reason = recommend(lines(one=(0.01, 0, 0.9)), choice)[1]
+    assert reason.startswith(f"No {word} is better than another: ")
 
 
 def test_order_and_names_do_not_matter(matrix, comparison):
     rng = np.random.default_rng(3)
     moved = sp.csr_array(matrix[rng.permutation(300)][:, rng.permutation(150)])
-    assert compare(moved).weightings == comparison.weightings
+    assert compare(moved).candidates == comparison.candidates
 
 
 def test_a_sample_is_stated(matrix, comparison):
@@ -156,7 +191,7 @@ def test_few_customers_are_refused(matrix):
 
 def test_transfer_is_compared_at_few_segments_only(matrix):
     for k, is_known in ((8, True), (9, False)):
-        (line,) = compare(matrix[:100], names=("l2",), ks=(k,)).weightings
+        (line,) = compare(matrix[:100], names=("l2",), ks=(k,)).candidates
         assert np.isfinite(line["transfer_ari"]) == is_known
 
 
@@ -186,7 +221,7 @@ def lines(**rows):
     best = max(gain for gain, _, _ in rows.values())
     return [
         {
-            "weighting": name,
+            "name": name,
             "gain": gain,
             "gain_se": 0.01,
             "gain_k": 5,
@@ -202,24 +237,24 @@ def lines(**rows):
 
 
 def test_the_largest_gain_is_recommended():
-    name, reason = recommend(lines(bm25=(0.40, 0, 0.5), l2=(0.38, 0.01, 0.9)))
+    name, reason = recommend(lines(bm25=(0.40, 0, 0.5), l2=(0.38, 0.01, 0.9)), "weighting")
     assert name == "bm25"
     assert "0.400 bits, at k = 5" in reason
 
 
 def test_among_equal_gains_the_clearest_transfer_is_recommended():
     rows = {"tfidf": (0.40, 0, 0.5), "pearson": (0.395, 0.01, 0.9), "raw": (0.3, 0.01, 1.0)}
-    name, reason = recommend(lines(**rows))
+    name, reason = recommend(lines(**rows), "weighting")
     assert name == "pearson"
     assert "tfidf predicts as well" in reason
     assert "raw" not in reason
     just_as_good = {"tfidf": (0.5, 0, 0.5), "pearson": (0.25, 0.25, 0.9)}
-    assert recommend(lines(**just_as_good))[0] == "pearson"
+    assert recommend(lines(**just_as_good), "weighting")[0] == "pearson"
 
 
 def test_several_that_predict_as_well_are_told_in_the_plural():
     rows = {"tfidf": (0.40, 0, 0.5), "pearson": (0.395, 0.01, 0.9), "l2": (0.395, 0.01, 0.6)}
-    assert "tfidf, l2 predict as well, within the error" in recommend(lines(**rows))[1]
+    assert "tfidf, l2 predict as well, within the error" in recommend(lines(**rows), "weighting")[1]
 
 
 def test_one_whose_gain_is_not_known_comes_after_those_that_gain_nothing():
@@ -230,14 +265,14 @@ def test_one_whose_gain_is_not_known_comes_after_those_that_gain_nothing():
     }
     found = [_line(name, one, [one], [2]) for name, one in measured.items()]
     ordered = _best_first(found, measured, [2])
-    assert [line["weighting"] for line in ordered] == ["l2", "tfidf", "raw"]
+    assert [line["name"] for line in ordered] == ["l2", "tfidf", "raw"]
 
 
 def test_only_where_no_gain_is_known_that_is_the_reason():
     known, unknown = lines(l2=(0.4, 0, 0.5), raw=(0.3, 0.01, 0.5))
     unknown |= {"gain": np.nan, "behind": np.nan}
-    assert recommend([known, unknown])[0] == "l2"
-    assert recommend([unknown]) == (
+    assert recommend([known, unknown], "weighting")[0] == "l2"
+    assert recommend([unknown], "weighting") == (
         None,
         "No weighting can be recommended: no customer has two interactions, of which one could be hidden.",
     )
@@ -246,19 +281,19 @@ def test_only_where_no_gain_is_known_that_is_the_reason():
 def test_a_transfer_that_rounds_to_nothing_is_no_zero_below_zero():
     rows = lines(tfidf=(0.40, 0, 0.5), pearson=(0.395, 0.01, 0.9))
     rows[1]["transfer_ari_null"] = -0.001
-    assert "(transfer ARI 0.90, 0.00 without any segments)" in recommend(rows)[1]
+    assert "(transfer ARI 0.90, 0.00 without any segments)" in recommend(rows, "weighting")[1]
 
 
 def test_gains_no_better_than_the_nulls_recommend_nothing():
-    assert recommend(lines(raw=(0.02, 0, 0.9), l2=(0.01, 0.01, 0.9)))[0] is None
+    assert recommend(lines(raw=(0.02, 0, 0.9), l2=(0.01, 0.01, 0.9)), "weighting")[0] is None
     lost = [{**line, "gain_null": -0.5} for line in lines(raw=(0.01, 0, 0.9))]
-    assert recommend(lost)[0] is None  # more than nulls that lose
+    assert recommend(lost, "weighting")[0] is None  # more than nulls that lose
 
 
 def test_a_gain_that_chance_may_have_made_recommends_nothing():
     just, unsure = ([{**lines(raw=(0.2, 0, 0.9))[0], "gain_se": se}] for se in (0.094, 0.096))
-    assert recommend(just)[0] == "raw"
-    assert recommend(unsure)[0] is None
+    assert recommend(just, "weighting")[0] == "raw"
+    assert recommend(unsure, "weighting")[0] is None
 
 
 # The command
@@ -279,7 +314,7 @@ def test_the_command_as_json(place):
     result = ok(*args)
     document = json.loads(result.stdout)
     assert (document["n_components"], document["wrote"]) == (3, [])
-    assert {line["weighting"] for line in document["weightings"]} == set(NAMES)
+    assert {line["name"] for line in document["candidates"]} == set(NAMES)
     assert document["recommended"] in NAMES
     assert ok(*args).stdout == result.stdout
     assert ok(*args, "--seed", "1").stdout != result.stdout
@@ -296,6 +331,22 @@ def test_a_weighting_beside_it_is_refused(place):
     assert "leave --weighting out" in result.stderr
 
 
+def test_the_command_compares_norms_too(place):
+    before = digests(place.folder)
+    words = ("explore-pca", "run", "--compare-score-norms", "--max-components", "3")
+    lines = ok(*words, "--weighting", "l2").stdout.splitlines()
+    assert digests(place.folder) == before
+    assert lines[0].startswith("3 score norms on 3 components of the l2 matrix, k from 2 to 30")
+    assert {line.split()[0] for line in lines[3:6]} == set(SCORE_NORMS)
+    document = json.loads(ok(*words, "--json").stdout)
+    assert (document["choice"], document["weighting"]) == ("score_norm", "pearson")
+    assert (document["score_norm"], document["wrote"]) == (None, [])
+    for more in (("--score-norm", "unit"), ("--evidence", "none")):
+        refused = invoke(*words, *more)
+        assert refused.exit_code == 2
+        assert f"leave {more[0]} out." in refused.stderr
+
+
 def test_a_missing_matrix_is_one_line(place):
     (place.run / "matrix.npz").unlink()
     assert_one_line(invoke("explore-pca", "run", "--compare-weightings"), "matrix.npz", "missing")
@@ -304,7 +355,7 @@ def test_a_missing_matrix_is_one_line(place):
 def test_the_clearest_transfer_is_that_which_exceeds_its_null_the_most():
     rows = lines(tfidf=(0.40, 0, 0.8), pearson=(0.395, 0.01, 0.9))
     rows[1]["transfer_ari_null"] = 0.6
-    assert recommend(rows)[0] == "tfidf"
+    assert recommend(rows, "weighting")[0] == "tfidf"
 
 
 def test_a_weighting_is_compared_with_nulls_of_its_own():
@@ -334,14 +385,14 @@ def test_distances_are_from_the_best_of_those_that_predict_more_than_chance():
         {**_line(name, one, [one], [2]), "gain_null": nulls[name]} for name, one in measured.items()
     ]
     ordered = _best_first(found, measured, [2])
-    assert [line["weighting"] for line in ordered] == ["pearson", "l2", "raw"]
+    assert [line["name"] for line in ordered] == ["pearson", "l2", "raw"]
     assert [round(line["behind"], 3) for line in ordered[:2]] == [0, 0.03]
     assert ordered[1]["behind_se"] < 1e-12
-    assert recommend(ordered)[0] == "pearson"
+    assert recommend(ordered, "weighting")[0] == "pearson"
 
 
 LINE = {
-    **{"weighting": "raw", "gain": 0.1234, "gain_null": 0.0012, "gain_k": 7},
+    **{"name": "raw", "gain": 0.1234, "gain_null": 0.0012, "gain_k": 7},
     **{"behind": 0.05, "behind_se": 0.006, "transfer_ari": 0.81, "transfer_ari_null": 0.11},
     **{"transfer_k": 3, "activity_share": 0.42, "activity_share_null": 0.73},
     "variance_held": 0.251,
@@ -359,8 +410,9 @@ def test_each_figure_of_a_weighting_stands_under_its_heading():
 
 def test_what_was_compared_in_words():
     skipped = {"bm25": "negative", "l2": "alike", "tfidf": "negative"}
-    found = WeightingsCompared(
-        (LINE,), skipped, "raw", "Because.", 10, "unit", (2, 3, 30), 5000, True, 2, 1
+    of_all = ((2, 3, 30), 5000, True, 2, 1)
+    found = RecipesCompared(
+        "weighting", (LINE,), skipped, "raw", "Because.", None, 10, "unit", *of_all
     )
     first, *_, row, rests_on, one, two, reason, how = found.lines()
     assert first == ("1 weighting on 10 components (norms of the scores: unit), k from 2 to 30.")
@@ -376,3 +428,20 @@ def test_what_was_compared_in_words():
     assert " From 5,000 customers, 2 splits" in usual.lines()[-3]
     assert usual.lines()[-1] == "To use it: explore-pca with --weighting raw."
     assert replace(found, recommended=None).lines()[-1] == "Because."
+    assert found.lines()[2].startswith("weighting  ")
+    assert "each weighting has its own." in rests_on
+
+
+def test_what_was_compared_of_norms_in_words():
+    two = (LINE | {"name": "unit"}, LINE | {"name": "log"})
+    of_all = ((2, 3, 30), 5000, False, 2, 1)
+    found = RecipesCompared(
+        "score_norm", two, {}, "unit", "Because.", "l2", 10, None, *of_all
+    ).lines()
+    assert found[0] == "2 score norms on 10 components of the l2 matrix, k from 2 to 30."
+    assert found[2].startswith("score norm  ")
+    assert found[3].startswith("unit  ")
+    assert found[5].endswith(
+        "Variance held is no measure of quality: all have the same components."
+    )
+    assert found[-1] == "To use it: explore-pca with --weighting l2 --score-norm unit."

@@ -1,7 +1,8 @@
-"""Which weighting? All of them, measured alike on the same data, hidings, halves and nulls.
+"""Which weighting, or what to make of norms? All of them, measured alike on the same hidings and halves.
 
-Components and inertia of two weightings lie in different spaces: shares of variance say nothing about
-which is better. What the segments are good for is measured in the same unit whatever the space:
+Components and inertia of two weightings lie in different spaces, and so do scores whose norms are treated
+in different ways: shares of variance say nothing about which is better. What the segments are good for
+is measured in the same unit whatever the space, and beside the same on nulls:
 
 - *Held-out gain* at its peak over k: how many bits knowing the segment is worth for each hidden
   interaction (`segcli.numerics.held_out`).
@@ -9,14 +10,14 @@ which is better. What the segments are good for is measured in the same unit wha
   customers have, and would other customers lead to them (`segcli.numerics.stability`)?
 - *Activity share* at that same k, beside the null's: are they merely heavy and light customers?
 
-The rule (`recommend`). The largest held-out gain at its peak decides. Weightings whose gain is within
+The rule (`recommend`). The largest held-out gain at its peak decides. Recipes whose gain is within
 one standard error of the difference from the best (Breiman et al. 1984) are taken for as good, and of
 those the one whose transfer ARI exceeds the null's the most is recommended: if two predict equally
 well, better segments that other customers would lead to. If no gain is above the null's, or only by
-less than two standard errors, no weighting is recommended: of few customers, the best of many k gains
+less than two standard errors, none is recommended: of few customers, the best of many k gains
 something by chance.
 
-All weightings face the same hidden interactions of the same customers, so differences between them are
+All recipes face the same hidden interactions of the same customers, so differences between them are
 known much better than either gain: their errors are those of the customers' differences.
 
 References
@@ -27,8 +28,8 @@ Friedman, Olshen & Stone (1984), "Classification and Regression Trees", section 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -46,6 +47,7 @@ from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.score_norm import SCORE_NORMS
 from segcli.numerics.stability import resample
 from segcli.numerics.verdict import LEAST_GAIN_ABOVE_NULL, LEAST_STEP_ERRORS, NOTHING_TO_HIDE
 from segcli.numerics.weighting import NAMES, TAKE_NEGATIVES
@@ -62,28 +64,32 @@ N_COMPONENTS = 10
 N_SPLITS = 2
 N_NULLS = 1
 
+CHOICES = {"weighting": "weighting", "score_norm": "score norm"}
+"""What recipes may differ in, and the word for it."""
+
 _ACTIVITY_ALONE = (
     "These customers differ in activity, not in taste, as far as segments on this many "
     "components show."
 )
 
 Line = dict[str, Any]
-"""What there is to say of one weighting."""
+"""What there is to say of one recipe."""
 
 
 @dataclass(frozen=True)
-class WeightingComparison:
-    """What each weighting makes of the same data.
+class RecipeComparison:
+    """What recipes that differ in one choice make of the same data.
 
     Attributes
     ----------
-    weightings : tuple of dict, the best first, those whose gain is no more than chance's last
-        - weighting: its name
+    choice : a name of `CHOICES`
+    candidates : tuple of dict, the best first, those whose gain is no more than chance's last
+        - name: of the weighting or score norm
         - gain, gain_se: held-out gain in bits per hidden interaction at its peak, and its standard
           error over customers; 0, the segments predict nothing
         - gain_k: the k of the peak; None where there is no gain
         - gain_null: the null's gain at the peak of its own
-        - behind, behind_se: how far the gain is below the first weighting's, and the error of that
+        - behind, behind_se: how far the gain is below the first candidate's, and the error of that
         - transfer_ari, transfer_ari_null: 1 is best, about 0 is chance; at ``transfer_k``
         - transfer_k: the k up to `LARGEST_FEW` where the one exceeds the other the most; the first
           where there is no transfer ARI
@@ -93,11 +99,12 @@ class WeightingComparison:
           measure of quality.
 
         NaN where a figure cannot be had: transfer ARI where there are negative values.
-    skipped : dict from the weightings that these data cannot take to the reason
-    recommended : str or None, a weighting
+    skipped : dict from the names of those that these data cannot take to the reason
+    recommended : str or None, a name
     reason : str, the recommendation in words
+    weighting : str or None, of all recipes; None where they differ in it
     n_components : int
-    score_norm : str or None, as asked for
+    score_norm : str or None, of all recipes; None where they differ in it, or each has its usual one
     ks : tuple of int, the numbers of segments tried
     n_customers : int
         Customers on whom the comparison rests: all, or the sample.
@@ -105,10 +112,12 @@ class WeightingComparison:
     n_splits, n_nulls : int
     """
 
-    weightings: tuple[Line, ...]
+    choice: str
+    candidates: tuple[Line, ...]
     skipped: dict[str, str]
     recommended: str | None
     reason: str
+    weighting: str | None
     n_components: int
     score_norm: str | None
     ks: tuple[int, ...]
@@ -142,61 +151,83 @@ class _Measured:
         return np.array([mean_gain(row, self.n_hidden)[0] for row in self.bits])
 
 
-def compare_weightings(
+def of_each_weighting(
+    n_components: int = N_COMPONENTS,
+    score_norm: str | None = None,
+    names: Sequence[str] = NAMES,
+) -> dict[str, Recipe]:
+    """Return recipes that differ in the weighting."""
+    return {name: Recipe(name, n_components, score_norm) for name in names}
+
+
+def of_each_score_norm(weighting: str, n_components: int = N_COMPONENTS) -> dict[str, Recipe]:
+    """Return recipes that differ in the score norm."""
+    return {name: Recipe(weighting, n_components, name) for name in SCORE_NORMS}
+
+
+def compare_recipes(
     X: sp.csr_array,
+    recipes: Mapping[str, Recipe],
+    choice: str,
     *,
     ranks: Ranks,
     seed: int,
-    names: Sequence[str] = NAMES,
-    n_components: int = N_COMPONENTS,
-    score_norm: str | None = None,
     ks: Sequence[int] = KS,
     n_splits: int = N_SPLITS,
     n_nulls: int = N_NULLS,
     sample_size: int = LEVELS["quick"].n_customers,
     engine: Engine = ONE_THREAD,
-) -> WeightingComparison:
-    """Return what each weighting makes of the same data, and which to take. See the module.
+) -> RecipeComparison:
+    """Return what each recipe makes of the same data, and which to take. See the module.
 
     Parameters
     ----------
     X : csr_array of shape (n_customers, n_items), unweighted
-        Where it has negative values, the weightings that take none are skipped.
+        Where it has negative values, weightings that take none are skipped.
+    recipes : by the name of what they differ in
+        Fewer components are used where the data have fewer.
+    choice : what that is, a name of `CHOICES`
     ranks : the ranks of X's customers and items
     seed : int
-    names : the weightings to compare
-    n_components : int; fewer are used where the data have fewer
-    score_norm : as of `Recipe`
     ks : increasing numbers of segments, from 2 up
     n_splits : splits of the customers into halves, and hidings of interactions
     n_nulls : nulls, each with one split and one hiding
     sample_size : customers to work on, at most
-    engine : measures weightings
+    engine : measures recipes
 
     Raises
     ------
     ChoiceError
-        If there are fewer than 20 customers, or if no weighting can be measured.
+        If there are fewer than 20 customers, or if no recipe can be measured.
     """
+    word = CHOICES[choice]
     ordered = sample_in_rank_order(X, ranks, sample_size, seed=seed)
     n_customers = ordered.shape[0]
     if n_customers < LEAST_CUSTOMERS:
         msg = (
-            f"{n_customers} customers are too few to be split into halves: comparing weightings needs "
-            f"at least {LEAST_CUSTOMERS}. Choose one by what it does to a customer's row."
+            f"{n_customers} customers are too few to be split into halves: comparing {word}s needs at "
+            f"least {LEAST_CUSTOMERS}. Choose one by what it does to a customer's row."
         )
         raise ChoiceError(msg)
     nulls = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
-    n_components = min(n_components, n_components_limit(*ordered.shape))
-    skipped = _skipped(ordered, names)
-    compared = [name for name in names if name not in skipped]
+    limit = n_components_limit(*ordered.shape)
+    skipped = _skipped(ordered, recipes)
+    compared = {
+        name: replace(recipe, n_components=min(recipe.n_components, limit))
+        for name, recipe in recipes.items()
+        if name not in skipped
+    }
     ks = tuple(k for k in ks if k < n_customers)
-    recipes = [Recipe(name, n_components, score_norm) for name in compared]
-    tasks = [partial(_try_to_measure, ordered, recipe, ks, seed, n_splits) for recipe in recipes]
-    tasks += [
-        partial(_try_to_measure, null, recipe, ks, seed, 1) for recipe in recipes for null in nulls
+    tasks = [
+        partial(_try_to_measure, ordered, recipe, ks, seed, n_splits)
+        for recipe in compared.values()
     ]
-    results = engine.run_tasks(tasks, "weightings", seconds=durations.of_fit(ordered, ks))
+    tasks += [
+        partial(_try_to_measure, null, recipe, ks, seed, 1)
+        for recipe in compared.values()
+        for null in nulls
+    ]
+    results = engine.run_tasks(tasks, f"{word}s", seconds=durations.of_fit(ordered, ks))
     found: dict[str, _Measured] = {}
     lines: list[Line] = []
     for i, name in enumerate(compared):
@@ -209,17 +240,20 @@ def compare_weightings(
         found[name] = measured[0]
         lines.append(_line(name, measured[0], measured[1:], ks))
     if not found:
-        msg = f"no weighting can be measured on these data: {next(iter(skipped.values()))}."
+        msg = f"no {word} can be measured on these data: {next(iter(skipped.values()))}."
         raise ChoiceError(msg)
     lines = _best_first(lines, found, ks)
-    recommended, reason = recommend(lines)
-    return WeightingComparison(
-        weightings=tuple(lines),
+    recommended, reason = recommend(lines, choice)
+    one = next(iter(compared.values()))
+    return RecipeComparison(
+        choice=choice,
+        candidates=tuple(lines),
         skipped=skipped,
         recommended=recommended,
         reason=reason,
-        n_components=n_components,
-        score_norm=score_norm,
+        weighting=None if choice == "weighting" else one.weighting,
+        n_components=one.n_components,
+        score_norm=None if choice == "score_norm" else one.score_norm,
         ks=ks,
         n_customers=n_customers,
         is_sample=n_customers < X.shape[0],
@@ -228,35 +262,37 @@ def compare_weightings(
     )
 
 
-def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
-    """Return the weighting to take, or None, and the reason. See the module for the rule.
+def recommend(lines: Sequence[Line], choice: str) -> tuple[str | None, str]:
+    """Return the name of the recipe to take, or None, and the reason. See the module for the rule.
 
     Parameters
     ----------
-    lines : as in `WeightingComparison`, the best first
+    lines : as in `RecipeComparison`, the best first
+    choice : what recipes differ in, a name of `CHOICES`
     """
+    word = CHOICES[choice]
     if all(np.isnan(line["gain"]) for line in lines):
-        return None, f"No weighting can be recommended: {NOTHING_TO_HIDE}."
+        return None, f"No {word} can be recommended: {NOTHING_TO_HIDE}."
     found = [line for line in lines if _is_above_null(line)]
     if not found:
         sort_by_activity = any(line["activity_share"] >= NOTABLE_SHARE for line in lines)
         return None, (
-            "No weighting is better than another: with none do the segments surely help to predict "
+            f"No {word} is better than another: with none do the segments surely help to predict "
             "hidden interactions." + (f" {_ACTIVITY_ALONE}" if sort_by_activity else "")
         )
     best = found[0]
     close = [line for line in found if line["behind"] <= line["behind_se"]]
     if len(close) == 1:
-        return best["weighting"], (
-            f"{best['weighting']}: its segments predict hidden interactions best "
+        return best["name"], (
+            f"{best['name']}: its segments predict hidden interactions best "
             f"({best['gain']:.3f} bits, at k = {best['gain_k']})."
         )
     excess = np.array([line["transfer_ari"] - line["transfer_ari_null"] for line in close])
     chosen = close[_best(excess)]
-    others = ", ".join(line["weighting"] for line in close if line is not chosen)
+    others = ", ".join(line["name"] for line in close if line is not chosen)
     verb = "predict" if len(close) > 2 else "predicts"
     reason = (
-        f"{chosen['weighting']}: its segments predict hidden interactions as well as any "
+        f"{chosen['name']}: its segments predict hidden interactions as well as any "
         f"({chosen['gain']:.3f} bits, at k = {chosen['gain_k']}; {others} {verb} as well, "
         "within the error)"
     )
@@ -266,21 +302,23 @@ def recommend(lines: Sequence[Line]) -> tuple[str | None, str]:
             f"{decimal(chosen['transfer_ari'])}, {decimal(chosen['transfer_ari_null'])} without any "
             "segments)"
         )
-    return chosen["weighting"], f"{reason}."
+    return chosen["name"], f"{reason}."
 
 
 def _is_above_null(line: Line) -> bool:
-    """Return whether a weighting's segments surely help to predict; False where that is not known."""
+    """Return whether a recipe's segments surely help to predict; False where that is not known."""
     least = max(LEAST_GAIN_ABOVE_NULL, LEAST_STEP_ERRORS * line["gain_se"])
     return bool(line["gain"] - max(line["gain_null"], 0.0) >= least)
 
 
-def _skipped(X: sp.csr_array, names: Sequence[str]) -> dict[str, str]:
+def _skipped(X: sp.csr_array, recipes: Mapping[str, Recipe]) -> dict[str, str]:
     n_negative = int(np.count_nonzero(X.data < 0))
     if not n_negative:
         return {}
     reason = f"negative values ({n_negative:,}) are for {' and '.join(TAKE_NEGATIVES)} only"
-    return {name: reason for name in names if name not in TAKE_NEGATIVES}
+    return {
+        name: reason for name, recipe in recipes.items() if recipe.weighting not in TAKE_NEGATIVES
+    }
 
 
 def _try_to_measure(
@@ -324,14 +362,14 @@ def _measure(
 
 
 def _line(name: str, real: _Measured, nulls: Sequence[_Measured], ks: Sequence[int]) -> Line:
-    """Return what there is to say of a weighting, but for the distance from the best."""
+    """Return what there is to say of a recipe, but for the distance from the best."""
     peak = _best(real.gains)
     gain, gain_se = mean_gain(real.bits[peak], real.n_hidden)
     transfer_null = nan_mean(np.stack([null.transfer_ari for null in nulls]))
     activity_null = nan_mean(np.stack([null.activity_share for null in nulls]))
     few = _best(real.transfer_ari - transfer_null)
     return {
-        "weighting": name,
+        "name": name,
         "gain": gain,
         "gain_se": gain_se,
         "gain_k": None if np.isnan(gain) else ks[peak],
@@ -358,7 +396,7 @@ def _best_first(
         lines,
         key=lambda line: (not _is_above_null(line), -np.nan_to_num(line["gain"], nan=-np.inf)),
     )
-    measured = [found[line["weighting"]] for line in lines]
+    measured = [found[line["name"]] for line in lines]
     at = [0 if line["gain_k"] is None else ks.index(line["gain_k"]) for line in lines]
     peaks = [one.bits[i] for i, one in zip(at, measured, strict=True)]
     farther = []

@@ -1,4 +1,4 @@
-"""explore-pca --compare-weightings: what each weighting makes of the data. Writes nothing."""
+"""explore-pca --compare-weightings, --compare-score-norms: what each makes of the data. Writes nothing."""
 
 from __future__ import annotations
 
@@ -12,33 +12,43 @@ from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import MATRIX
 from segcli.engine import Engine
 from segcli.numerics.ranks import rank
-from segcli.numerics.weighting_comparison import (
+from segcli.numerics.recipe_comparison import (
+    CHOICES,
     N_COMPONENTS,
-    WeightingComparison,
-    compare_weightings,
+    RecipeComparison,
+    compare_recipes,
+    of_each_score_norm,
+    of_each_weighting,
 )
 from segcli.words import counted, decimal
 
 
 @dataclass(frozen=True)
-class WeightingsCompared(WeightingComparison):
-    """What --compare-weightings found, in words too. ``wrote`` is empty."""
+class RecipesCompared(RecipeComparison):
+    """What a comparison found, in words too. ``wrote`` is empty."""
 
     wrote: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the summary for a person."""
+        word = CHOICES[self.choice]
         sampled = " (a sample)" if self.is_sample else ""
+        matrix = f" of the {self.weighting} matrix" if self.weighting else ""
         norms = f" (norms of the scores: {self.score_norm})" if self.score_norm else ""
+        held = (
+            "each weighting has its own"
+            if self.weighting is None
+            else "all have the same components"
+        )
         lines = [
-            f"{counted(len(self.weightings), 'weighting')} on "
-            f"{counted(self.n_components, 'component')}{norms}, k from {self.ks[0]} to {self.ks[-1]}.",
+            f"{counted(len(self.candidates), word)} on {counted(self.n_components, 'component')}{matrix}"
+            f"{norms}, k from {self.ks[0]} to {self.ks[-1]}.",
             "            held-out gain                   transfer ARI           activity     variance",
-            "weighting        bits     k  behind best                     k       share          held",
-            *map(_row, self.weightings),
+            f"{word:<10}       bits     k  behind best                     k       share          held",
+            *map(_row, self.candidates),
             f"Each pair: these data | data without segments. From {self.n_customers:,} customers"
             f"{sampled}, {counted(self.n_splits, 'split')}, {counted(self.n_nulls, 'null')}. Variance "
-            "held is no measure of quality: each weighting has its own.",
+            f"held is no measure of quality: {held}.",
         ]
         reasons = sorted(set(self.skipped.values()))
         for reason in reasons:
@@ -46,37 +56,40 @@ class WeightingsCompared(WeightingComparison):
             lines.append(f"Left out: {names}; {reason}.")
         lines.append(self.reason)
         if self.recommended is not None:
-            option = f" --score-norm {self.score_norm}" if self.score_norm else ""
-            lines.append(f"To use it: explore-pca with --weighting {self.recommended}{option}.")
+            chosen = {"weighting": self.weighting, "score_norm": self.score_norm}
+            chosen[self.choice] = self.recommended
+            option = f" --score-norm {chosen['score_norm']}" if chosen["score_norm"] else ""
+            lines.append(f"To use it: explore-pca with --weighting {chosen['weighting']}{option}.")
         return lines
 
 
 def run(
     run_dir: Path,
     *,
+    weighting: str | None,
     n_components: int | None,
     score_norm: str | None,
     engine: Engine,
     seed: int,
-) -> WeightingsCompared:
-    """Read `MATRIX`; return the comparison; write nothing."""
+) -> RecipesCompared:
+    """Read `MATRIX`; return the comparison of weightings or, of one, of score norms; write nothing."""
     X = read_artifact(run_dir, MATRIX)
-    found = compare_weightings(
-        X,
-        ranks=rank(engine.blocks(X)),
-        seed=seed,
-        n_components=N_COMPONENTS if n_components is None else n_components,
-        score_norm=score_norm,
-        engine=engine,
-    )
-    return WeightingsCompared(**vars(found))
+    if n_components is None:
+        n_components = N_COMPONENTS
+    if weighting is None:
+        recipes, choice = of_each_weighting(n_components, score_norm), "weighting"
+    else:
+        recipes, choice = of_each_score_norm(weighting, n_components), "score_norm"
+    ranks = rank(engine.blocks(X))
+    found = compare_recipes(X, recipes, choice, ranks=ranks, seed=seed, engine=engine)
+    return RecipesCompared(**vars(found))
 
 
 def _row(line: dict[str, Any]) -> str:
     is_behind = line["behind"] > 0  # neither the best nor unknown
     behind = f"{decimal(line['behind'], 3)} ± {decimal(line['behind_se'], 3)}" if is_behind else "–"
     return (
-        f"{line['weighting']:<10}{_pair(line, 'gain', 3):>15} {line['gain_k'] or '–':>4} {behind:>13}"
+        f"{line['name']:<10}{_pair(line, 'gain', 3):>15} {line['gain_k'] or '–':>4} {behind:>13}"
         f"{_pair(line, 'transfer_ari', 2):>15} {line['transfer_k']:>4}"
         f"{_pair(line, 'activity_share', 2):>15}{line['variance_held']:>10.1%}"
     )
