@@ -85,7 +85,7 @@ def main() -> None:
     "--items",
     type=FILE_PATH,
     metavar="FILE",
-    help="Table of item names.",
+    help="Table of item names, or a folder of such tables.",
 )
 @click.option("--items-id", metavar="C", help="Column with the item in the table of names.")
 @click.option("--items-name", metavar="C", help="Column with the name in the table of names.")

@@ -272,6 +272,61 @@ def test_names_in_a_part_are_read_as_the_part_is(tmp_path, folder):
     assert len(pd.read_csv(run / "rejects.csv")) == 1
 
 
+def test_names_in_a_folder_of_parts_are_read_as_the_parts_are(tmp_path, folder):
+    """Such as those of one month's items; a row without an item is rejected once."""
+    (folder / "b.csv").write_text(f"{HEADER}ann,y,4\nann,,8\nann,x,3\n")
+    options = ("--items", folder, "--items-id", "item", "--items-name", "value")
+    run = ingested(folder, tmp_path / "run", *options)
+    assert len(pd.read_csv(run / "rejects.csv")) == 1
+    whole = tmp_path / "whole.csv"
+    rows = [(folder / name).read_text().removeprefix(HEADER) for name in ("a.csv", "b.csv")]
+    whole.write_text(HEADER + "".join(rows))
+    alone = ingested(whole, tmp_path / "alone", "--items", whole, *options[2:])
+    assert (run / "items.csv").read_bytes() == (alone / "items.csv").read_bytes()
+
+
+def test_tables_of_names_in_a_folder_are_read_as_one(tmp_path, folder):
+    names = tmp_path / "names"
+    (names / "old").mkdir(parents=True)
+    (names / "a.csv").write_text("name;id\nAn x;x\n;z\n")
+    (names / "blank.csv").write_text("\n")
+    (names / "old" / "b.csv").write_text("name;id\nA y;y\nAlso x;x\nAlso x;x\nwhat?;\n")
+    (names / "_notes.txt").write_text("none of ours")
+    out = ok("ingest", folder, tmp_path / "run", "--items", names).stdout
+    assert "Names: 2 items named from names" in out
+    items = pd.read_csv(tmp_path / "run" / "items.csv").set_index("item")["name"]
+    assert (items["x"], items["y"]) == ("Also x", "A y")
+    rejects = pd.read_csv(tmp_path / "run" / "rejects.csv")
+    assert rejects.iloc[-1][["file", "row", "reason"]].tolist() == ["old/b.csv", 5, "no item"]
+    record = json.loads((tmp_path / "run" / "manifest.json").read_text())["stages"]["ingest"]
+    noted = record["inputs"]["items"]
+    assert (noted["name"], record["parameters"]["items"]) == ("names", "names")
+    (names / "old" / "b.csv").write_text("name;id\nA y;y\n")
+    ok("ingest", folder, tmp_path / "other", "--items", names)
+    record = json.loads((tmp_path / "other" / "manifest.json").read_text())["stages"]["ingest"]
+    assert record["inputs"]["items"]["sha256"] != noted["sha256"]
+
+
+def test_a_folder_that_holds_no_names_is_refused(tmp_path, folder):
+    names = tmp_path / "names"
+    names.mkdir()
+    words = ("ingest", folder, tmp_path / "run", "--items", names)
+    assert_one_line(invoke(*words), f"{names} holds no files with rows")
+    (names / "a.csv").write_text("id,name\n")
+    assert_one_line(invoke(*words), f"{names} has a header and no rows")
+    (names / "b.csv").write_text("id,title,size\nx,An x,4\n")
+    assert_one_line(invoke(*words), "a.csv has different columns from b.csv")
+    inside = invoke("ingest", folder, names / "run", "--items", names)
+    assert inside.exit_code == 2
+    assert f"{names / 'run'} lies in {names}, all of whose files are read" in inside.stderr
+    run = ingested(folder, tmp_path / "done")
+    again = ("ingest", folder, tmp_path / "run", "--items", run)
+    assert_one_line(
+        invoke(*again), "is a run directory. Name a file, or a folder of files, of item names"
+    )
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("changed", ["orders/a.csv", "names.csv"])
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_what_is_written_while_it_is_read_is_refused(tmp_path, monkeypatch, changed, is_whole):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,10 @@ from segcli.errors import InputError
 from segcli.inputs import tables
 from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 from segcli.inputs.columns import Role
+from segcli.inputs.dialect import BlankError
+from segcli.inputs.form import Form
 from segcli.inputs.rejects import Rejects
+from segcli.inputs.sources import list_files, open_first, open_like
 from segcli.inputs.values import CODES
 from segcli.inputs.vocabulary import is_blank, plain_numbers
 
@@ -53,7 +58,7 @@ def read_item_names(
 
     Parameters
     ----------
-    path : delimited text or Parquet
+    path : delimited text or Parquet, or a folder of such files, written alike
     items : string array of ids, as `read_triplets` returns them
     rejects : where rows without an item go
     item_id, item_name : the columns, by name or 1-based position; None leaves them to be found out
@@ -62,54 +67,68 @@ def read_item_names(
     Raises
     ------
     InputError
-        If the file cannot be read as asked.
+        If a file cannot be read as asked.
     """
-    table = tables.open_table(
-        path,
+    form = Form(delimiter=delimiter, header=header, encoding=encoding)
+    open_table = partial(
+        tables.open_table,
         delimiter=delimiter,
         header=header,
         encoding=encoding,
         named=(item_id, item_name),
         way_out=_WAY_OUT,
     )
+    files = list_files(path)
+    first = open_first(files, open_table)
     roles = [Role("id", item_id, "--items-id", 1), Role("name", item_name, "--items-name", 2)]
-    chosen = tables.columns_by_role(table, roles, _WAY_OUT)
+    chosen = tables.columns_by_role(first, roles, _WAY_OUT)
     id_column, name_column = chosen["id"] or 0, chosen["name"] or 0
-    counts = _count_names(table, id_column, name_column, rejects)
+    counts = [
+        one
+        for table, file in _each(first, files, form)
+        for one in _counts(table, file, id_column, name_column, rejects)
+    ]
+    if not counts:
+        msg = f"{path} has a header and no rows. It needs rows of item id and name."
+        raise InputError(msg)
+    counted = _Counts.together(counts)
     # A float column's whole numbers may be written as such in one file and without .0 in the other.
-    written, plain = _Known.of(counts), _Known.of(replace(counts, ids=plain_numbers(counts.ids)))
-    used = tables.named_columns(table, {"id": id_column, "name": name_column})
+    written, plain = _Known.of(counted), _Known.of(replace(counted, ids=plain_numbers(counted.ids)))
+    used = tables.named_columns(first, {"id": id_column, "name": name_column})
     asked = list(zip(items.to_pylist(), plain_numbers(items).to_pylist(), strict=True))
     names = [written.names.get(one) or plain.names.get(other, "") for one, other in asked]
     n_listed = sum(one in written.ids or other in plain.ids for one, other in asked)
     return ItemNames(names, n_listed, used)
 
 
-def _count_names(
-    table: tables.Table, id_column: int, name_column: int, rejects: Rejects
-) -> _Counts:
-    """Return how often each id goes with each name."""
-    counts: list[_Counts] = []
-    n_rows = 0
+def _each(
+    first: tables.Table, files: Mapping[Path, str], form: Form
+) -> Iterator[tuple[tables.Table, str]]:
+    """Yield the files as tables, and their names."""
+    for path, file in files.items():
+        try:
+            yield first if path == first.path else open_like(first, path, file, form), file
+        except BlankError:
+            continue
+
+
+def _counts(
+    table: tables.Table, file: str, id_column: int, name_column: int, rejects: Rejects
+) -> Iterator[_Counts]:
+    """Yield how often each id goes with each name, for the parts of a table that have rows."""
     for batch in table.batches([id_column, name_column]):
-        n_rows += len(batch.rows) + len(batch.malformed)
-        rejects.add_malformed(table.path.name, batch.malformed)
+        rejects.add_malformed(file, batch.malformed)
         ids = pc.utf8_trim_whitespace(tables.as_ids(batch.columns[id_column]))
         names = pc.utf8_trim_whitespace(tables.as_ids(batch.columns[name_column]))
         blank = is_blank(ids)
         bad = to_numpy(blank)
         if bad.any():
             codes = np.full(int(bad.sum()), CODES["no item"])
-            rejects.add(table.path.name, batch.rows[bad], codes, batch.texts(bad))
+            rejects.add(file, batch.rows[bad], codes, batch.texts(bad))
         there = pc.invert(blank)
         once = np.ones(len(ids) - int(bad.sum()), dtype=np.int64)
-        counts.append(_Counts(ids.filter(there), names.filter(there), once).added_up())
-    if not n_rows:
-        msg = f"{table.path} has a header and no rows. It needs rows of item id and name."
-        raise InputError(msg)
-    ids = pa.concat_arrays([one.ids for one in counts])
-    names = pa.concat_arrays([one.names for one in counts])
-    return _Counts(ids, names, np.concatenate([one.n for one in counts])).added_up()
+        if len(batch.rows) + len(batch.malformed):
+            yield _Counts(ids.filter(there), names.filter(there), once).added_up()
 
 
 @dataclass(frozen=True)
@@ -125,6 +144,13 @@ class _Counts:
     ids: pa.Array
     names: pa.Array
     n: np.ndarray
+
+    @classmethod
+    def together(cls, parts: Sequence[_Counts]) -> _Counts:
+        """Return the counts of several parts."""
+        ids = pa.concat_arrays([one.ids for one in parts])
+        names = pa.concat_arrays([one.names for one in parts])
+        return cls(ids, names, np.concatenate([one.n for one in parts])).added_up()
 
     def added_up(self) -> _Counts:
         """Return the same with every pair of id and name once."""

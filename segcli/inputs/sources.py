@@ -236,6 +236,14 @@ def digest_of(files: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
+def digest_at(path: Path) -> str:
+    """Return the digest of a file, or one of all that are read in a folder."""
+    files = list_files(path)
+    if list(files) == [path]:
+        return sha256_of(path)
+    return digest_of((file, sha256_of(each)) for each, file in files.items())
+
+
 def sha256_of(path: Path) -> str:
     """Return a file's digest."""
     with path.open("rb") as file:

@@ -20,7 +20,7 @@ from segcli.inputs.item_names import ItemNames, read_item_names
 from segcli.inputs.locations import Location, is_folder, name_of
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
-from segcli.inputs.sources import list_files, unchanged
+from segcli.inputs.sources import digest_at, list_files, unchanged
 from segcli.inputs.triplets import Triplets, read_triplets
 from segcli.words import counted
 
@@ -135,8 +135,8 @@ def run(
     run_dir : made if need be
     form : what the user says of it
     read : who reads it
-    items : a table of item names, with columns ``items_id`` and ``items_name``; may be
-        ``interactions`` itself
+    items : a table of item names, with columns ``items_id`` and ``items_name``, or a folder of such
+        tables; may be ``interactions`` itself
     strict : refuse if any row cannot be used
 
     Raises
@@ -153,13 +153,15 @@ def run(
         option = "--items-id" if items_id is not None else "--items-name"
         msg = f"{option} names a column of the table of items. Name the table with --items."
         raise OptionError(msg)
-    _refuse_folder(interactions, run_dir)
+    _refuse_folder(interactions, run_dir, "interactions")
+    _refuse_folder(items, run_dir, "item names")
     parameters = _parameters(form, items, items_id, items_name)
     with open_stage(run_dir, "ingest", parameters) as stage:
         rejects = Rejects()
         names = None
         files = list_files(interactions) if isinstance(interactions, Path) else ()
-        with unchanged([*files, *([items] if items is not None else ())]):
+        of_names = list_files(items) if items is not None else ()
+        with unchanged([*files, *of_names]):
             triplets = read(interactions, form, rejects)
             rejected = rejects.by_reason()
             if triplets.sha256 is None and isinstance(interactions, Path):
@@ -173,7 +175,7 @@ def run(
                 names = _read_names(
                     interactions, items, form, triplets.items, items_id, items_name, rejects
                 )
-                stage.note_input("items", items)
+                stage.inputs["items"] = {"name": name_of(items), "sha256": digest_at(items)}
         _check(interactions, triplets, rejects, sum(rejected.values()), strict=strict)
         with open_threads() as threads:
             # The matrix takes as long to write as all the rest.
@@ -197,16 +199,16 @@ def run(
     return found
 
 
-def _refuse_folder(interactions: Location, run_dir: Path) -> None:
-    """Refuse to read the tables of a run directory as interactions, now or the next time."""
-    if not isinstance(interactions, Path) or not is_folder(interactions):
+def _refuse_folder(location: Location | None, run_dir: Path, what: str) -> None:
+    """Refuse to read the tables of a run directory as something else, now or the next time."""
+    if not isinstance(location, Path) or not is_folder(location):
         return
-    if is_run_directory(interactions):
-        msg = f"{interactions} is a run directory. Name a file, or a folder of files, of interactions."
+    if is_run_directory(location):
+        msg = f"{location} is a run directory. Name a file, or a folder of files, of {what}."
         raise InputError(msg)
-    folder, run = interactions.resolve(), run_dir.resolve()
+    folder, run = location.resolve(), run_dir.resolve()
     if run.is_relative_to(folder):
-        msg = f"{run_dir} lies in {interactions}, all of whose files are read. Put it elsewhere."
+        msg = f"{run_dir} lies in {location}, all of whose files are read. Put it elsewhere."
         raise OptionError(msg)
 
 
@@ -220,7 +222,7 @@ def _parameters(
         "item": form.item,
         "value": "none" if value is not None and not value.strip() else value,
         "timestamp": form.timestamp,
-        "items": items.name if items is not None else None,
+        "items": name_of(items) if items is not None else None,
         "items_id": items_id,
         "items_name": items_name,
         "delimiter": form.delimiter if form.delimiter != "\t" else "tab",
@@ -256,8 +258,8 @@ def _read_names(
 
 
 def _is_among(items: Path, interactions: Path) -> bool:
-    """Return whether a file is that of the interactions, or one of them."""
-    return any(items.samefile(file) for file in list_files(interactions))
+    """Return whether a file or folder is that of the interactions, or a file is one of them."""
+    return any(items.samefile(path) for path in (interactions, *list_files(interactions)))
 
 
 def _check(
@@ -354,7 +356,7 @@ def _ingested(
         value_max=max(float(part.max()) for part in values if len(part)),
         rejects=rejects,
         dialect=triplets.dialect,
-        items=items.name if items is not None else None,
+        items=name_of(items) if items is not None else None,
         n_named=n_named,
         n_unnamed=n_items - n_named if n_named is not None else None,
         n_listed=names.n_listed if names is not None else None,
