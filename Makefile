@@ -64,7 +64,7 @@ $(RUN)/.chosen/%:
 	@touch '$@'
 
 # A folder is as old as its list of files, whatever is written into one of them.
-CHANGED = $(if $(shell find -L $(INTERACTIONS) -newer $(RUN)/matrix.npz 2>/dev/null),changed)
+CHANGED = $(if $(shell find -L $(INTERACTIONS) $(ITEMS) -newer $(RUN)/matrix.npz 2>/dev/null),changed)
 
 $(RUN)/matrix.npz: $(INTERACTIONS) $(ITEMS) $(INGESTED) $(CHANGED) | $(SEGCLI)
 	$(SEGCLI) ingest $(INTERACTIONS) $(RUN) $(if $(ITEMS),--items $(ITEMS)) $(INGEST_OPTIONS)

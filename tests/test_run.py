@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -311,14 +312,16 @@ def test_make_runs_nothing_without_the_names_that_are_asked_for(make, option):
     assert "nowhere" in ran.stderr
 
 
-def test_make_sees_what_is_written_into_a_file_of_a_folder(make, tmp_path):
+@pytest.mark.parametrize("role", ["INTERACTIONS", "ITEMS"])
+def test_make_sees_what_is_written_into_a_file_of_a_folder(make, tmp_path, role):
     (tmp_path / "orders").mkdir()
     monday = tmp_path / "orders" / "on monday.csv"
-    monday.touch()
-    words = ("run", "RUN=shop", "INTERACTIONS=orders")
+    monday.write_text("a,x,1\n")
+    words = ("run", "RUN=shop", "INTERACTIONS=ratings.csv", f"{role}=orders")
     assert make(*words).stdout.split() == [*STAGES]
     assert make(*words).stdout == ""
-    monday.write_text("a,x,1\n")
+    time.sleep(0.05)
+    monday.write_text("a,y,1\n")
     assert make(*words).stdout.split() == [*STAGES]
 
 
