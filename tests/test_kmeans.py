@@ -341,6 +341,20 @@ def test_of_very_many_customers_the_best_of_several_samples_goes_on(monkeypatch)
     assert [sample.digest() for sample in given] == [before[0].digest()]
 
 
+def test_what_is_best_on_all_customers_is_taken_for_each_k():
+    """Of two segments the second sample found the better ones, of four the first."""
+    corners = np.array([[0.0, 0], [0, 10], [30, 0], [30, 10]])
+    X = np.repeat(corners, 20, axis=0) + 0.1 * np.random.default_rng(0).random((80, 2))
+    wide, flat = np.array([[0.0, 5], [30, 5]]), np.array([[15.0, 0], [15, 10]])
+    uneven = np.array([[0.0, 5], [30, 0], [29.9, 10], [30.1, 10]])
+    blocks = LocalEngine(1).blocks(X)
+    best = kmeans._best_on_all(blocks, [[flat, corners], [wide, uneven]])
+    assert best[0].centers is wide
+    assert best[1].centers is corners
+    (only,) = kmeans._best_on_all(blocks, [[flat]])
+    assert only.centers is flat
+
+
 def test_a_further_sample_in_which_too_few_differ_is_left_out(monkeypatch):
     """All but twenty are alike, and a sample of fifty does not have all of the twenty."""
     X = np.zeros((1_000, 1))

@@ -13,7 +13,6 @@ from segcli.engine import LocalEngine
 from segcli.numerics import kmeans_search
 from segcli.numerics.kmeans_search import (
     Sample,
-    best_on_all,
     draw,
     fixed_path,
     is_overtaken,
@@ -360,19 +359,6 @@ def test_what_was_found_for_three_samples_is_kept(monkeypatch):
     search_fixed_path(samples[2], [4], 3, 0)
     search_fixed_path(samples[0], [4], 3, 0)  # the oldest has made room
     assert len(sought) == 5
-
-
-def test_the_best_for_all_samples_is_taken_for_each_k():
-    """Of two segments the second found the better ones, of four the first; Lloyd's steps mend neither."""
-    corners = np.array([[0.0, 0], [0, 10], [30, 0], [30, 10]])
-    X = np.repeat(corners, 20, axis=0) + 0.1 * np.random.default_rng(0).random((80, 2))
-    samples = [Sample(X[start::2], np.full(40, 2.0)) for start in (0, 1)]
-    wide, flat = np.array([[0.0, 5], [30, 5]]), np.array([[15.0, 0], [15, 10]])
-    uneven = np.array([[0.0, 5], [30, 0], [29.9, 10], [30.1, 10]])
-    best = best_on_all(samples, [[flat, corners], [wide, uneven]])
-    assert best[0] is wide
-    assert best[1] is corners
-    assert best_on_all(samples[:1], [[flat]])[0] is flat
 
 
 def test_samples_are_told_apart_by_rows_weights_and_shape():

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,6 @@ from segcli.numerics.assignment import (
 from segcli.numerics.kmeans_search import (
     MAX_ITERATIONS,
     Sample,
-    best_on_all,
     draw,
     is_overtaken,
     search,
@@ -143,7 +143,7 @@ def fit_all(
     sample_size : int
         With more customers than this, partitions are sought on a sample of this size, or on the
         distinct customers if these are few, and what is found for each k goes on to all. With very many
-        there are three samples, and the best for all three together goes on.
+        there are three samples, and of what is found, the best on all customers goes on.
     along_fixed_path : bool
         Seek through every k up to the largest (of those beyond 64, some), so that a k's partition does
         not depend on which others are asked for, unless it were worse than one of fewer segments that
@@ -169,7 +169,7 @@ def fit_all(
             found.append(search_fixed_path(sample, ks, n_starts, seed))
         else:
             found.append(search(sample, ks, ks, n_starts, seed))
-    runs = [Run(centers) for centers in best_on_all(samples, found)]
+    runs = _best_on_all(X, found)
     _settle(X, runs, "k-means", samples[0], for_curve=for_curve and n_customers > sample_size)
     fits = [_finish(X, run, customer_ranks, for_curve=for_curve) for run in runs]
     for i in range(1, len(fits)):
@@ -347,6 +347,22 @@ def _sample(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int)
         return sample
     order = np.argsort(first)
     return Sample(rows[first[order]], counts[order].astype(np.float64))
+
+
+def _best_on_all(X: Blocks, found: Sequence[Sequence[np.ndarray]]) -> list[Run]:
+    """Return runs that start, for each k, from the centers of the sample that are best on all customers.
+
+    On the sample itself, and on a few others, what was sought there looks better than it is.
+
+    Parameters
+    ----------
+    found : for each sample, what `search` returned for the same ``ks``
+    """
+    if len(found) == 1:
+        return [Run(centers) for centers in found[0]]
+    runs = [[Run(centers) for centers in of_k] for of_k in zip(*found, strict=True)]
+    _lloyd(X, [run for of_k in runs for run in of_k], "k-means", max_iterations=0)
+    return [Run(min(of_k, key=attrgetter("inertia")).centers) for of_k in runs]
 
 
 def _carried(X: Blocks, fits: Sequence[KMeansFit]) -> list[Run]:

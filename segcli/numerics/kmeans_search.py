@@ -210,30 +210,6 @@ def search_fixed_path(
     return [_FOUND[key][k] for k in ks]
 
 
-def best_on_all(
-    samples: Sequence[Sample], found: Sequence[Sequence[np.ndarray]]
-) -> list[np.ndarray]:
-    """Return, for each k, the centers of the sample whose partition is best for all samples together.
-
-    Parameters
-    ----------
-    samples : of the same customers
-    found : for each sample, what `search` returned for the same ``ks``
-
-    Returns
-    -------
-    list of ndarray of shape (k, n_columns), k rising
-    """
-    if len(samples) == 1:
-        return list(found[0])
-    all_rows = [Rows(sample.rows, sample.weights) for sample in samples]
-
-    def inertia(centers: np.ndarray) -> float:
-        return sum(_raced(rows, centers - rows.mean).inertia for rows in all_rows)
-
-    return [min(of_k, key=inertia) for of_k in zip(*found, strict=True)]
-
-
 def fixed_path(largest: int) -> list[int]:
     """Return every k to 64, from where on each is a sixteenth larger than the one before."""
     path, k = [], 1
