@@ -50,7 +50,7 @@ VERY_MANY = 50_000
 
 N_SAMPLES = 3
 """Of planted customers, one search ends in an inertia larger than the best known by 0.2 % in the mean and
-1.4 % at most; the best of three by 0.04 and 0.5 %."""
+1.4 % at most; the best of three by 0.05 and 0.5 %."""
 
 CURVE_PROGRESS = 1e-4
 """A share of the inertia that a curve does not show."""
