@@ -252,6 +252,26 @@ def test_among_equal_gains_the_clearest_transfer_is_recommended():
     assert recommend(lines(**just_as_good), "weighting")[0] == "pearson"
 
 
+def test_where_only_digits_that_nobody_sees_differ_the_gain_decides():
+    rows = {"tfidf": (0.40, 0, 0.901), "pearson": (0.395, 0.01, 0.904), "raw": (0.39, 0.01, 0.4)}
+    name, reason = recommend(lines(**rows), "weighting")
+    assert name == "tfidf"
+    assert "and of these none come back more clearly (transfer ARI 0.90, 0.10 without" in reason
+    name, reason = recommend(lines(**rows | {"pearson": (0.395, 0.01, 0.91)}), "weighting")
+    assert name == "pearson"
+    assert "they come back with other customers most clearly (transfer ARI 0.91" in reason
+
+
+def test_the_best_of_several_is_said_to_be_partly_luck_and_the_only_one_is_not():
+    seed = "see whether another --seed agrees."
+    for rows in (
+        lines(l2=(0.4, 0, 0.5), raw=(0.3, 0.01, 0.5)),
+        lines(l2=(0.4, 0, 0.5), raw=(0.4, 0.01, 0.5)),
+    ):
+        assert recommend(rows, "weighting")[1].endswith(seed)
+        assert not recommend(rows[:1], "weighting")[1].endswith(seed)
+
+
 def test_several_that_predict_as_well_are_told_in_the_plural():
     rows = {"tfidf": (0.40, 0, 0.5), "pearson": (0.395, 0.01, 0.9), "l2": (0.395, 0.01, 0.6)}
     assert "tfidf, l2 predict as well, within the error" in recommend(lines(**rows), "weighting")[1]

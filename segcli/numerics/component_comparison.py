@@ -25,6 +25,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
 from segcli.numerics.evidence import KEvidence, KEvidenceLevel, gather_for_each
+from segcli.numerics.levels import PARTLY_LUCK
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks
 from segcli.numerics.recipe import Recipe
@@ -171,5 +172,5 @@ def recommend(candidates: Sequence[Candidate]) -> tuple[int | None, str]:
         f"predict hidden interactions {better} ({decimal(taken['held_out_gain'])} bits)."
     )
     if len(candidates) > 1:
-        reason += " The best of several is partly luck: see whether another --seed agrees."
+        reason += f" {PARTLY_LUCK}"
     return taken["n_components"], reason

@@ -12,6 +12,8 @@ from segcli.errors import ChoiceError
 NONE = "none"
 DEFAULT = "quick"
 
+PARTLY_LUCK = "The best of several is partly luck: see whether another --seed agrees."
+
 T = TypeVar("T")
 
 

@@ -12,9 +12,9 @@ is measured in the same unit whatever the space, and beside the same on nulls:
 
 The rule (`recommend`). The largest held-out gain at its peak decides. Recipes whose gain is within
 one standard error of the difference from the best (Breiman et al. 1984) are taken for as good, and of
-those the one whose transfer ARI exceeds the null's the most is recommended: if two predict equally
-well, better segments that other customers would lead to. If no gain is above the null's, or only by
-less than two standard errors, none is recommended: of few customers, the best of many k gains
+those the one whose transfer ARI exceeds the null's the most, as printed, is recommended: if two predict
+equally well, better segments that other customers would lead to. If no gain is above the null's, or only
+by less than two standard errors, none is recommended: of few customers, the best of many k gains
 something by chance.
 
 All recipes face the same hidden interactions of the same customers, so differences between them are
@@ -42,6 +42,7 @@ from segcli.numerics import durations
 from segcli.numerics.activity import NOTABLE_SHARE, activity_share
 from segcli.numerics.evidence import LEAST_CUSTOMERS, LEVELS, predict_hidden
 from segcli.numerics.held_out import mean_gain
+from segcli.numerics.levels import PARTLY_LUCK
 from segcli.numerics.means import nan_mean
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
@@ -282,12 +283,15 @@ def recommend(lines: Sequence[Line], choice: str) -> tuple[str | None, str]:
         )
     best = found[0]
     close = [line for line in found if line["behind"] <= line["behind_se"]]
+    luck = f" {PARTLY_LUCK}" if len(lines) > 1 else ""
     if len(close) == 1:
         return best["name"], (
             f"{best['name']}: its segments predict hidden interactions best "
-            f"({best['gain']:.3f} bits, at k = {best['gain_k']})."
+            f"({best['gain']:.3f} bits, at k = {best['gain_k']}).{luck}"
         )
-    excess = np.array([line["transfer_ari"] - line["transfer_ari_null"] for line in close])
+    transfer = np.array([[line["transfer_ari"], line["transfer_ari_null"]] for line in close])
+    # As printed: where only digits that nobody sees differ, the gain decides.
+    excess = np.round(-np.diff(np.round(transfer, 2)).ravel(), 2)
     chosen = close[_best(excess)]
     others = ", ".join(line["name"] for line in close if line is not chosen)
     verb = "predict" if len(close) > 2 else "predicts"
@@ -297,12 +301,13 @@ def recommend(lines: Sequence[Line], choice: str) -> tuple[str | None, str]:
         "within the error)"
     )
     if not np.isnan(excess).all():
+        is_alone = np.count_nonzero(excess == np.nanmax(excess)) == 1
+        clearly = "they come back with other customers most" if is_alone else "none come back more"
         reason += (
-            f", and of these they come back with other customers most clearly (transfer ARI "
-            f"{decimal(chosen['transfer_ari'])}, {decimal(chosen['transfer_ari_null'])} without any "
-            "segments)"
+            f", and of these {clearly} clearly (transfer ARI {decimal(chosen['transfer_ari'])}, "
+            f"{decimal(chosen['transfer_ari_null'])} without any segments)"
         )
-    return chosen["name"], f"{reason}."
+    return chosen["name"], f"{reason}.{luck}"
 
 
 def _is_above_null(line: Line) -> bool:
