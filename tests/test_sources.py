@@ -285,6 +285,18 @@ def test_names_in_a_folder_of_parts_are_read_as_the_parts_are(tmp_path, folder):
     assert (run / "items.csv").read_bytes() == (alone / "items.csv").read_bytes()
 
 
+def test_names_in_a_folder_within_that_of_the_parts_are_read_as_the_parts_are(tmp_path, folder):
+    """What is stated of the parts holds there, and a row without an item is rejected once."""
+    (folder / "new").mkdir()
+    (folder / "new" / "c.csv").write_text(f"{HEADER}ann,y,4\nann,,8\n")
+    for path in folder.rglob("*.csv"):
+        path.write_text(path.read_text().replace(",", "~"))
+    options = ("--items-id", "item", "--items-name", "value", "--delimiter", "~")
+    run = ingested(folder, tmp_path / "run", "--items", folder / "new", *options)
+    assert pd.read_csv(run / "rejects.csv")["file"].tolist() == ["b.csv", "new/c.csv"]
+    assert "y,4,2," in (run / "items.csv").read_text()
+
+
 def test_tables_of_names_in_a_folder_are_read_as_one(tmp_path, folder):
     names = tmp_path / "names"
     (names / "old").mkdir(parents=True)

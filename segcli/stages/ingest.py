@@ -243,8 +243,8 @@ def _read_names(
     items_name: str | None,
     rejects: Rejects,
 ) -> ItemNames:
-    """Return the items' names; what is stated of the interactions holds if it is the same file."""
-    same = isinstance(interactions, Path) and items.exists() and _is_among(items, interactions)
+    """Return the items' names; what is stated of the interactions holds if they are in the same files."""
+    same = isinstance(interactions, Path) and items.exists() and _are_among(items, interactions)
     return read_item_names(
         items,
         ids,
@@ -257,9 +257,13 @@ def _read_names(
     )
 
 
-def _is_among(items: Path, interactions: Path) -> bool:
-    """Return whether a file or folder is that of the interactions, or a file is one of them."""
-    return any(items.samefile(path) for path in (interactions, *list_files(interactions)))
+def _are_among(items: Path, interactions: Path) -> bool:
+    """Return whether the file of names, or every one of its folder, is read as interactions, too."""
+    of_names, read = (
+        {(status.st_dev, status.st_ino) for status in map(Path.stat, list_files(path))}
+        for path in (items, interactions)
+    )
+    return of_names <= read
 
 
 def _check(
