@@ -525,12 +525,10 @@ def status(run_dir: Path, *, as_json: bool) -> None:
 
 
 def _compare_recipes(run_dir: Path, as_json: bool, options: dict[str, Any], question: str) -> None:
-    of_weightings = question == "--compare-weightings"
+    compared = "weighting" if question == "--compare-weightings" else "score_norm"
     source_of = click.get_current_context().get_parameter_source
     for name, reason in (
-        ("weighting", "measures all weightings")
-        if of_weightings
-        else ("score_norm", "measures all"),
+        (compared, "measures all of them"),
         ("evidence", "gathers evidence of its own"),
     ):
         if source_of(name) is not click.core.ParameterSource.DEFAULT:
@@ -542,7 +540,7 @@ def _compare_recipes(run_dir: Path, as_json: bool, options: dict[str, Any], ques
         comparison.run,
         run_dir,
         as_json,
-        weighting=None if of_weightings else options["weighting"],
+        weighting=None if compared == "weighting" else options["weighting"],
         n_components=options["max_components"],
         **{name: options[name] for name in ("score_norm", "engine", "master", "threads", "seed")},
     )

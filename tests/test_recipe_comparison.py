@@ -8,12 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from planted import Design, plant, unplanted
-from run_dirs import (
-    assert_one_line,
-    digests,
-    invoke,
-    ok,
-)
+from run_dirs import STAGES, assert_one_line, digests, invoke, ok
 
 from segcli import progress
 from segcli.engine import LocalEngine
@@ -137,7 +132,10 @@ def test_norms_are_compared_like_weightings(matrix, comparison):
     dislikes.data[::7] *= -1
     with pytest.raises(ChoiceError, match="no score norm can be measured on these data: negative"):
         compared(dislikes, recipes, "score_norm")
-    with pytest.raises(ChoiceError, match=r"too few .* halves: comparing score norms"):
+    too_few = (
+        r"too few .* halves: comparing score norms needs at least 20\. Leave it at its default\."
+    )
+    with pytest.raises(ChoiceError, match=too_few):
         compared(matrix[:19], recipes, "score_norm")
 
 
@@ -365,6 +363,16 @@ def test_the_command_compares_norms_too(place):
         refused = invoke(*words, *more)
         assert refused.exit_code == 2
         assert f"leave {more[0]} out." in refused.stderr
+
+
+def test_norms_of_what_a_weighting_cannot_take_are_refused_as_explore_pca_does(place):
+    path = place.folder / "ratings.csv"
+    path.write_text(path.read_text().replace(",5\n", ",-5\n", 9))
+    ok(*STAGES["ingest"], "--negative", "keep")
+    refused = invoke("explore-pca", "run", "--compare-score-norms")
+    assert_one_line(refused, "which pearson cannot weight. Use --weighting raw or l2")
+    assert refused.stderr == invoke("explore-pca", "run").stderr
+    ok("explore-pca", "run", "--compare-score-norms", "--weighting", "l2", "--max-components", "2")
 
 
 def test_a_missing_matrix_is_one_line(place):

@@ -68,6 +68,11 @@ N_NULLS = 1
 CHOICES = {"weighting": "weighting", "score_norm": "score norm"}
 """What recipes may differ in, and the word for it."""
 
+_WITHOUT_COMPARISON = {
+    "weighting": "Choose one by what it does to a customer's row",
+    "score_norm": "Leave it at its default",
+}
+
 _ACTIVITY_ALONE = (
     "These customers differ in activity, not in taste, as far as segments on this many "
     "components show."
@@ -207,7 +212,7 @@ def compare_recipes(
     if n_customers < LEAST_CUSTOMERS:
         msg = (
             f"{n_customers} customers are too few to be split into halves: comparing {word}s needs at "
-            f"least {LEAST_CUSTOMERS}. Choose one by what it does to a customer's row."
+            f"least {LEAST_CUSTOMERS}. {_WITHOUT_COMPARISON[choice]}."
         )
         raise ChoiceError(msg)
     nulls = nulls_of(ordered, n_nulls, seed=seed, engine=engine)

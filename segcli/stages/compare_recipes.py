@@ -20,6 +20,7 @@ from segcli.numerics.recipe_comparison import (
     of_each_score_norm,
     of_each_weighting,
 )
+from segcli.numerics.weighting import fit_weighting
 from segcli.words import counted, decimal
 
 
@@ -72,16 +73,24 @@ def run(
     engine: Engine,
     seed: int,
 ) -> RecipesCompared:
-    """Read `MATRIX`; return the comparison of weightings or, of one, of score norms; write nothing."""
+    """Read `MATRIX`; return the comparison of weightings or, of one, of score norms; write nothing.
+
+    Raises
+    ------
+    ChoiceError
+        If the one cannot weigh these values; if there are fewer than 20 customers, or nothing can be
+        measured.
+    """
     X = read_artifact(run_dir, MATRIX)
+    blocks = engine.blocks(X)
     if n_components is None:
         n_components = N_COMPONENTS
     if weighting is None:
         recipes, choice = of_each_weighting(n_components, score_norm), "weighting"
     else:
+        fit_weighting(blocks, weighting)  # or say which could weigh them
         recipes, choice = of_each_score_norm(weighting, n_components), "score_norm"
-    ranks = rank(engine.blocks(X))
-    found = compare_recipes(X, recipes, choice, ranks=ranks, seed=seed, engine=engine)
+    found = compare_recipes(X, recipes, choice, ranks=rank(blocks), seed=seed, engine=engine)
     return RecipesCompared(**vars(found))
 
 
