@@ -18,8 +18,9 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -97,34 +98,38 @@ def open_session(master: str) -> Iterator[SparkSession]:
                 _stop(session, gateway)
 
 
-_interrupted = threading.Event()
+_interruptions: list[Callable[[], object]] = []
+"""What the signals that came within a session call for."""
 
 
 def raise_lost_interrupt() -> None:
-    """Raise the KeyboardInterrupt of a Ctrl-C that nobody heard: raised in a finalizer, it is dropped."""
-    if _interrupted.is_set():
-        raise KeyboardInterrupt
+    """Raise what a Ctrl-C or SIGTERM that nobody heard did: raised in a finalizer, it is dropped."""
+    for interrupt in _interruptions:
+        interrupt()
 
 
 @contextmanager
 def _remembering_interrupts() -> Iterator[None]:
-    """Note a Ctrl-C within the block, beside what pyspark does about it."""
+    """Note a Ctrl-C or SIGTERM within the block, beside what is done about it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = {number: handler for number, handler in before.items() if callable(handler)}
 
     def note(number: int, frame: FrameType | None) -> None:
-        _interrupted.set()
-        if callable(before):
-            before(number, frame)
+        handler = heard[signal.Signals(number)]
+        _interruptions.append(partial(handler, number, None))
+        handler(number, frame)
 
-    signal.signal(signal.SIGINT, note)
+    for number in heard:
+        signal.signal(number, note)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        _interrupted.clear()
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+        _interruptions.clear()
 
 
 def require_pyspark() -> None:
