@@ -46,7 +46,7 @@ SAMPLE_SIZE = 5_000
 """Customers from which starts are drawn, and on which they compete when there are more."""
 
 VERY_MANY = 50_000
-"""Customers from whom on there are several samples: the steps on all take longer than those searches."""
+"""From so many customers on there are several samples: steps on all take longer than those searches."""
 
 N_SAMPLES = 3
 """Of planted customers, one search ends in an inertia larger than the best known by 0.2 % in the mean and
