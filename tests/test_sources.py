@@ -309,7 +309,7 @@ def test_tables_of_names_in_a_folder_are_read_as_one(tmp_path, folder):
     items = pd.read_csv(tmp_path / "run" / "items.csv").set_index("item")["name"]
     assert (items["x"], items["y"]) == ("Also x", "A y")
     rejects = pd.read_csv(tmp_path / "run" / "rejects.csv")
-    assert rejects.iloc[-1][["file", "row", "reason"]].tolist() == ["old/b.csv", 5, "no item"]
+    assert rejects.iloc[-1][["file", "row", "reason"]].tolist() == ["names/old/b.csv", 5, "no item"]
     record = json.loads((tmp_path / "run" / "manifest.json").read_text())["stages"]["ingest"]
     noted = record["inputs"]["items"]
     assert (noted["name"], record["parameters"]["items"]) == ("names", "names")
@@ -327,7 +327,7 @@ def test_a_folder_that_holds_no_names_is_refused(tmp_path, folder):
     (names / "a.csv").write_text("id,name\n")
     assert_one_line(invoke(*words), f"{names} has a header and no rows")
     (names / "b.csv").write_text("id,title,size\nx,An x,4\n")
-    assert_one_line(invoke(*words), "a.csv has different columns from b.csv")
+    assert_one_line(invoke(*words), "names/a.csv has different columns from b.csv")
     inside = invoke("ingest", folder, names / "run", "--items", names)
     assert inside.exit_code == 2
     assert f"{names / 'run'} lies in {names}, all of whose files are read" in inside.stderr

@@ -17,6 +17,7 @@ from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 from segcli.inputs.columns import Role
 from segcli.inputs.dialect import BlankError
 from segcli.inputs.form import Form
+from segcli.inputs.locations import is_folder, name_of
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import list_files, open_first, open_like
 from segcli.inputs.values import CODES
@@ -79,6 +80,8 @@ def read_item_names(
         way_out=_WAY_OUT,
     )
     files = list_files(path)
+    if is_folder(path):  # whose files may be called like those of the interactions
+        files = {each: f"{name_of(path)}/{file}" for each, file in files.items()}
     first = open_first(files, open_table)
     roles = [Role("id", item_id, "--items-id", 1), Role("name", item_name, "--items-name", 2)]
     chosen = tables.columns_by_role(first, roles, _WAY_OUT)
