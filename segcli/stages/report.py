@@ -201,7 +201,9 @@ def run(
         level, no_evidence = choose_level(evidence, ROUNDS, trouble)
         n_rounds = level or 0
         profiles = profile_segments(X, labels, k)
-        profiles_of_all = profiles if X is rated else profile_segments(rated, labels, k)
+        total_values = profiles.totals.sum(axis=1)
+        if X is not rated:  # what is disliked counts there, too
+            total_values = profile_segments(rated, labels, k).totals.sum(axis=1)
         activity = np.diff(matrix.indptr)
         sizes_plot = plots.draw(
             plots.segment_sizes,
@@ -248,7 +250,7 @@ def run(
             activity,
             segments,
             having=_having_any(X, marks, labels),
-            total_values=profiles_of_all.totals.sum(axis=1),
+            total_values=total_values,
             given=given,
             marked_by=marked_by,
             grades=_grades(validation, clustering, k),
