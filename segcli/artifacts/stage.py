@@ -104,7 +104,11 @@ class Stage:
 
     def note_input(self, role: str, path: Path) -> None:
         """Note the digest of a file of the user's that this stage reads."""
-        self.inputs[role] = {"name": path.name, "sha256": manifest.digest(path)}
+        self.note_digest(role, path.name, manifest.digest(path))
+
+    def note_digest(self, role: str, name: str, sha256: str | None) -> None:
+        """Note what of the user's this stage reads by a digest that is known; None where there is none."""
+        self.inputs[role] = {"name": name, "sha256": sha256}
 
 
 @contextmanager

@@ -164,18 +164,15 @@ def run(
         with unchanged([*files, *of_names]):
             triplets = read(interactions, form, rejects)
             rejected = rejects.by_reason()
-            if triplets.sha256 is None and isinstance(interactions, Path):
-                stage.note_input("interactions", interactions)
-            else:  # noted as `note_input` would, without reading the file again
-                stage.inputs["interactions"] = {
-                    "name": name_of(interactions),
-                    "sha256": triplets.sha256,
-                }
+            sha256 = triplets.sha256  # most often known from reading
+            if sha256 is None and isinstance(interactions, Path):
+                sha256 = digest_at(interactions)
+            stage.note_digest("interactions", name_of(interactions), sha256)
             if items is not None:
                 names = _read_names(
                     interactions, items, form, triplets.items, items_id, items_name, rejects
                 )
-                stage.inputs["items"] = {"name": name_of(items), "sha256": digest_at(items)}
+                stage.note_digest("items", name_of(items), digest_at(items))
         _check(interactions, triplets, rejects, sum(rejected.values()), strict=strict)
         with open_threads() as threads:
             # The matrix takes as long to write as all the rest.
