@@ -67,13 +67,15 @@ def evidence_level(
     asked: str | None, X: sp.csr_array, ks: Sequence[int]
 ) -> tuple[KEvidenceLevel | None, str | None]:
     """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
-    one = "one segment needs no evidence" if max(ks) < 2 else None
-    trouble = trouble_with_negatives(X) or one
     if X.shape[0] < LEAST_CUSTOMERS:
-        trouble = (
+        trouble: str | None = (
             f"{X.shape[0]} customers are too few to be split into halves: evidence needs at least "
             f"{LEAST_CUSTOMERS}"
         )
+    else:
+        trouble = trouble_with_negatives(X)
+        if trouble is None and max(ks) < 2:
+            trouble = "one segment needs no evidence"
     return choose_level(asked, LEVELS, trouble)
 
 
