@@ -244,9 +244,8 @@ def refit(
     That is of X's leading components, whose norms need not be kept. They often hold nearly all that
     separates segments: then the partitions found there, carried over, are starts that few steps improve.
     Of heavy tails, of customers with few items, and where norms are not kept, they may not, and a
-    single k-means++ start, for the largest k, shows it by overtaking. Then
-    partitions are sought here, in the race with those carried over; what is found for a k then depends
-    on which others are asked for.
+    single k-means++ start, for the largest k, shows it by overtaking. Then partitions are sought here,
+    in the race with those carried over; what is found for a k then depends on which others are asked for.
 
     Parameters
     ----------
