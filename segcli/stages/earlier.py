@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from segcli.artifacts.formats import NO_SEGMENT
 from segcli.artifacts.manifest import command
 from segcli.errors import RunDirectoryError
 from segcli.numerics.moves import Moves, count_moves
+from segcli.stages.other_run import given_names, name_of, other_run
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,7 @@ def read_earlier(folder: Path, run_dir: Path) -> Earlier:
         If it is no run directory, or the same one; if its segments or their names are missing, altered
         or stale; or if no person named any of them.
     """
-    itself = Path(os.path.realpath(folder))
-    if itself == Path(os.path.realpath(run_dir)):
-        msg = f"{folder} is this run itself. Name the run directory of an earlier run."
-        raise RunDirectoryError(msg)
-    if folder.is_symlink():
-        folder = itself
+    folder = other_run(folder, run_dir)
     # An old run may have been left with no more than its tables.
     if not is_run_directory(folder) and not (folder / SEGMENT_SUMMARY.name).is_file():
         what = "is not a run directory" if folder.exists() else "does not exist"
@@ -123,7 +118,7 @@ def read_earlier(folder: Path, run_dir: Path) -> Earlier:
         )
         raise RunDirectoryError(msg)
     segments = read_artifact(folder, SEGMENTS)
-    return Earlier(folder, itself.name, segments, tuple(titles), tuple(names))
+    return Earlier(folder, name_of(folder), segments, tuple(titles), tuple(names))
 
 
 def change_since(earlier: Earlier, now: Mapping[str, np.ndarray], k: int) -> Change:
@@ -142,8 +137,3 @@ def change_since(earlier: Earlier, now: Mapping[str, np.ndarray], k: int) -> Cha
         )
         raise RunDirectoryError(msg)
     return Change(earlier, moves)
-
-
-def given_names(names: Sequence[str], marked_by: Sequence[str]) -> list[str]:
-    """Return the names that a person gave; empty where one is no more than what marks the segment."""
-    return [name if name != marks else "" for name, marks in zip(names, marked_by, strict=True)]

@@ -59,8 +59,9 @@ from segcli.numerics.profiles import Profiles, profile_segments
 from segcli.numerics.ranks import Ranks, rank, top
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.typical import typical_customers
-from segcli.stages.earlier import change_since, given_names, read_earlier
+from segcli.stages.earlier import change_since, read_earlier
 from segcli.stages.memory import require_memory_for
+from segcli.stages.other_run import given_names
 from segcli.words import counted, printable
 
 ROUNDS = {"quick": 5, "full": 10}
