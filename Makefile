@@ -5,6 +5,7 @@
 # Your own data, with the same targets (each is a file: what is up to date is not made again):
 #   make run RUN=runs/shop INTERACTIONS=orders.csv ITEMS=products.csv COMPONENTS=10 K=8
 # With REQUIRE=supported or REQUIRE=recommended it stops before the report unless the verdict is that.
+#   make label RUN=runs/march INTERACTIONS=march.csv SEGMENTS_FROM=runs/shop
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,23 +22,29 @@ K ?= 6
 K_MAX ?= 20
 SEGMENT_NAMES ?=
 SEGMENT_NAMES_FROM ?=
+SEGMENTS_FROM ?=
 REQUIRE ?=
 INGEST_OPTIONS ?=
 
-.PHONY: demo run changed test check oldest bench lock clean
+.PHONY: demo run label changed test check oldest bench lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # a run directory is one stage's at a time, and cluster notes what explore-k said
 
 $(if $(filter-out supported recommended,$(REQUIRE)),\
   $(error REQUIRE is '$(REQUIRE)': it can be supported or recommended))
 
-$(foreach name,RUN INTERACTIONS ITEMS SEGMENT_NAMES SEGMENT_NAMES_FROM,$(if $(word 2,x$($(name))x),\
+$(if $(filter label,$(MAKECMDGOALS)),$(if $(SEGMENTS_FROM),,\
+  $(error SEGMENTS_FROM is empty: name the run directory whose segments they are)))
+
+$(foreach name,RUN INTERACTIONS ITEMS SEGMENT_NAMES SEGMENT_NAMES_FROM SEGMENTS_FROM,$(if $(word 2,x$($(name))x),\
   $(error $(name) is '$($(name))': make takes no spaces in it. Rename it, or use segcli run)))
 
 demo: run
 	@echo "Open $(RUN)/report.html"
 
 run: $(RUN)/report.html
+
+label: $(RUN)/labels.csv
 
 # --- the six stages -------------------------------------------------------------------------------
 
@@ -46,7 +53,7 @@ run: $(RUN)/report.html
 SIZES := $(shell find -L $(INTERACTIONS) $(ITEMS) -type f -exec wc -c {} + 2>/dev/null | sort | cksum)
 
 # A link to an earlier run may lead to another one now.
-LED_TO := $(if $(SEGMENT_NAMES_FROM),$(shell readlink -f $(SEGMENT_NAMES_FROM) | cksum))
+led_to = $(if $(1),$(shell readlink -f $(1) | cksum))
 
 # A choice is an empty file named after it: another choice makes another file, which is newer.
 chosen = $(RUN)/.chosen/$(1)
@@ -54,9 +61,11 @@ INGESTED = $(call chosen,ingest-$(subst /,_,$(subst $() ,_,$(INTERACTIONS)-$(ITE
 WEIGHTED = $(call chosen,weighting-$(WEIGHTING)-$(SCORE_NORM))
 SWEPT = $(call chosen,sweep-$(COMPONENTS)-$(K_MAX))
 CLUSTERED = $(call chosen,cluster-$(COMPONENTS)-$(K))
-NAMED = $(call chosen,names-$(subst /,_,$(subst $() ,_,$(SEGMENT_NAMES)-$(SEGMENT_NAMES_FROM)-$(LED_TO))))
+NAMED = $(call chosen,names-$(subst /,_,$(subst $() ,_,$(SEGMENT_NAMES)-$(SEGMENT_NAMES_FROM)-$(call led_to,$(SEGMENT_NAMES_FROM)))))
+LABELLED = $(call chosen,labels-$(subst /,_,$(subst $() ,_,$(SEGMENTS_FROM)-$(call led_to,$(SEGMENTS_FROM)))))
 MET = $(if $(REQUIRE),$(call chosen,require-$(REQUIRE)))
 EARLIER = $(addprefix $(SEGMENT_NAMES_FROM)/,$(if $(SEGMENT_NAMES_FROM),segments.csv segment_summary.csv))
+OTHERS = $(if $(SEGMENTS_FROM),$(SEGMENTS_FROM)/segments.csv $(wildcard $(SEGMENTS_FROM)/segment_summary.csv))
 
 $(RUN)/.chosen/%:
 	@mkdir -p $(@D)
@@ -91,6 +100,10 @@ $(call chosen,require-$(REQUIRE)): $(RUN)/segmentation.joblib $(RUN)/k_scores.cs
 $(RUN)/report.html: $(SEGMENT_NAMES) $(EARLIER) $(RUN)/k_scores.csv $(MET) $(RUN)/validation.json $(NAMED)
 	$(SEGCLI) report $(RUN) $(if $(SEGMENT_NAMES),--segment-names $(SEGMENT_NAMES)) \
 	  $(if $(SEGMENT_NAMES_FROM),--segment-names-from $(SEGMENT_NAMES_FROM))
+
+# The segments of another run, for the customers of this one; of its stages no more than ingest goes before.
+$(RUN)/labels.csv: $(OTHERS) $(RUN)/matrix.npz $(LABELLED)
+	$(SEGCLI) label $(RUN) --segments-from $(SEGMENTS_FROM)
 
 # --- installing -----------------------------------------------------------------------------------
 

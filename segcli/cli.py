@@ -408,6 +408,32 @@ def report(run_dir: Path, *, as_json: bool, **options: Any) -> None:
         _run(stage.run, run_dir, as_json, **options)
 
 
+@main.command()
+@RUN
+@click.option(
+    "--segments-from",
+    type=FILE_PATH,
+    metavar="EARLIER",
+    required=True,
+    help="The run directory whose segments they are, such as last month's.",
+)
+@engine
+@AS_JSON
+def label(run_dir: Path, *, as_json: bool, **options: Any) -> None:
+    """Put the customers of RUN into the segments of an earlier run.
+
+    Of RUN's stages, only ingest need have run. Writes labels.csv (customer, segment, name, distance,
+    known_items, earlier_segment), and tells how well the segments fit these customers.
+
+    \b
+    Example:
+      segcli label 2026-02/ --segments-from 2026-01/
+    """
+    from segcli.stages import label as stage
+
+    _run(stage.run, run_dir, as_json, **options)
+
+
 STAGES = (ingest, explore_pca, explore_k, cluster, validate, report)
 
 

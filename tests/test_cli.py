@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
                 "report run",
             )
         ),
+        ("label run --segments-from other", ("pandas", "pyarrow", "matplotlib", "sklearn")),
         (
             "explore-pca run --compare-weightings --threads 2",
             ("pandas", "pyarrow", "matplotlib", "sklearn"),
@@ -98,6 +100,7 @@ def test_help_loads_nothing_heavier_than_click(tmp_path, args):
 )
 def test_a_stage_loads_only_what_it_needs(place, command, unneeded):
     """What is not needed takes longer to load than a small file to work on."""
+    shutil.copytree(place.run, "other")
     code = (
         "import sys\nfrom segcli.cli import main\n"
         f"main({command.split()}, standalone_mode=False)\n"
@@ -160,12 +163,12 @@ def test_a_backend_that_matplotlib_does_not_know_stops_no_command(place):
 
 def test_commands_stand_in_the_order_of_the_pipeline():
     lines = ok("--help").stdout.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in lines] == [*STAGES, "run", "status"]
+    assert [line.split()[0] for line in lines] == [*STAGES, "label", "run", "status"]
     assert all(len(line.split()) > 1 and line.endswith(".") for line in lines)
     assert "..." not in "".join(lines)  # what click makes of a description that is too long
 
 
-@pytest.mark.parametrize("name", [*STAGES, "run", "status"])
+@pytest.mark.parametrize("name", [*STAGES, "label", "run", "status"])
 def test_each_command_has_help_with_an_example(name):
     text = ok(name, "--help").stdout
     assert f"Example:\n    segcli {name} " in text

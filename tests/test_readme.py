@@ -170,7 +170,7 @@ def test_of_raw_values_no_segments_are_supported(shop):
 def test_each_stage_has_the_options_that_the_readme_says():
     every = TEXT.partition("\n## Every option\n")[2]
     rows = dict(re.findall(r"^\| `(.+?)` \| (.*) \|$", every, re.MULTILINE))
-    for stage in STAGES:
+    for stage in (*STAGES, main.commands["label"]):
         options = {p.opts[0] for p in stage.params if p.param_type_name == "option"}
         beside = set(re.findall(r"`(--[\w-]+)`", rows[stage.name]))
         assert beside | {"--engine", "--master", "--json"} == options, stage.name

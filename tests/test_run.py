@@ -34,6 +34,7 @@ sleep 0.1
 case $1 in
   ingest) made=matrix.npz ;; explore-pca) made=pca.joblib ;; explore-k) made=k_scores.csv ;;
   cluster) made=segmentation.joblib ;; validate) made=validation.json ;; report) made=report.html ;;
+  label) made=labels.csv ;;
 esac
 touch "$run/$made"
 rmdir "$run/busy"
@@ -303,6 +304,28 @@ def test_make_sees_that_a_link_leads_to_another_run(make, tmp_path, link):
     now.symlink_to("2026-01")
     assert make(*words).stdout.split() == ["report"]
     assert make(*words).stdout == ""
+
+
+def test_make_labels_by_the_segments_of_another_run(make, tmp_path):
+    words = ("label", "RUN=new", "INTERACTIONS=ratings.csv")
+    ran = make(*words)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "SEGMENTS_FROM is empty" in ran.stderr
+    labelled = (*words, "SEGMENTS_FROM=shop")
+    ran = make(*labelled)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "shop/segments.csv" in ran.stderr
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "segments.csv").touch()
+    assert "label new --segments-from shop" in make(*labelled, "-n").stdout
+    assert make(*labelled).stdout.split() == ["ingest", "label"]
+    assert make(*labelled).stdout == ""
+    time.sleep(0.05)
+    (shop / "segment_summary.csv").touch()
+    assert make(*labelled).stdout.split() == ["label"]
+    shutil.copytree(shop, tmp_path / "other")
+    assert make(*words, "SEGMENTS_FROM=other").stdout.split() == ["label"]
 
 
 @pytest.mark.parametrize("option", ["SEGMENT_NAMES", "SEGMENT_NAMES_FROM"])

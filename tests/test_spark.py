@@ -56,7 +56,7 @@ from segcli.inputs import distributed, distributed_sources
 from segcli.numerics.pca import fit_pca
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import fit_weighting, weigh
-from segcli.stages import cluster, explore_k, explore_pca, report, validate
+from segcli.stages import cluster, explore_k, explore_pca, label, report, validate
 
 pytestmark = pytest.mark.xdist_group("spark")  # one session for all of them
 
@@ -218,6 +218,18 @@ def test_every_artifact_has_the_bytes_of_the_local_engine(
     run_stages(theirs, LocalEngine(2, 1), evidence)
     with engine_in(ours, n_partitions, 1) as engine:
         run_stages(ours, engine, evidence)
+    assert digests(ours) == digests(theirs)
+
+
+def test_labels_have_the_bytes_of_the_local_engine(spark, tmp_path):
+    made, ours, theirs = tmp_path / "made", tmp_path / "spark", tmp_path / "local"
+    ok("ingest", SAMPLE / "stars.csv", made)
+    run_stages(made, LocalEngine(1), "none")
+    for folder in (ours, theirs):
+        ok("ingest", SAMPLE / "counts.csv", folder)
+    label.run(theirs, segments_from=made, engine=LocalEngine(2, 1))
+    with engine_in(ours, 3, 1) as engine:
+        label.run(ours, segments_from=made, engine=engine)
     assert digests(ours) == digests(theirs)
 
 

@@ -84,4 +84,11 @@ SEGMENT_MOVES = Artifact(
 )
 SEGMENT_SIZES_PLOT = Artifact("segment_sizes.png", "report", Picture())
 
+# label, which takes the place of the stages after ingest where the segments are another run's
+LABELLING = "label"
+LABELS = Artifact(
+    "labels.csv", LABELLING, SegmentTable(text=("customer", "segment", "name", "earlier_segment"))
+)
+
 STAGES = ("ingest", "explore-pca", "explore-k", "cluster", "validate", "report")
+"""The pipeline, in its order."""

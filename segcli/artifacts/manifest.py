@@ -27,9 +27,10 @@ FORMAT = 1
 _CHOICES = {
     "explore-k": ("--n-components", "P"),
     "cluster": ("--n-components", "P", "--n-clusters", "K"),
+    "label": ("--segments-from", "EARLIER"),
 }
 """What a stage that has never run must be told."""
-_FILES = {"items", "segment_names", "segment_names_from"}
+_FILES = {"items", "segment_names", "segment_names_from", "segments_from"}
 """Parameters that are the name of a file of the user's, or of another run directory."""
 _LIBRARIES = ("segcli", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "joblib")
 

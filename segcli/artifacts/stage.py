@@ -269,6 +269,8 @@ def is_run_directory(folder: Path) -> bool:
 def describe(run_dir: Path) -> list[StageState]:
     """Return the state of each stage of a run directory, in the order of the pipeline.
 
+    After them `label`, if it has run: few directories are for that.
+
     Raises
     ------
     RunDirectoryError
@@ -279,7 +281,10 @@ def describe(run_dir: Path) -> list[StageState]:
         with suppress(_InUseError), _locked(run_dir):  # who uses it has recovered it
             recover(run_dir)
     records = manifest.read(run_dir)
-    return [_state(run_dir, records, stage) for stage in catalogue.STAGES]
+    stages = [*catalogue.STAGES]
+    if catalogue.LABELLING in records.stages:
+        stages.append(catalogue.LABELLING)
+    return [_state(run_dir, records, stage) for stage in stages]
 
 
 def _state(run_dir: Path, records: manifest.Manifest, stage: str) -> StageState:
@@ -409,7 +414,8 @@ def _refuse_foreign_files(run_dir: Path, records: manifest.Manifest, stage: str)
 def _commit(run_dir: Path, records: manifest.Manifest) -> None:
     pending = run_dir / _PENDING
     pending.mkdir(exist_ok=True)
-    manifest.write(pending / manifest.NAME, records, catalogue.STAGES)
+    order = (*catalogue.STAGES, catalogue.LABELLING)
+    manifest.write(pending / manifest.NAME, records, order)
     _to_disk(pending / manifest.NAME)
     pending.rename(run_dir / _COMMIT)
     recover(run_dir)
