@@ -40,9 +40,9 @@ def ranks_of(X):
 
 def judge(X, weighting, ks, seed, level, n_components=N_COMPONENTS):
     level = LEVELS[level]
-    evidence = gather_evidence(
+    (evidence,) = gather_evidence(
         X,
-        Recipe(weighting, n_components),
+        [Recipe(weighting, n_components)],
         ks,
         ranks=ranks_of(X),
         seed=seed,

@@ -39,14 +39,15 @@ def ranks_of(X):
 
 
 def gather(X, weighting=DEFAULT, ks=KS, seed=0, n_components=6, n_splits=2, n_nulls=1):
-    return gather_evidence(
+    (found,) = gather_evidence(
         X,
-        Recipe(weighting, n_components),
+        [Recipe(weighting, n_components)],
         ks,
         ranks=ranks_of(X),
         seed=seed,
         level=KEvidenceLevel(n_splits, n_nulls, 0, X.shape[0]),
     )
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -171,14 +172,7 @@ def test_a_step_up_from_segments_that_mislead_is_one_from_none():
 
 def test_where_no_smaller_k_gains_the_step_up_is_the_gain():
     X = unplanted(replace(DESIGN, n_customers=200, n_items=80, median_items=10), 1)
-    table = gather_evidence(
-        X,
-        Recipe("tfidf", 3),
-        [2, 3, 4],
-        ranks=ranks_of(X),
-        seed=0,
-        level=KEvidenceLevel(2, 1, 0, 200),
-    ).table
+    table = gather(X, "tfidf", [2, 3, 4], n_components=3).table
     assert table["held_out_gain"][:2].max() < 0
     assert np.array_equal(table["held_out_step"], table["held_out_gain"])
     assert np.array_equal(table["held_out_step_se"], table["held_out_gain_se"])
@@ -240,8 +234,8 @@ def test_every_figure_is_what_it_is_said_to_be():
     X, _ = plant(replace(DESIGN, n_customers=200, n_items=80, median_items=10), 1)
     X = sp.csr_array(sp.hstack([X, sp.eye_array(200)]))  # an item each that nobody else has
     recipe, ks, ranks = Recipe("tfidf", 3), [2, 4, 7, 9], ranks_of(X)
-    asked = gather_evidence(
-        X, recipe, ks, ranks=ranks, seed=3, level=KEvidenceLevel(3, 2, 0, 150),
+    (asked,) = gather_evidence(
+        X, [recipe], ks, ranks=ranks, seed=3, level=KEvidenceLevel(3, 2, 0, 150),
         ask_null=lambda null, full: (null.indices.tolist(), full.ks),
     )  # fmt: skip
     ordered = sample_in_rank_order(X, ranks, 150, seed=3)

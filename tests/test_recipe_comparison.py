@@ -68,15 +68,15 @@ def test_every_weighting_is_measured(comparison):
 
 
 def test_the_figures_are_those_of_the_evidence_for_k(matrix, comparison):
-    evidence = gather_evidence(
+    (evidence,) = gather_evidence(
         matrix,
-        Recipe("pearson", 4),
+        [Recipe("pearson", 4)],
         KS,
         ranks=rank(LocalEngine(1).blocks(matrix)),
         seed=0,
         level=KEvidenceLevel(2, 1, 0, matrix.shape[0]),
-    ).table
-    evidence = pd.DataFrame(evidence).set_index("k")
+    )
+    evidence = pd.DataFrame(evidence.table).set_index("k")
     row = of(comparison).loc["pearson"]
     peak = evidence["held_out_gain"].idxmax()
     assert row["gain_k"] == peak

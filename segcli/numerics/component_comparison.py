@@ -24,7 +24,7 @@ from typing import Any
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
-from segcli.numerics.evidence import KEvidence, KEvidenceLevel, gather_for_each
+from segcli.numerics.evidence import KEvidence, KEvidenceLevel, gather_evidence
 from segcli.numerics.levels import PARTLY_LUCK
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks
@@ -105,7 +105,7 @@ def compare_components(
     ks : increasing numbers of segments, from 2 up
     engine : gathers the evidence
     """
-    gathered = gather_for_each(
+    gathered = gather_evidence(
         X,
         [Recipe(weighting, n_components, score_norm) for n_components in numbers],
         ks,

@@ -142,46 +142,6 @@ class KEvidence:
 
 def gather_evidence(
     X: sp.csr_array,
-    recipe: Recipe,
-    ks: Sequence[int],
-    *,
-    ranks: Ranks,
-    seed: int,
-    level: KEvidenceLevel,
-    engine: Engine = ONE_THREAD,
-    ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
-    meanwhile: Callable[[], object] | None = None,
-) -> KEvidence:
-    """Return the evidence for each k, on the data and on nulls.
-
-    Parameters
-    ----------
-    X : csr_array of shape (n_customers, n_items), unweighted, that can bear it (`evidence_level`)
-    recipe : what is done to the matrix
-    ks : increasing numbers of segments, from 2 up
-    ranks : the ranks of X's customers and items
-    seed : int
-    level : how much to gather
-    engine : runs splits and nulls
-    ask_null : asks something more of a null, in rank order, and the recipe fitted to it
-    meanwhile : as `Engine.run_tasks` takes it
-    """
-    (found,) = gather_for_each(
-        X,
-        [recipe],
-        ks,
-        ranks=ranks,
-        seed=seed,
-        level=level,
-        engine=engine,
-        ask_null=ask_null,
-        meanwhile=meanwhile,
-    )
-    return found
-
-
-def gather_for_each(
-    X: sp.csr_array,
     recipes: Sequence[Recipe],
     ks: Sequence[int],
     *,
@@ -192,7 +152,20 @@ def gather_for_each(
     ask_null: Callable[[sp.csr_array, FittedRecipe], Any] | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> list[KEvidence]:
-    """Return what `gather_evidence` does, for each of several recipes: they share customers and nulls."""
+    """Return the evidence for each k, on the data and on nulls, for each recipe.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_customers, n_items), unweighted, that can bear it (`evidence_level`)
+    recipes : what is done to the matrix; all are tried on the same customers and nulls
+    ks : increasing numbers of segments, from 2 up
+    ranks : the ranks of X's customers and items
+    seed : int
+    level : how much to gather
+    engine : runs splits and nulls
+    ask_null : asks something more of a null, in rank order, and the recipe fitted to it
+    meanwhile : as `Engine.run_tasks` takes it
+    """
     n_splits, n_nulls = level.n_splits, level.n_nulls
     ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)
     made = nulls_of(ordered, n_nulls, seed=seed, engine=engine)
@@ -320,7 +293,8 @@ def _measure(
     strength, strength_se = _over_splits([r.prediction_strength[:n_ks] for r in resamples])
     transfer, transfer_se = _over_splits([r.transfer_ari[:n_ks] for r in resamples])
     gains = np.array([mean_gain(row, n_hidden) for row in bits]).reshape(n_ks, 2)
-    steps_up = np.array([_step_up(bits, gains[:, 0], i, n_hidden) for i in range(n_ks)])
+    steps = np.array([_step_up(bits, gains[:, 0], i, n_hidden) for i in range(n_ks)])
+    steps = steps.reshape(n_ks, 2)  # of no k, too
     columns: dict[str, Any] = {
         "inertia_share": full.inertia_shares,
         "silhouette": silhouette,
@@ -332,8 +306,8 @@ def _measure(
         "transfer_ari_se": transfer_se,
         "held_out_gain": gains[:, 0],
         "held_out_gain_se": gains[:, 1],
-        "held_out_step": steps_up.reshape(n_ks, 2)[:, 0],
-        "held_out_step_se": steps_up.reshape(n_ks, 2)[:, 1],
+        "held_out_step": steps[:, 0],
+        "held_out_step_se": steps[:, 1],
         "activity_share": [activity_share(X, fit.labels) for fit in full.partitions],
     }
     beyond = np.full(len(ks) - n_ks, np.nan)  # the largest k may ask for too many segments

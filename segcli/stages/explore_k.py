@@ -280,9 +280,9 @@ class _Work:
         level, no_evidence = evidence_level(evidence, self.matrix, ks)
         gathered = None
         if level is not None:
-            gathered = gather_evidence(
+            (gathered,) = gather_evidence(
                 self.matrix,
-                Recipe.of(self.reduced),
+                [Recipe.of(self.reduced)],
                 [k for k in ks if k > 1],
                 ranks=self.ranks,
                 seed=self.seed,

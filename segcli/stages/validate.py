@@ -190,9 +190,9 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
         level, no_evidence = evidence_level(evidence, matrix, [k])
         gathered = judged = None
         if level is not None:
-            gathered = gather_evidence(
+            (gathered,) = gather_evidence(
                 matrix,
-                recipe,
+                [recipe],
                 smaller_ks(k),
                 ranks=ranks,
                 seed=seed,
