@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from operator import add
+from operator import add, sub
 
 import numpy as np
 import scipy.sparse as sp
@@ -79,21 +79,11 @@ class SegmentSums:
 
     def __add__(self, other: SegmentSums) -> SegmentSums:
         """Return the sums of both."""
-        return SegmentSums(
-            self.items + other.items,
-            self.customers + other.customers,
-            self.interactions + other.interactions,
-            self.logs + other.logs,
-        )
+        return SegmentSums(*map(add, vars(self).values(), vars(other).values()))
 
     def __sub__(self, other: SegmentSums) -> SegmentSums:
         """Return the sums without those that are part of them."""
-        return SegmentSums(
-            self.items - other.items,
-            self.customers - other.customers,
-            self.interactions - other.interactions,
-            self.logs - other.logs,
-        )
+        return SegmentSums(*map(sub, vars(self).values(), vars(other).values()))
 
     @property
     def unit(self) -> float:
