@@ -197,20 +197,21 @@ def _worst_error(values: np.ndarray, residuals: np.ndarray, negligible: float) -
     """Return how far a wanted eigenvalue can be off, as a share of itself, at most 1.
 
     One that may be rounding does not count.
+
+    Parameters
+    ----------
+    values : ndarray, the wanted eigenvalues and then the others, descending
+    residuals : ndarray of shape (n_wanted,)
+    negligible : a residual up to which an eigenvalue may be rounding
     """
-    counts = residuals > negligible
-    errors = _largest_errors(values, residuals)[counts]
-    shares = errors / np.maximum(values[: len(counts)][counts], errors)
-    return float(shares.max(initial=0.0))
-
-
-def _largest_errors(values: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Return how far each wanted eigenvalue can be off, of the shape of ``residuals``."""
-    m = len(residuals)
-    beyond = values[m] if len(values) > m else 0.0
-    gaps = np.maximum(values[:m] - beyond, _LEAST_GAP * values[:m])
+    wanted, others = np.split(values, [len(residuals)])
+    beyond = others[0] if len(others) else 0.0
+    gaps = np.maximum(wanted - beyond, _LEAST_GAP * wanted)
     # min(r, r² / g), without overflow.
-    return np.asarray(residuals**2 / np.maximum.reduce([gaps, residuals, np.full(m, _TINY)]))
+    errors = residuals**2 / np.maximum(np.maximum(gaps, residuals), _TINY)
+    counts = residuals > negligible
+    shares = errors[counts] / np.maximum(wanted, errors)[counts]
+    return float(shares.max(initial=0.0))
 
 
 def _residual_norms(
