@@ -98,8 +98,8 @@ def read(run_dir: Path) -> Manifest:
     except (ValueError, RecursionError) as error:
         msg = f"{path} is damaged ({error}). Use a new run directory."
         raise RunDirectoryError(msg) from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else None
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != FORMAT:
         msg = f"{path} has format {found}; this segcli reads format {FORMAT}. Use a new run directory."
         raise RunDirectoryError(msg)
     try:

@@ -76,9 +76,7 @@ class Stage:
         For what is noted beside a result and does not bear on it: a later change of the artifact
         does not make this stage stale.
         """
-        if not self.has(artifact):
-            return None
-        return _read(self.run_dir, self.records, artifact)
+        return _read(self.run_dir, self.records, artifact) if self.has(artifact) else None
 
     def size_of_matrix(self) -> MatrixSize | None:
         """Return how large the matrix is; None if that cannot be told: loading it will say why."""

@@ -388,10 +388,7 @@ def _segment_rows(
 def _on_the_table(stage: Stage, pca: PCA, k: int) -> dict[str, Any] | None:
     """Return what explore-k said of this k, if it looked at the same components and norms."""
     verdict, scores = stage.peek(K_VERDICT), stage.peek(K_SCORES)
-    if verdict is None or scores is None:
-        return None
-    if not Recipe.of(pca).is_of(verdict):
+    if verdict is None or scores is None or not Recipe.of(pca).is_of(verdict):
         return None
     said = {name: verdict[name] for name in ("supported", "recommended", "gain_peak", "reason")}
-    rows = (row for row in records(scores) if row["k"] == k)
-    return {**said, "k_scores": next(rows, None)}
+    return {**said, "k_scores": next((row for row in records(scores) if row["k"] == k), None)}

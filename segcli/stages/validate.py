@@ -242,9 +242,7 @@ def _rests_on(gathered: KEvidence | None) -> dict[str, Any] | None:
 def _explored(stage: Stage, recipe: Recipe) -> dict[str, Any] | None:
     """Return what explore-k said last, if it looked at the same components and norms."""
     said: dict[str, Any] | None = stage.peek(K_VERDICT)
-    if said is None:
-        return None
-    return said if recipe.is_of(said) else None
+    return said if said is not None and recipe.is_of(said) else None
 
 
 def _verdict(
