@@ -79,14 +79,6 @@ def test_bars_are_shares_of_all_customers_the_unassigned_too(place, monkeypatch)
     assert drawn[1].tolist() == pytest.approx(summary["interactions_share"].tolist())
 
 
-SEEDED = {
-    "explore-pca": ("explained_variance.csv", "null_mean"),
-    "explore-k": ("k_scores.csv", "prediction_strength_null"),
-    "cluster": ("segments.csv", "membership"),
-    "report": ("characteristic_items.csv", "unseen_share"),
-}
-
-
 def test_each_correlation_stands_in_its_own_column(place):
     faces = json.loads(ok(*STAGES["explore-pca"], "--json").stdout)["components"]
     found = table(place, "components.csv")
