@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,14 @@ def digests(folder: Path) -> dict[str, str]:
             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "a folder"
         )
     return found
+
+
+@contextlib.contextmanager
+def left_alone(folder: Path) -> Iterator[None]:
+    """Insist that the block changes no file or folder under a folder."""
+    before = digests(folder)
+    yield
+    assert digests(folder) == before
 
 
 def states(run: Path) -> dict[str, str]:

@@ -13,9 +13,9 @@ from run_dirs import (
     LATER,
     STAGES,
     assert_one_line,
-    digests,
     environment,
     invoke,
+    left_alone,
     name_segments,
     ok,
     process,
@@ -62,9 +62,8 @@ FILES = {
 @pytest.mark.parametrize("fresh", [True, False], ids=["new", "again"])
 def test_a_file_without_interactions(place, name, fresh):
     Path("bad.csv").write_bytes(FILES[name])
-    before = digests(place.folder)
-    assert_one_line(invoke("ingest", "bad.csv", "new" if fresh else "run"), "bad.csv")
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(invoke("ingest", "bad.csv", "new" if fresh else "run"), "bad.csv")
 
 
 @pytest.mark.parametrize(
@@ -72,17 +71,15 @@ def test_a_file_without_interactions(place, name, fresh):
     [("none.csv", "none.csv"), ("run", "run is a run directory"), ("", "empty")],
 )
 def test_no_such_file_and_a_directory(place, interactions, words):
-    before = digests(place.folder)
-    assert_one_line(invoke("ingest", interactions, "new"), words)
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(invoke("ingest", interactions, "new"), words)
 
 
 @pytest.mark.parametrize("option", ["--customer", "--item", "--value", "--timestamp"])
 @pytest.mark.parametrize("column", ["nobody", "0", "9", "-1", "²"])
 def test_a_wrong_column(place, option, column):
-    before = digests(place.folder)
-    assert_one_line(invoke("ingest", "ratings.csv", "new", f"{option}={column}"), column)
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(invoke("ingest", "ratings.csv", "new", f"{option}={column}"), column)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +93,8 @@ def test_a_wrong_column(place, option, column):
     ids=" ".join,
 )
 def test_a_wrong_choice_of_reading(place, options):
-    before = digests(place.folder)
-    assert_one_line(invoke("ingest", "ratings.csv", "new", *options))
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(invoke("ingest", "ratings.csv", "new", *options))
 
 
 @pytest.mark.parametrize("value", ["good", "NaN", "inf", "-inf", "-3", "1e999"])
@@ -106,9 +102,8 @@ def test_a_value_that_cannot_be_used_is_told_or_refused(place, value):
     with place.ratings.open("a") as file:
         file.write(f"c001,i01,{value}\n")
     assert "1 rejected" in ok("ingest", "ratings.csv", "new").stdout
-    before = digests(place.folder)
-    assert_one_line(invoke("ingest", "ratings.csv", "run", "--strict"), "--strict")
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(invoke("ingest", "ratings.csv", "run", "--strict"), "--strict")
 
 
 def test_negative_values_kept_go_all_the_way_but_for_weightings_of_counts(place):
@@ -119,9 +114,8 @@ def test_negative_values_kept_go_all_the_way_but_for_weightings_of_counts(place)
         found = ok(*STAGES[name], *(("--weighting", "raw") if name == "explore-pca" else ()))
         if name == "validate":
             assert "No evidence was gathered: evidence needs counts or ratings" in found.stdout
-    before = digests(place.run)
-    assert_one_line(invoke(*STAGES["explore-pca"]), "raw")
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        assert_one_line(invoke(*STAGES["explore-pca"]), "raw")
 
 
 # Choices
@@ -182,16 +176,16 @@ TOO_LARGE = [
 
 @pytest.mark.parametrize("args", COMMAND_LINES, ids=" ".join)
 def test_a_wrong_command_line(place, args):
-    before = digests(place.folder)
-    assert_usage(invoke(*args))
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_usage(invoke(*args))
 
 
 @pytest.mark.parametrize("args", TOO_LARGE, ids=" ".join)
 def test_a_choice_too_large_for_these_data(place, args):
-    before = digests(place.run)
-    assert_one_line(invoke(*args), args[-1] if args[-2] != "--n-clusters" or "61" in args else "")
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        assert_one_line(
+            invoke(*args), args[-1] if args[-2] != "--n-clusters" or "61" in args else ""
+        )
 
 
 @pytest.mark.parametrize("option", ["--seed", "--threads", "--top", "--k-step"])
@@ -204,9 +198,8 @@ def test_customers_who_are_all_alike_have_no_components(place):
     rows = "".join(f"{customer},{item},2\n" for customer in "abcde" for item in "xyz")
     place.ratings.write_text(HEADER + rows)
     ok(*STAGES["ingest"])
-    before = digests(place.run)
-    assert_one_line(invoke("explore-pca", "run"))
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        assert_one_line(invoke("explore-pca", "run"))
 
 
 def test_the_smallest_data_that_can_be_used_go_all_the_way(place):
@@ -230,11 +223,10 @@ def test_the_smallest_data_that_can_be_used_go_all_the_way(place):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_run_directory_that_is_a_file(place, name):
     args = ["ratings.csv" if arg == "run" else arg for arg in STAGES[name]]
-    before = digests(place.folder)
-    assert_one_line(invoke(*args), "ratings.csv is a file, not a run directory")
-    args = ["ratings.csv/run" if arg == "run" else arg for arg in STAGES[name]]
-    assert_one_line(invoke(*args), "ratings.csv/run")
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(invoke(*args), "ratings.csv is a file, not a run directory")
+        args = ["ratings.csv/run" if arg == "run" else arg for arg in STAGES[name]]
+        assert_one_line(invoke(*args), "ratings.csv/run")
 
 
 @pytest.mark.parametrize("stage", ["ingest", "cluster"])
@@ -249,9 +241,8 @@ def test_a_link_that_leads_nowhere_is_no_run_directory(place, stage, target):
 def test_a_run_directory_whose_name_is_too_long(place, name):
     long = "x" * 300
     args = [long if arg == "run" else arg for arg in STAGES.get(name, ("status", "run"))]
-    before = digests(place.folder)
-    assert_one_line(invoke(*args), f"{long}", ": File name too long")
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(invoke(*args), f"{long}", ": File name too long")
 
 
 @pytest.mark.parametrize("name", [*list(STAGES)[1:], "status"])
@@ -278,10 +269,9 @@ def test_stages_in_the_wrong_order(place, done, asked, first):
     Path("other").mkdir()
     for name in done:
         ok(*("other" if arg == "run" else arg for arg in STAGES[name]))
-    before = digests(Path("other"))
-    args = ["other" if arg == "run" else arg for arg in STAGES[asked]]
-    assert_one_line(invoke(*args), f"{first} has not run here. Run: segcli {first} ")
-    assert digests(Path("other")) == before
+    with left_alone(Path("other")):
+        args = ["other" if arg == "run" else arg for arg in STAGES[asked]]
+        assert_one_line(invoke(*args), f"{first} has not run here. Run: segcli {first} ")
 
 
 # Names and streams

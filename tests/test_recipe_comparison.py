@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from planted import Design, plant, unplanted
-from run_dirs import STAGES, assert_one_line, digests, invoke, ok
+from run_dirs import STAGES, assert_one_line, invoke, left_alone, ok
 
 from segcli import progress
 from segcli.engine import LocalEngine
@@ -318,9 +318,8 @@ def test_a_gain_that_chance_may_have_made_recommends_nothing():
 
 
 def test_the_command_prints_a_table_and_writes_nothing(place):
-    before = digests(place.folder)
-    lines = ok("explore-pca", "run", "--compare-weightings").stdout.splitlines()
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        lines = ok("explore-pca", "run", "--compare-weightings").stdout.splitlines()
     assert lines[0].startswith("6 weightings on 10 components, k from 2 to 30")
     assert {line.split()[0] for line in lines[3:9]} == set(NAMES)
     assert "60 customers" in lines[9]
@@ -350,10 +349,9 @@ def test_a_weighting_beside_it_is_refused(place):
 
 
 def test_the_command_compares_norms_too(place):
-    before = digests(place.folder)
-    words = ("explore-pca", "run", "--compare-score-norms", "--max-components", "3")
-    lines = ok(*words, "--weighting", "l2").stdout.splitlines()
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        words = ("explore-pca", "run", "--compare-score-norms", "--max-components", "3")
+        lines = ok(*words, "--weighting", "l2").stdout.splitlines()
     assert lines[0].startswith("3 score norms on 3 components of the l2 matrix, k from 2 to 30")
     assert {line.split()[0] for line in lines[3:6]} == set(SCORE_NORMS)
     document = json.loads(ok(*words, "--json").stdout)

@@ -22,6 +22,7 @@ from run_dirs import (
     digests,
     environment,
     invoke,
+    left_alone,
     ok,
     process,
     states,
@@ -98,12 +99,11 @@ def test_the_commands_of_status_lead_back_to_fresh(place):
 
 
 def test_the_same_data_again_leave_every_stage_fresh_and_every_byte(place):
-    before = digests(place.run)
-    ok(*STAGES["ingest"])
-    assert states(place.run) == FRESH
-    for args in STAGES.values():
-        ok(*args)
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        ok(*STAGES["ingest"])
+        assert states(place.run) == FRESH
+        for args in STAGES.values():
+            ok(*args)
 
 
 def test_another_choice_upstream_makes_only_what_rests_on_it_stale(place):
@@ -170,13 +170,12 @@ def test_damage_is_refused_with_the_command_that_mends_it(place, name, damage):
     whole = digests(place.run)
     hurt, words = DAMAGE[damage]
     hurt(place.run / name)
-    before = digests(place.run)
-    writer = next(a.stage for a in vars(catalogue).values() if getattr(a, "name", "") == name)
-    assert states(place.run)[writer] == "altered"
-    for reader in READERS[name]:
-        line = assert_one_line(invoke(*STAGES[reader]), name, words)
-        assert command_in(line)[0] == writer
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        writer = next(a.stage for a in vars(catalogue).values() if getattr(a, "name", "") == name)
+        assert states(place.run)[writer] == "altered"
+        for reader in READERS[name]:
+            line = assert_one_line(invoke(*STAGES[reader]), name, words)
+            assert command_in(line)[0] == writer
     ok(*command_in(line))
     assert digests(place.run) == whole
 
@@ -184,10 +183,9 @@ def test_damage_is_refused_with_the_command_that_mends_it(place, name, damage):
 def test_a_folder_in_an_artifacts_place_is_refused(place):
     a_folder(place.run / "segments.csv")
     (place.run / "segments.csv" / "mine").touch()
-    before = digests(place.run)
-    assert_one_line(invoke(*STAGES["validate"]), "segments.csv")
-    assert_one_line(invoke(*STAGES["cluster"]), "segments.csv is in the way")
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        assert_one_line(invoke(*STAGES["validate"]), "segments.csv")
+        assert_one_line(invoke(*STAGES["cluster"]), "segments.csv is in the way")
 
 
 def test_a_model_of_a_stranger_runs_nothing(place):
@@ -234,10 +232,9 @@ def ingested(**fields):
 )
 def test_another_manifest_is_refused_and_kept(place, content):
     (place.run / "manifest.json").write_text(content)
-    before = digests(place.run)
-    for args in (*STAGES.values(), ("status", "run")):
-        assert_one_line(invoke(*args), "manifest.json")
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        for args in (*STAGES.values(), ("status", "run")):
+            assert_one_line(invoke(*args), "manifest.json")
 
 
 def test_a_manifest_that_goes_in_a_circle_is_refused(place):
@@ -261,9 +258,8 @@ def test_a_file_of_the_users_is_never_written_over(place, name):
     shutil.rmtree(place.run)
     place.run.mkdir()
     (place.run / name).write_text("mine")
-    before = digests(place.run)
-    assert_one_line(invoke(*STAGES["ingest"]), f"{name} is in the way")
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        assert_one_line(invoke(*STAGES["ingest"]), f"{name} is in the way")
 
 
 def test_other_files_in_the_directory_are_left_alone(place):
@@ -333,10 +329,9 @@ class Crash(BaseException):
 
 
 def test_a_stage_that_raises_leaves_everything_as_it_was(place, monkeypatch):
-    before = digests(place.run)
     monkeypatch.setattr(Text, "write", lambda *_: (_ for _ in ()).throw(MemoryError))
-    assert_one_line(invoke(*STAGES["report"][:-1], "5"), "memory", "This stage changed nothing")
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        assert_one_line(invoke(*STAGES["report"][:-1], "5"), "memory", "This stage changed nothing")
 
 
 @pytest.mark.parametrize("error", [Crash, KeyboardInterrupt, ValueError])
@@ -543,8 +538,6 @@ def test_kill_9_at_a_moment_of_many(place, delay):
 @pytest.mark.parametrize("name", STAGES)
 @pytest.mark.parametrize("where", ["write", "commit"])
 def test_a_full_disk_is_one_line_and_changes_nothing(place, monkeypatch, name, where):
-    before = digests(place.run)
-
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -552,8 +545,8 @@ def test_a_full_disk_is_one_line_and_changes_nothing(place, monkeypatch, name, w
         monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(manifest, "write", full)
-    assert_one_line(invoke(*STAGES[name]), "run cannot hold more: No space left on device")
-    assert digests(place.run) == before
+    with left_alone(place.run):
+        assert_one_line(invoke(*STAGES[name]), "run cannot hold more: No space left on device")
 
 
 @as_root
@@ -570,10 +563,9 @@ def test_a_disk_that_is_really_full(place, name, spare):
             while True:
                 filler.write(b"\0" * 4096)
         os.truncate(disk / "filler", max(0, (disk / "filler").stat().st_size - spare * 1024))
-        before = digests(disk / "run")
         args = [str(disk / arg) if arg == "run" else arg for arg in STAGES[name]]
-        assert_one_line(invoke(*args), "cannot hold more", "This stage changed nothing")
-        assert digests(disk / "run") == before
+        with left_alone(disk / "run"):
+            assert_one_line(invoke(*args), "cannot hold more", "This stage changed nothing")
         (disk / "filler").unlink()
         ok(*args)
     finally:
@@ -592,21 +584,20 @@ def without_privilege():
 
 def test_a_directory_that_may_not_be_written_to(place):
     prefix = without_privilege()
-    before = digests(place.folder)
-    place.run.chmod(0o555)
-    place.folder.chmod(0o555)
-    try:
-        for args in (STAGES["ingest"], STAGES["cluster"]):
-            found = process(*args, cwd=place.folder, prefix=prefix)
-            assert_one_line(found, "run cannot be written to")
-        found = process("ingest", "ratings.csv", "another/run", cwd=place.folder, prefix=prefix)
-        assert_one_line(found, "another/run cannot be made: Permission denied")
-        found = process("status", "run", cwd=place.folder, prefix=prefix)
-        assert (found.returncode, found.stderr) == (0, "")
-    finally:
-        place.folder.chmod(0o755)
-        place.run.chmod(0o755)
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        place.run.chmod(0o555)
+        place.folder.chmod(0o555)
+        try:
+            for args in (STAGES["ingest"], STAGES["cluster"]):
+                found = process(*args, cwd=place.folder, prefix=prefix)
+                assert_one_line(found, "run cannot be written to")
+            found = process("ingest", "ratings.csv", "another/run", cwd=place.folder, prefix=prefix)
+            assert_one_line(found, "another/run cannot be made: Permission denied")
+            found = process("status", "run", cwd=place.folder, prefix=prefix)
+            assert (found.returncode, found.stderr) == (0, "")
+        finally:
+            place.folder.chmod(0o755)
+            place.run.chmod(0o755)
 
 
 def test_parents_are_made_and_removed_again_if_ingest_fails(place):

@@ -26,15 +26,7 @@ from parts import (
     write_parts,
     write_rows,
 )
-from run_dirs import (
-    SAMPLE,
-    assert_one_line,
-    digests,
-    environment,
-    invoke,
-    ok,
-    process,
-)
+from run_dirs import SAMPLE, assert_one_line, digests, environment, invoke, left_alone, ok, process
 from test_engine import TestEveryEngine as EveryEngine
 from webhdfs import served
 
@@ -437,9 +429,8 @@ CLUSTER = ("cluster", "run", "--n-components", "2", "--n-clusters", "2", "--engi
 
 def test_without_pyspark(place, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    before = digests(place.folder)
-    assert_one_line(invoke(*CLUSTER), "pip install 'segcli[spark]'")
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(invoke(*CLUSTER), "pip install 'segcli[spark]'")
     with pytest.raises(ResourceError):
         require_pyspark()
 
@@ -508,28 +499,25 @@ def test_the_java_of_a_python_package(place, spark_installed):
 def test_a_master_that_cannot_be_reached(place, spark_installed, monkeypatch, master, words):
     for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"):
         monkeypatch.delenv(name, raising=False)
-    before = digests(place.folder)
-    assert_one_line(process(*CLUSTER, "--master", master, cwd=place.folder), *words)
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        assert_one_line(process(*CLUSTER, "--master", master, cwd=place.folder), *words)
 
 
 def test_a_setting_with_which_spark_does_not_start(place, spark_installed):
     """Java has the reason, for as long as it runs."""
-    before = digests(place.folder)
     env = environment(PYSPARK_SUBMIT_ARGS="--driver-memory 100m pyspark-shell")
-    result = process(*CLUSTER, cwd=place.folder, env=env)
-    assert_one_line(result, "does not start with --master local", "Insufficient driver memory")
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        result = process(*CLUSTER, cwd=place.folder, env=env)
+        assert_one_line(result, "does not start with --master local", "Insufficient driver memory")
 
 
 def test_a_worker_without_the_package(place, spark_installed):
     bare = place.folder / "bare"
     venv.create(bare, symlinks=True)
-    before = digests(place.folder)
     env = environment(PYSPARK_PYTHON=str(bare / "bin" / "python"))
-    result = process(*CLUSTER, cwd=place.folder, env=env)
-    assert_one_line(result, "has no Python package", "PYSPARK_PYTHON")
-    assert digests(place.folder) == before
+    with left_alone(place.folder):
+        result = process(*CLUSTER, cwd=place.folder, env=env)
+        assert_one_line(result, "has no Python package", "PYSPARK_PYTHON")
 
 
 def test_lost_storage(spark, tmp_path):
@@ -687,9 +675,8 @@ def test_a_pass_leaves_nothing_behind(spark, tmp_path, monkeypatch):
     monkeypatch.setattr(scratch, "LARGE", 1)
     with engine_in(tmp_path) as engine:
         blocks = engine.blocks(np.ones((50, 3)))
-        before = digests(tmp_path)
-        blocks.map_sum(product, np.ones((3, 1)))
-        assert digests(tmp_path) == before
+        with left_alone(tmp_path):
+            blocks.map_sum(product, np.ones((3, 1)))
 
 
 def sleepy(block):
@@ -731,32 +718,29 @@ main(sys.argv[2:])
 def test_a_signal_that_python_drops_is_heard_with_the_next_pass(
     place, spark_installed, sent, status, said
 ):
-    before = digests(place.folder)
     command = [sys.executable, "-c", LOST, sent, *CLUSTER]
-    found = subprocess.run(
-        command, cwd=place.folder, env=environment(), capture_output=True, text=True, timeout=120
-    )
+    choices = {"cwd": place.folder, "env": environment(), "text": True, "timeout": 120}
+    with left_alone(place.folder):
+        found = subprocess.run(command, capture_output=True, **choices)
     assert found.returncode == status
     assert "Exception ignored in" in found.stderr
     assert found.stderr.endswith(said)
-    assert digests(place.folder) == before
 
 
 def test_ctrl_c_leaves_the_run_directory_as_it_was(place, spark_installed):
-    before = digests(place.folder)
-    command = subprocess.Popen(
-        [sys.executable, "-m", "segcli", *CLUSTER],
-        cwd=place.folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    folder = place.run / scratch.FOLDER
-    while not folder.exists():
-        assert command.poll() is None, command.communicate()
-    command.send_signal(signal.SIGINT)
-    _, stderr = command.communicate(timeout=60)
+    with left_alone(place.folder):
+        command = subprocess.Popen(
+            [sys.executable, "-m", "segcli", *CLUSTER],
+            cwd=place.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        folder = place.run / scratch.FOLDER
+        while not folder.exists():
+            assert command.poll() is None, command.communicate()
+        command.send_signal(signal.SIGINT)
+        _, stderr = command.communicate(timeout=60)
     assert command.returncode == 1
     assert "Traceback" not in stderr
-    assert digests(place.folder) == before
