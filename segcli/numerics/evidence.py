@@ -215,36 +215,27 @@ def gather_evidence(
     return found
 
 
-@dataclass(frozen=True)
-class Hiding:
-    """What one hiding of interactions says of every k.
-
-    Attributes
-    ----------
-    bits : ndarray of shape (n_ks, n_customers), see `bits_gained`; NaN for a k that could not be fitted
-    n_hidden : ndarray of shape (n_customers,)
-    """
-
-    bits: np.ndarray
-    n_hidden: np.ndarray
-
-
 def predict_hidden(
     X: sp.csr_array, recipe: Recipe, ks: Sequence[int], number: int, *, seed: int
-) -> Hiding:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return what the segments that a recipe makes are worth for interactions hidden from it.
 
     Parameters
     ----------
     X : csr_array of shape (n_customers, n_items), unweighted, in rank order
     number : of the hiding
+
+    Returns
+    -------
+    bits : ndarray of shape (n_ks, n_customers), see `bits_gained`; NaN for a k that could not be fitted
+    n_hidden : ndarray of shape (n_customers,)
     """
     parts = hide(X, rng=np.random.default_rng([seed, 7, number]))
     seen = fit_recipe(parts.seen, recipe, ks, seed=seed)
     bits = np.full((len(ks), X.shape[0]), np.nan)
     for i, partition in enumerate(seen.partitions):
         bits[i] = bits_gained(parts, partition.labels, partition.k)
-    return Hiding(bits, np.diff(parts.hidden.indptr))
+    return bits, np.diff(parts.hidden.indptr)
 
 
 def _on_all(
@@ -280,14 +271,14 @@ def _measure(
     X: sp.csr_array,
     full: FittedRecipe,
     silhouette: Sequence[float],
-    hidings: Sequence[Hiding],
+    hidings: Sequence[tuple[np.ndarray, np.ndarray]],
     resamples: Sequence[Resample],
     ks: Sequence[int],
 ) -> dict[str, np.ndarray]:
     """Return the measures of one matrix, and their errors, as ndarrays of shape (n_ks,)."""
     n_ks = len(full.ks)
-    bits = np.sum([hiding.bits for hiding in hidings], axis=0)[:n_ks]
-    n_hidden = np.sum([hiding.n_hidden for hiding in hidings], axis=0)
+    bits, n_hidden = (np.sum(parts, axis=0) for parts in zip(*hidings, strict=True))
+    bits = bits[:n_ks]
     by_k = zip(*(r.jaccard(full) for r in resamples), strict=True)
     similarities = [nan_mean(np.stack(of_k)) for of_k in by_k]
     strength, strength_se = _over_splits([r.prediction_strength[:n_ks] for r in resamples])

@@ -362,9 +362,10 @@ def _measure(
         if is_counts and few:  # who has what does not tell likes from dislikes
             both = [r.transfer_ari for r in resample(X, recipe, few, split=split, seed=seed)]
             transfer[split, : len(few)] = nan_mean(np.stack(both))
+    bits, n_hidden = (np.sum(parts, axis=0) for parts in zip(*hidings, strict=True))
     return _Measured(
-        bits=np.sum([hiding.bits for hiding in hidings], axis=0),
-        n_hidden=np.sum([hiding.n_hidden for hiding in hidings], axis=0),
+        bits=bits,
+        n_hidden=n_hidden,
         transfer_ari=nan_mean(transfer),
         activity_share=activity,
         variance_held=float(full.pca.explained_variance_ratio.sum()),
