@@ -196,11 +196,11 @@ def gather_evidence(
         full, silhouette = next(results)
         resamples = [one for both in on_splits for one in both]
         measures = _measure(ordered, full, silhouette, on_hidings, resamples, ks)
-        of_nulls = np.stack([figures for figures, _ in on_nulls])
-        for i, measure in enumerate(MEASURES):
-            measures[f"{measure}_null"] = nan_mean(of_nulls[:, :, i])
-            measures[f"{measure}_null_min"] = np.fmin.reduce(of_nulls[:, :, i])
-            measures[f"{measure}_null_max"] = np.fmax.reduce(of_nulls[:, :, i])
+        for measure in MEASURES:
+            of_nulls = np.stack([figures[measure] for figures, _ in on_nulls])
+            measures[f"{measure}_null"] = nan_mean(of_nulls)
+            measures[f"{measure}_null_min"] = np.fmin.reduce(of_nulls)
+            measures[f"{measure}_null_max"] = np.fmax.reduce(of_nulls)
         found.append(
             KEvidence(
                 recipe,
@@ -257,13 +257,12 @@ def _on_null(
     ks: Sequence[int],
     seed: int,
     ask: Callable[[sp.csr_array, FittedRecipe], Any] | None,
-) -> tuple[np.ndarray, Any]:
-    """Return the measures of a null, of shape (n_ks, n_measures), and what else is asked."""
+) -> tuple[dict[str, np.ndarray], Any]:
+    """Return the measures of a null, as `_measure` does, and what else is asked."""
     full, silhouette = _on_all(null, recipe, ks, seed)
     hidings = [predict_hidden(null, recipe, ks, 0, seed=seed)]
     resamples = resample(null, recipe, ks, split=0, seed=seed)
-    columns = _measure(null, full, silhouette, hidings, resamples, ks)
-    measures = np.stack([columns[measure] for measure in MEASURES], axis=1)
+    measures = _measure(null, full, silhouette, hidings, resamples, ks)
     return measures, ask(null, full) if ask is not None else None
 
 
