@@ -31,7 +31,7 @@ from segcli.errors import ChoiceError
 from segcli.words import counted
 
 SMOOTHING = 1.0
-"""Added to each item sum (Laplace), as in scikit-learn; see `SegmentSums.unit`."""
+"""Added to each item sum (Laplace), as in scikit-learn; see `SegmentSums.model`."""
 
 UNASSIGNED = -1
 """The label of a customer in no segment."""
@@ -85,17 +85,13 @@ class SegmentSums:
         """Return the sums without those that are part of them."""
         return SegmentSums(*map(sub, vars(self).values(), vars(other).values()))
 
-    @property
-    def unit(self) -> float:
-        """What values are counted in: their geometric mean where that is below 1, else 1."""
-        return float(np.exp(min(self.logs.sum() / max(self.interactions.sum(), 1), 0.0)))
-
     def model(self) -> NaiveBayes:
         """Return the model that is made of them."""
         n_customers = max(self.customers.sum(), 1)  # nobody, if all are left out
         with np.errstate(divide="ignore"):
             log_priors = np.log(self.customers / n_customers)
-        unit = self.unit
+        # What values are counted in: their geometric mean where that is below 1, else 1.
+        unit = float(np.exp(min(self.logs.sum() / max(self.interactions.sum(), 1), 0.0)))
         log_likelihoods = self.items / unit
         log_likelihoods += SMOOTHING
         totals = log_likelihoods.sum(axis=0)
