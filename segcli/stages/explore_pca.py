@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segcli import plots
-from segcli.artifacts import Columns, from_records, open_stage, records
+from segcli.artifacts import Columns, open_stage, records
 from segcli.artifacts.catalogue import (
     COMPONENTS,
     COMPONENTS_VERDICT,
@@ -325,18 +325,12 @@ def components_table(faces: Sequence[ComponentFace], names: np.ndarray) -> Colum
     ``positive_1`` is the item with the largest loading, ``negative_1`` the one with the smallest; empty
     where fewer items load on that side.
     """
-    rows = []
-    for face in faces:
-        row: dict[str, Any] = {
-            "component": face.component,
-            "activity_correlation": face.activity_correlation,
-            "popularity_correlation": face.popularity_correlation,
-        }
-        for end, items in (("positive", face.positive), ("negative", face.negative)):
-            named = [*names[items], *[""] * N_TOP]
-            row |= {f"{end}_{i + 1}": named[i] for i in range(N_TOP)}
-        rows.append(row)
-    return from_records(rows, list(rows[0]))
+    figures = ("component", "activity_correlation", "popularity_correlation")
+    columns = {name: [getattr(face, name) for face in faces] for name in figures}
+    for end in ("positive", "negative"):
+        listed = [[*names[getattr(face, end)], *[""] * N_TOP] for face in faces]
+        columns |= {f"{end}_{i + 1}": [items[i] for items in listed] for i in range(N_TOP)}
+    return columns
 
 
 def verdict_document(evidence: ComponentEvidence) -> dict[str, Any]:
