@@ -79,18 +79,8 @@ class Resample:
         return similarities + [np.full(k, np.nan) for k in full.ks[len(similarities) :]]
 
 
-@dataclass(frozen=True)
-class HalfModel:
-    """A half's segmentation, its centers in the order of the segments that they match.
-
-    Attributes
-    ----------
-    pca : the half's components, with their weighting and norms of scores; items in rank order
-    centers : ndarray of shape (k, n_components)
-    """
-
-    pca: PCA
-    centers: np.ndarray
+HalfModel = tuple[PCA, np.ndarray]
+"""A half's components, items in rank order, and its centers, in the order of the segments they match."""
 
 
 @dataclass(frozen=True)
@@ -313,7 +303,7 @@ def _models(
             partition = fit.partitions[0]
             centers = partition.centers[matched(own, fit.label(X)[0], k)]
             similarity = jaccard(own[half], partition.labels, k)
-            found.append((similarity, HalfModel(fit.pca, centers)))
+            found.append((similarity, (fit.pca, centers)))
     return found
 
 
@@ -343,6 +333,6 @@ def _hits(
     X = sp.csr_array(block.matrix[:, item_order])
     own = labels[block.rows]
     hits = np.zeros(len(own))
-    for model in models:
-        hits += assign(model.pca.project(X), model.centers)[0] == own
+    for pca, centers in models:
+        hits += assign(pca.project(X), centers)[0] == own
     return (hits,)
