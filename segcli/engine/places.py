@@ -188,23 +188,18 @@ def write_blocks(blocks: Iterable[Matrix], scratch: Scratch) -> MatrixPlace:
         (values,) = _written(((block,) for block in matrices), scratch)
         return DensePlace(values)
     ends = [np.zeros(1, dtype=np.int64)]
+
+    def arrays(block: Matrix) -> tuple[np.ndarray, ...]:
+        S = sparse_part(block)
+        ends.append(ends[-1][-1] + np.asarray(S.indptr[1:], dtype=np.int64))
+        factors = [block.row_factors] if isinstance(block, SparseMinusRankOne) else []
+        return S.data, S.indices, *factors
+
+    data, indices, *row_factors = _written(map(arrays, matrices), scratch)
+    sparse = SparsePlace(data, indices, scratch.spill(np.concatenate(ends)), first.shape[1])
     if isinstance(first, SparseMinusRankOne):
-        data, indices, factors = _written(
-            ((b.sparse.data, _columns(b.sparse, ends), b.row_factors) for b in matrices), scratch
-        )
-    else:
-        data, indices = _written(((b.data, _columns(b, ends)) for b in matrices), scratch)
-    indptr = scratch.spill(np.concatenate(ends))
-    sparse = SparsePlace(data, indices, indptr, first.shape[1])
-    if isinstance(first, SparseMinusRankOne):
-        return RankOnePlace(sparse, factors, scratch.spill(first.column_factors))
+        return RankOnePlace(sparse, row_factors[0], scratch.spill(first.column_factors))
     return sparse
-
-
-def _columns(block: sp.csr_array, ends: list[np.ndarray]) -> np.ndarray:
-    """Return the columns of a block's entries; note where its rows end, after all before."""
-    ends.append(ends[-1][-1] + np.asarray(block.indptr[1:], dtype=np.int64))
-    return np.asarray(block.indices)
 
 
 def _written(blocks: Iterable[tuple[np.ndarray, ...]], scratch: Scratch) -> tuple[ArrayPlace, ...]:
