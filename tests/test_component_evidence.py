@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from planted import DESIGNS, plant, unplanted
 from test_deflated import dense, weighted
 
-from segcli.engine import LocalEngine
+from segcli.engine import ONE_THREAD, LocalEngine
 from segcli.errors import ChoiceError
 from segcli.numerics import component_evidence
 from segcli.numerics.component_evidence import (
@@ -24,8 +24,6 @@ from segcli.numerics.component_evidence import (
 from segcli.numerics.deflated import Deflated
 from segcli.numerics.ranks import rank
 from segcli.numerics.weighting import NAMES, fit_weighting, weigh
-
-ONE_THREAD = LocalEngine(1)
 
 
 def gather(

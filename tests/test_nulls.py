@@ -8,11 +8,9 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import chisquare
 
-from segcli.engine import LocalEngine
+from segcli.engine import ONE_THREAD
 from segcli.numerics import nulls
 from segcli.numerics.nulls import null_of, nulls_of, swapped
-
-ENGINE = LocalEngine(1)
 
 
 @pytest.fixture(autouse=True)
@@ -97,10 +95,10 @@ def test_nulls_of_one_matrix_and_seed_are_made_once(ratings, monkeypatch):
     monkeypatch.setattr(
         nulls, "null_of", lambda X, j, seed: made.append(j) or null_of(X, j, seed=seed)
     )
-    first = nulls_of(ratings, 1, seed=0, engine=ENGINE)
-    three = nulls_of(ratings.copy(), 3, seed=0, engine=ENGINE)
+    first = nulls_of(ratings, 1, seed=0, engine=ONE_THREAD)
+    three = nulls_of(ratings.copy(), 3, seed=0, engine=ONE_THREAD)
     assert three[0] is first[0]
-    assert nulls_of(ratings, 2, seed=0, engine=ENGINE)[1] is three[1]
+    assert nulls_of(ratings, 2, seed=0, engine=ONE_THREAD)[1] is three[1]
     assert made == [0, 1, 2]
     for j, null in enumerate(three):
         assert np.array_equal(null.toarray(), null_of(ratings, j, seed=0).toarray())
@@ -117,9 +115,9 @@ def test_nulls_of_one_matrix_and_seed_are_made_once(ratings, monkeypatch):
     ids=["seed", "values", "order", "fewer items"],
 )
 def test_of_other_data_or_another_seed_they_are_made_anew(ratings, another):
-    nulls_of(ratings, 1, seed=0, engine=ENGINE)
+    nulls_of(ratings, 1, seed=0, engine=ONE_THREAD)
     X, seed = another(ratings, 0)
-    (null,) = nulls_of(X, 1, seed=seed, engine=ENGINE)
+    (null,) = nulls_of(X, 1, seed=seed, engine=ONE_THREAD)
     assert np.array_equal(null.toarray(), null_of(X, 0, seed=seed).toarray())
 
 
