@@ -275,6 +275,7 @@ def test_the_summary_adds_up(finished):
             "interactions": data.size(),
             "interactions_share": data.size() / data.size().sum(),
             "total_value": data["value"].sum(),
+            "value_share": data["value"].sum() / pd.read_csv(finished.ratings)["value"].sum(),
             "mean_distance": own["distance"].mean(),
             "mean_membership": own["membership"].mean(),
         }

@@ -78,7 +78,8 @@ def test_every_figure_on_the_page_is_from_its_own_column(finished):
     median = activity.median()
     assert rows_of(page, "The segments") == [
         [str(row.segment), row.name, str(row.customers), percent(row.share),
-         f"{row.median_interactions:g}", percent(row.interactions_share), row.grade]
+         f"{row.median_interactions:g}", percent(row.interactions_share),
+         percent(row.value_share), row.grade]
         for row in summary.itertuples(index=False)
     ]  # fmt: skip
     assert f"The median customer has {median:g} items." in words
@@ -230,6 +231,16 @@ def with_rows(given, *changes):
     """Return the tables with changes to the summary, row by row."""
     rows = [row | change for row, change in zip(given["tables"].summary, changes, strict=True)]
     return replace(given["tables"], summary=rows)
+
+
+@pytest.mark.parametrize("value_share", [None, "as many"])
+def test_values_that_say_no_more_than_interactions_are_not_shown(given, value_share):
+    assert "Share of all values:" in text_of(page_of(given))
+    rows = given["tables"].summary
+    shares = [{"value_share": value_share and row["interactions_share"]} for row in rows]
+    page = page_of(given, tables=with_rows(given, *shares))
+    assert "all values" not in text_of(page)
+    assert len(rows_of(page, "The segments")[0]) == 7
 
 
 @pytest.mark.parametrize(

@@ -768,7 +768,11 @@ def test_what_customers_dislike_does_not_mark_their_segment(tmp_path):
     for customer, segment in zip(segments["customer"], segments["segment"], strict=True):
         listed = items[(items["segment"] == segment) & (items["kind"] == "characteristic")]
         assert {item[0] for item in listed["item"]} == {likes[customer[:3]]}
-    assert table(place, "segment_summary.csv")["total_value"].tolist() == [-80, -80]
+    summary = table(place, "segment_summary.csv")
+    assert summary["total_value"].tolist() == [-80, -80]
+    assert (
+        summary["value_share"].isna().all()
+    )  # half of -160 would be half of nothing that is there
     taken = "160 interactions of a value below 0 are taken for not having the item"
     assert taken in said
     assert "No evidence was gathered: evidence needs counts" in said

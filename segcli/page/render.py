@@ -143,6 +143,7 @@ def render(
         another_in_words=words.another_in_words,
         is_named=words.is_named(tables.summary),
         nameless_in_words=words.nameless_in_words,
+        values_differ=_values_differ(tables.summary),
         least_customers=LEAST_CUSTOMERS,
         least_support=log_odds.LEAST_CUSTOMERS,
         verdict=words.verdict(validation, clustering, k, k_said=k_said if is_of_these else None),
@@ -182,6 +183,15 @@ def render(
             ),
             "confusion_matrix.png": alternatives.confusion_matrix(validation),
         },
+    )
+
+
+def _values_differ(summary: Rows) -> bool:
+    """Return whether a segment's part of all values is another one than its part of all interactions."""
+    return any(
+        row["value_share"] is not None
+        and abs(row["value_share"] - row["interactions_share"]) > 1e-9
+        for row in summary
     )
 
 

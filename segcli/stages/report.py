@@ -252,6 +252,7 @@ def run(
             segments,
             having=_having_any(X, marks, labels),
             total_values=total_values,
+            value_shares=_value_shares(matrix, total_values),
             given=given,
             marked_by=marked_by,
             grades=_grades(validation, clustering, k),
@@ -455,6 +456,13 @@ def interactions_by_segment(activity: np.ndarray, labels: np.ndarray, k: int) ->
     return np.bincount(labels[assigned], activity[assigned], minlength=k).astype(np.int64)
 
 
+def _value_shares(matrix: sp.csr_array, total_values: np.ndarray) -> list[float | None]:
+    """Return each segment's part of the sum of all values; None where values below 0 take from it."""
+    if trouble_with_negatives(matrix) is not None:
+        return [None] * len(total_values)
+    return list(total_values / matrix.data.sum())
+
+
 def named_segments_table(segments: Mapping[str, np.ndarray], names: Sequence[str]) -> Columns:
     """Return each customer's segment and its name; of the unassigned there is none."""
     of_segment = np.array([*names, ""], dtype=object)
@@ -472,6 +480,7 @@ def segment_summary_table(
     *,
     having: np.ndarray,
     total_values: np.ndarray,
+    value_shares: Sequence[float | None],
     given: Sequence[str],
     marked_by: Sequence[str],
     grades: Columns,
@@ -484,6 +493,7 @@ def segment_summary_table(
     having : ndarray of shape (k, 2), customers who have one or more of the items that mark a segment:
         of the segment's, and of all
     total_values : ndarray of shape (k,), the sum of the values of each segment's customers
+    value_shares : of each segment, its part of the sum of all values, 0 to 1; None where there is none
     given : for each segment the name that a person gave it; empty if none did
     marked_by : for each segment what marks it, which is its name otherwise; empty if nothing does
     grades : a row per segment with columns stability, grade
@@ -505,6 +515,7 @@ def segment_summary_table(
         "interactions_share": interactions / activity.sum(),
         "median_interactions": middles(np.median, activity),
         "total_value": total_values,
+        "value_share": value_shares,
         "mean_distance": middles(np.mean, segments["distance"]),
         "mean_membership": middles(nan_mean, segments["membership"]),
         "listed_share": having[:, 0] / np.maximum(profiles.sizes, 1),
