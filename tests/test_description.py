@@ -8,7 +8,12 @@ import scipy.sparse as sp
 from planted import DESIGNS, plant, unplanted
 
 from segcli.engine import LocalEngine
-from segcli.numerics.description import describe_segments, null_echo, trouble_with_unseen
+from segcli.numerics.description import (
+    contrast_segments,
+    describe_segments,
+    null_echo,
+    trouble_with_unseen,
+)
 from segcli.numerics.nulls import null_of
 from segcli.numerics.profiles import profile_segments
 from segcli.numerics.ranks import (
@@ -197,3 +202,54 @@ def test_a_nulls_echo_is_that_of_a_description_of_the_null(tastes):
     ).echo
     found = null_echo(X, 3, RECIPE, ranks=ranks, seed=2, n_items=5, sample_size=150)
     assert found == expected
+
+
+def contrasted(X, groups, k, centers, n_items=5):
+    blocks = LocalEngine(1).blocks(X)
+    profiles = profile_segments(blocks, groups, k)
+    return contrast_segments(profiles, np.array(centers), ranks=rank(blocks), n_items=n_items)
+
+
+def test_what_tells_a_segment_from_the_nearest_is_what_only_one_of_the_two_is_keen_on(tastes):
+    """The first is far from the others: what they have in common against it does not tell them apart."""
+    X, groups, kinds = tastes
+    found = contrasted(X, groups, 3, [[0.0, 9.0], [1.0, 0.0], [2.0, 0.0]], n_items=15)
+    assert [one.nearest for one in found] == [1, 2, 1]
+    for segment, one in enumerate(found):
+        assert set(kinds[one.more]) == {segment}
+        assert set(kinds[one.less]) == {one.nearest}
+        assert (len(one.more), len(one.less)) == (15, 15)
+    assert found[1].more.tolist() == found[2].less.tolist()
+
+
+def test_customers_of_other_segments_have_no_say_in_what_tells_two_apart(tastes):
+    X, groups, _ = tastes
+    centers = [[0.0, 9.0], [1.0, 0.0], [2.0, 0.0]]
+    before = contrasted(X, groups, 3, centers)[1]
+    changed = X.toarray()
+    changed[groups == 0] = 1 - changed[groups == 0]
+    after = contrasted(sp.csr_array(changed), groups, 3, centers)[1]
+    assert (before.more.tolist(), before.less.tolist()) == (
+        after.more.tolist(),
+        after.less.tolist(),
+    )
+
+
+def test_next_to_a_few_customers_nothing_is_told_apart():
+    """Five of the few would have to have an item if they were like the others."""
+    X, kinds = np.zeros((60, 12)), np.repeat([0, 1, 2], [3, 30, 27])
+    X[:3, :4], X[3:33, 4:8], X[33:, 8:] = 1, 1, 1
+    few, many, _ = contrasted(sp.csr_array(X), kinds, 3, [[0.0], [1.0], [5.0]])
+    assert (few.nearest, many.nearest) == (1, 0)
+    assert [len(found) for found in (few.more, few.less, many.more, many.less)] == [0] * 4
+
+
+def test_the_nearest_segment_is_one_with_customers_and_of_equals_the_first(tastes):
+    X, groups, _ = tastes
+    found = contrasted(X, np.where(groups == 2, 4, groups), 5, [[0.0], [2.0], [1.0], [1.5], [1.0]])
+    assert [one and one.nearest for one in found] == [4, 4, None, None, 0]
+
+
+def test_of_two_segments_the_other_is_all_others(tastes):
+    X, groups, _ = tastes
+    assert contrasted(X, groups % 2, 3, [[0.0], [1.0], [2.0]]) == [None] * 3

@@ -19,7 +19,7 @@ from run_dirs import (
     table,
 )
 
-from segcli import plots
+from segcli import load_segmentation, plots
 from segcli.artifacts import records
 from segcli.engine import ONE_THREAD
 from segcli.numerics.activity import LARGE_SHARE
@@ -292,11 +292,11 @@ def test_top_items_say_how_many_of_the_segments_customers_have_them(finished):
 
 
 def test_figures_on_unseen_interactions_stand_in_their_own_columns():
-    names = ("log_odds", "z", "customers", "share", "share_outside")
+    figures = ("log_odds", "z", "customers", "share", "share_outside")
     seen, unseen = (
         SimpleNamespace(
             popularity_rank=np.array([9]),
-            **{n: np.full((1, 1), s + i) for i, n in enumerate(names)},
+            **{n: np.full((1, 1), s + i) for i, n in enumerate(figures)},
             times=lambda segment, item, s=s: s + 5 + segment + item,
         )
         for s in (1, 11)
@@ -305,15 +305,16 @@ def test_figures_on_unseen_interactions_stand_in_their_own_columns():
     described = SimpleNamespace(
         log_odds=seen, unseen_log_odds=unseen, unseen=rounds, characteristic=[[0]], avoided=[[]]
     )
-    (row,) = records(characteristic_items_table(described, np.array(["i"]), np.array(["Item"])))
+    names = np.array(["i"]), np.array(["Item"])
+    (row,) = records(characteristic_items_table(described, [None], *names))
     assert row == {
         **{"segment": 0, "kind": "characteristic", "rank": 1, "item": "i", "name": "Item"},
         **{"times": 6, "log_odds": 1, "z": 2, "customers": 3, "share": 4, "share_outside": 5},
-        **{"popularity_rank": 9, "unseen_customers": 30, "unseen_share": 14},
+        **{"share_nearest": None, "popularity_rank": 9, "unseen_customers": 30, "unseen_share": 14},
         **{"unseen_share_outside": 15, "unseen_times": 16, "unseen_log_odds": 11},
     }
     described.unseen.is_enough[:] = False
-    (few,) = records(characteristic_items_table(described, np.array(["i"]), np.array(["Item"])))
+    (few,) = records(characteristic_items_table(described, [None], *names))
     told = ("share", "share_outside", "times", "log_odds")
     assert few == row | {f"unseen_{name}": None for name in told}
 
@@ -330,7 +331,6 @@ def test_of_top_items_alike_the_one_of_lower_rank_comes_first():
 
 
 def test_python_loads_no_model_that_is_stale_or_altered(place):
-    from segcli import load_segmentation
     from segcli.errors import RunDirectoryError
 
     assert load_segmentation(place.run).k == 3
@@ -378,6 +378,27 @@ def test_items_that_more_of_a_segment_have_are_none_that_it_avoids(finished):
     avoided = listed[listed["kind"] == "avoided"]
     assert len(avoided) > 0
     assert (avoided["share"] < avoided["share_outside"]).all()
+
+
+def test_what_tells_a_segment_from_the_nearest_compares_the_two_alone(finished):
+    data = pd.read_csv(finished.ratings).merge(table(finished, "segments.csv"), on="customer")
+    sizes = table(finished, "segments.csv")["segment"].value_counts()
+    has = data.pivot_table(index="item", columns="segment", values="value", aggfunc="count")
+    has = has.fillna(0)
+    nearest = table(finished, "segment_summary.csv")["nearest"]
+    model = load_segmentation(finished.run)
+    apart = np.linalg.norm(model.centers[:, None] - model.centers[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    assert nearest.tolist() == apart.argmin(axis=1).tolist()
+    listed = table(finished, "characteristic_items.csv")
+    listed = listed[listed["kind"].str.endswith("_than_nearest")]
+    assert set(listed["segment"]) == {0, 1, 2}
+    for row in listed.itertuples():
+        other = nearest[row.segment]
+        n, there = has.loc[row.item, row.segment], has.loc[row.item, other]
+        assert (row.customers, row.share) == (n, pytest.approx(n / sizes[row.segment]))
+        assert row.share_nearest == pytest.approx(there / sizes[other])
+        assert (row.share > row.share_nearest) == (row.kind == "more_than_nearest")
 
 
 def test_how_many_others_have_what_marks_a_segment(finished):

@@ -61,6 +61,20 @@ def test_every_figure_on_the_page_is_from_its_own_column(finished):
             ]
             for row in avoids.itertuples(index=False)
         ]
+        nearest = int(summary["nearest"][s])
+        card = next(part for part in page.iter("section") if part.get("id") == f"segment-{s}")
+        told = {
+            kind: "; ".join(
+                f"{row.name} ({percent(row.share)} here, {percent(row.share_nearest)} there)"
+                for row in listed[listed["segment"] == s].itertuples(index=False)
+                if row.kind == f"{kind}_than_nearest"
+            )
+            for kind in ("more", "less")
+        }
+        assert (
+            f"What tells it from the nearest segment, {nearest} More here: {told['more']}. "
+            f"More there: {told['less']}."
+        ) in text_of(card)
         assert rows_of(page, f"Customers most typical of segment {s}") == [
             [
                 row.customer,

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
+from segcli.numerics.log_odds import LEAST_CUSTOMERS as LEAST_SUPPORT
 from segcli.numerics.log_odds import LogOdds, score_log_odds
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.profiles import Profiles, profile_segments
@@ -149,6 +150,79 @@ def describe_segments(
         unseen=unseen,
         unseen_log_odds=None if unseen is None else _log_odds(unseen),
     )
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A segment beside the one that is most like it.
+
+    Attributes
+    ----------
+    nearest : int, the segment whose center is nearest
+    more : ndarray of int, the items that the nearest avoids, next to the segment: the strongest first
+    less : ndarray of int, the items that the segment avoids, next to the nearest
+    """
+
+    nearest: int
+    more: np.ndarray
+    less: np.ndarray
+
+
+def contrast_segments(
+    profiles: Profiles, centers: np.ndarray, *, ranks: Ranks, n_items: int
+) -> list[Contrast | None]:
+    """Return what tells each segment from the nearest one.
+
+    By the rule of `LogOdds.avoided`, with the other of the two for all others, of whom
+    `log_odds.LEAST_CUSTOMERS` must have the item.
+
+    Parameters
+    ----------
+    profiles : of the segments
+    centers : ndarray of shape (k, n_components)
+    ranks : of customers and items
+    n_items : items to list of each kind, at most
+
+    Returns
+    -------
+    list of k; None for a segment without customers, and for all where only one or two have any: the other
+        is all others then
+    """
+    k = len(profiles.sizes)
+    there = np.flatnonzero(profiles.sizes)
+    if len(there) < 3:
+        return [None] * k
+    return [
+        _contrast(profiles, segment, _nearest(centers, segment, there), ranks, n_items)
+        if profiles.sizes[segment]
+        else None
+        for segment in range(k)
+    ]
+
+
+def _nearest(centers: np.ndarray, segment: int, there: np.ndarray) -> int:
+    """Return the segment, of those with customers, whose center is nearest; of equals the first."""
+    others = there[there != segment]
+    return int(others[np.argmin(np.square(centers[others] - centers[segment]).sum(axis=1))])
+
+
+def _contrast(
+    profiles: Profiles, segment: int, nearest: int, ranks: Ranks, n_items: int
+) -> Contrast:
+    both = [segment, nearest]
+    customers, sizes = profiles.customers[both], profiles.sizes[both]
+    pair = score_log_odds(
+        customers, sizes, everyone=customers.sum(axis=0), n_everyone=int(sizes.sum())
+    )
+    less, more = (_avoided_by(pair, row, n_items, ranks) for row in (0, 1))
+    return Contrast(nearest, more, less)
+
+
+def _avoided_by(pair: LogOdds, row: int, n_items: int, ranks: Ranks) -> np.ndarray:
+    """Return what one of two segments avoids and enough customers of the other have."""
+    avoided = pair.avoided(row, pair.z.shape[1], item_ranks=ranks.items)
+    supported = pair.customers[1 - row, avoided] >= LEAST_SUPPORT
+    return np.asarray(avoided[supported][:n_items])
 
 
 def _log_odds(profiles: Profiles | UnseenProfiles) -> LogOdds:

@@ -53,7 +53,8 @@ class Tables:
     Attributes
     ----------
     summary : the rows of `segment_summary.csv`
-    characteristic, avoided : the rows of `characteristic_items.csv`, by kind and segment
+    characteristic, avoided, more, less : the rows of `characteristic_items.csv`, by kind and segment; the
+        last two of what tells a segment from the nearest
     top_items : the rows of `top_items.csv`, by segment
     typical : the rows of `typical_customers.csv`, by segment
     moves : the rows of `segment_moves.csv`; none without an earlier run
@@ -62,6 +63,8 @@ class Tables:
     summary: Rows
     characteristic: Mapping[int, Rows]
     avoided: Mapping[int, Rows]
+    more: Mapping[int, Rows]
+    less: Mapping[int, Rows]
     top_items: Mapping[int, Rows]
     typical: Mapping[int, Rows]
     moves: Rows

@@ -47,8 +47,10 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Block, Blocks, Engine
 from segcli.engine.sparse_views import with_values
 from segcli.numerics.description import (
+    Contrast,
     Description,
     Echo,
+    contrast_segments,
     describe_segments,
     null_echo,
     trouble_with_unseen,
@@ -77,6 +79,7 @@ KEPT_OF_EARLIER = 30
 """Numbers per customer, too, for an earlier run is of about as many: the id, as text, and the segment."""
 
 N_AVOIDED = 5
+N_CONTRASTED = 3
 N_TYPICAL = 5
 N_IN_NAME = 3
 
@@ -238,7 +241,10 @@ def run(
 
         names = np.where(items["name"] != "", items["name"], items["item"])
         top_items = top_items_table(profiles, items["item"], names, n_top, ranks.items)
-        characteristic = characteristic_items_table(described, items["item"], names)
+        contrasts = contrast_segments(
+            profiles, segmentation.centers, ranks=ranks, n_items=N_CONTRASTED
+        )
+        characteristic = characteristic_items_table(described, contrasts, items["item"], names)
         marks = _marks(described.characteristic, matrix.shape[1])
         (n_marks,) = X.map_rows(_count_own_marks, marks, labels)
         typical = typical_customers_table(segments, k, matrix, n_marks, ranks)
@@ -255,6 +261,7 @@ def run(
             value_shares=_value_shares(matrix, total_values),
             given=given,
             marked_by=marked_by,
+            nearest=[contrast.nearest if contrast else None for contrast in contrasts],
             grades=_grades(validation, clustering, k),
         )
         stage.save(TOP_ITEMS, top_items)
@@ -294,6 +301,8 @@ def run(
                     summary=found.segments,
                     characteristic=_by_segment(characteristic, "characteristic"),
                     avoided=_by_segment(characteristic, "avoided"),
+                    more=_by_segment(characteristic, "more_than_nearest"),
+                    less=_by_segment(characteristic, "less_than_nearest"),
                     top_items=_by_segment(top_items),
                     typical=_by_segment(typical),
                     moves=records(change.table()) if change is not None else [],
@@ -361,9 +370,16 @@ _TOP_COLUMNS = ["segment", "rank", "item", "name", "score", "customers", "share"
 
 
 def characteristic_items_table(
-    described: Description, items: np.ndarray, names: np.ndarray
+    described: Description,
+    contrasts: Sequence[Contrast | None],
+    items: np.ndarray,
+    names: np.ndarray,
 ) -> Columns:
-    """Return the items that mark each segment (characteristic) and those it avoids (avoided).
+    """Return the items that mark each segment (characteristic), and those it avoids (avoided).
+
+    After these the items that tell it from the nearest segment: what its customers have more of
+    (more_than_nearest), and what less (less_than_nearest). ``share_nearest`` is the share of the nearest
+    segment's customers who have the item; all other figures compare with all others, here too.
 
     The columns from ``unseen_customers`` on are from interactions that a making of the segments did
     not see (`segcli.numerics.unseen`); missing where there are too few to tell. ``times``: how many times
@@ -371,39 +387,50 @@ def characteristic_items_table(
     (`segcli.numerics.log_odds.LogOdds.times`); ``log_odds`` and ``z`` are what ranks it.
     """
     seen, unseen, hidden = described.log_odds, described.unseen, described.unseen_log_odds
+    told_apart = [
+        (segment, contrast) for segment, contrast in enumerate(contrasts) if contrast is not None
+    ]
+    nearest = {segment: contrast.nearest for segment, contrast in told_apart}
+    lists = [
+        *(("characteristic", *pair) for pair in enumerate(described.characteristic)),
+        *(("avoided", *pair) for pair in enumerate(described.avoided)),
+        *(("more_than_nearest", segment, contrast.more) for segment, contrast in told_apart),
+        *(("less_than_nearest", segment, contrast.less) for segment, contrast in told_apart),
+    ]
     rows = []
-    for kind in ("characteristic", "avoided"):
-        for segment, listed in enumerate(getattr(described, kind)):
-            for position, column in enumerate(listed):
-                cell = segment, column
-                told = hidden if unseen is not None and unseen.is_enough[column] else None
-                rows.append(
-                    {
-                        "segment": segment,
-                        "kind": kind,
-                        "rank": position + 1,
-                        "item": items[column],
-                        "name": names[column],
-                        "times": float(seen.times(*cell)),
-                        "log_odds": float(seen.log_odds[cell]),
-                        "z": float(seen.z[cell]),
-                        "customers": int(seen.customers[cell]),
-                        "share": float(seen.share[cell]),
-                        "share_outside": float(seen.share_outside[cell]),
-                        "popularity_rank": int(seen.popularity_rank[column]),
-                        "unseen_customers": int(unseen.found[cell]) if unseen is not None else None,
-                        "unseen_share": float(told.share[cell]) if told else None,
-                        "unseen_share_outside": float(told.share_outside[cell]) if told else None,
-                        "unseen_times": float(told.times(*cell)) if told else None,
-                        "unseen_log_odds": float(told.log_odds[cell]) if told else None,
-                    }
-                )
+    for kind, segment, listed in lists:
+        for position, column in enumerate(listed):
+            cell = segment, column
+            told = hidden if unseen is not None and unseen.is_enough[column] else None
+            beside = nearest.get(segment)
+            rows.append(
+                {
+                    "segment": segment,
+                    "kind": kind,
+                    "rank": position + 1,
+                    "item": items[column],
+                    "name": names[column],
+                    "times": float(seen.times(*cell)),
+                    "log_odds": float(seen.log_odds[cell]),
+                    "z": float(seen.z[cell]),
+                    "customers": int(seen.customers[cell]),
+                    "share": float(seen.share[cell]),
+                    "share_outside": float(seen.share_outside[cell]),
+                    "share_nearest": None if beside is None else float(seen.share[beside, column]),
+                    "popularity_rank": int(seen.popularity_rank[column]),
+                    "unseen_customers": int(unseen.found[cell]) if unseen is not None else None,
+                    "unseen_share": float(told.share[cell]) if told else None,
+                    "unseen_share_outside": float(told.share_outside[cell]) if told else None,
+                    "unseen_times": float(told.times(*cell)) if told else None,
+                    "unseen_log_odds": float(told.log_odds[cell]) if told else None,
+                }
+            )
     return from_records(sorted(rows, key=itemgetter("segment")), _CHARACTERISTIC_COLUMNS)
 
 
 _CHARACTERISTIC_COLUMNS = [
     *("segment", "kind", "rank", "item", "name", "times", "log_odds", "z", "customers", "share"),
-    *("share_outside", "popularity_rank", "unseen_customers", "unseen_share"),
+    *("share_outside", "share_nearest", "popularity_rank", "unseen_customers", "unseen_share"),
     *("unseen_share_outside", "unseen_times", "unseen_log_odds"),
 ]
 
@@ -483,6 +510,7 @@ def segment_summary_table(
     value_shares: Sequence[float | None],
     given: Sequence[str],
     marked_by: Sequence[str],
+    nearest: Sequence[int | None],
     grades: Columns,
 ) -> Columns:
     """Return one row per segment: size, activity, tightness, grade and name.
@@ -496,6 +524,7 @@ def segment_summary_table(
     value_shares : of each segment, its part of the sum of all values, 0 to 1; None where there is none
     given : for each segment the name that a person gave it; empty if none did
     marked_by : for each segment what marks it, which is its name otherwise; empty if nothing does
+    nearest : for each segment the one that is most like it; None where there is nothing to choose from
     grades : a row per segment with columns stability, grade
     """
     k = len(profiles.sizes)
@@ -521,6 +550,7 @@ def segment_summary_table(
         "listed_share": having[:, 0] / np.maximum(profiles.sizes, 1),
         "listed_share_outside": (having[:, 1] - having[:, 0])
         / np.maximum(len(labels) - profiles.sizes, 1),
+        "nearest": nearest,
         "stability": grades["stability"],
         "grade": grades["grade"],
         "name": [name or marks for name, marks in zip(given, marked_by, strict=True)],
