@@ -360,7 +360,7 @@ def test_the_terminal_and_json_say_the_same(place):
     title, *rows = printed.splitlines()[:4]
     column = title.index("what marks it")
     assert [line[column:] for line in rows] == [row["name"] for row in told["segments"]]
-    (echo,) = [line for line in printed.splitlines() if line.startswith("On interactions")]
+    (echo,) = [line for line in printed.splitlines() if line.startswith("What marks a segment is")]
     assert echo in page_of(place).words
     for found, form in (
         (told["echo"], "{} times as frequent"),
@@ -637,6 +637,40 @@ def test_the_verdict_in_words(validation, clustering, supported, answer, reason)
     assert said.advice == words.ADVICE[supported]
 
 
+REASONS = {
+    "k = 4 is supported: other customers lead to the same segments (least Jaccard similarity 0.92), what "
+    "customers have tells their segment (transfer ARI 0.80, at most 0.11 without any segments), and the "
+    "segment helps to predict hidden interactions (0.42 bits). 90% of all customers are in segments.": (
+        "Other customers lead to the same segments, what customers have tells their segment, and the "
+        "segment helps to predict hidden interactions. 90% of all customers are in segments."
+    ),
+    "k = 8 is not supported: what tells the segments of some customers does not tell those of others "
+    "(transfer ARI 0.30, 0.65 is needed; at most 0.00 without any segments); fewer segments predict "
+    "hidden interactions as well": (
+        "What tells the segments of some customers does not tell those of others; fewer segments predict "
+        "hidden interactions as well."
+    ),
+    "k = 4 is the largest.": "k = 4 is the largest.",
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_the_verdict_is_given_without_figures_first(reason):
+    said = words.verdict(found(True, reason), None, 4)
+    assert said.plain == REASONS[reason]
+    assert said.reason.rstrip(".") == reason.rstrip(".")
+
+
+def test_the_figures_of_the_verdict_are_with_the_evidence(place):
+    reason = document(place, "validation.json")["verdict"]["reason"]
+    words = page_of(place).words
+    box, _, rest = words.partition("The segments Segment 0 is the largest")
+    assert "Other customers lead to the same segments, what customers have tells" in box
+    assert not re.search("Jaccard|ARI|bits", box)
+    evidence = rest.partition("The evidence The verdict, with its figures:")[2]
+    assert evidence.startswith(f" {reason}")
+
+
 def test_who_is_told_yes_is_not_sent_to_ask_again():
     """Though explore-k recommends another number by now."""
     verdict = {"supported": True, "reason": "So.", "recommended_k": 3, "next_step": None}
@@ -673,12 +707,6 @@ def test_a_k_that_explore_k_did_not_try_is_not_judged_by_it():
     assert words.verdict(None, of_one, 1).supported is None  # there is no evidence of one segment
 
 
-def test_grades_in_words_go_from_the_best_down():
-    said = words.grades_in_words(["not trusted", "stable", "highly stable", "not trusted"])
-    assert said.endswith(": 1 highly stable, 1 stable, 2 not trusted.")
-    assert words.grades_in_words(["stable", ""]).endswith(": 1 stable, 1 without a grade.")
-
-
 def test_activity_in_words():
     assert words.activity_in_words(0.86, 0.94).endswith(
         "(94% in data without segments): heavy and light customers are mostly in different segments."
@@ -713,10 +741,11 @@ def test_two_stabilities_are_told_apart():
 
 def test_the_echo_in_words():
     real, null = Echo(5.76, 4.9), Echo(2.4, 1.42)
-    assert echo_in_words(real, None).endswith(
-        "a median 4.9 times as frequent in it as elsewhere (5.8 times on those that made the "
-        "segments)."
+    said = echo_in_words(real, None)
+    assert said.startswith(
+        "What marks a segment is a median 4.9 times as frequent in it as elsewhere"
     )
+    assert said.endswith("(5.8 times on all).")
     assert echo_in_words(real, null).endswith("in data without segments, 1.4 times (2.4 times).")
 
 

@@ -150,7 +150,7 @@ def render(
         least_customers=LEAST_CUSTOMERS,
         least_support=log_odds.LEAST_CUSTOMERS,
         verdict=words.verdict(validation, clustering, k, k_said=k_said if is_of_these else None),
-        findings=words.findings(tables.summary, clustering, echo, echo_null),
+        findings=words.findings(clustering, echo, echo_null),
         echo=echo,
         stabilities=words.stabilities_in_words(tables.summary, validation, clustering),
         measures=measures,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 from segcli.numerics.activity import LARGE_SHARE
 from segcli.numerics.description import Echo
 from segcli.numerics.log_odds import LEAST_CUSTOMERS
-from segcli.numerics.stability import GRADES, NOT_TRUSTED
 from segcli.words import counted, in_percent
 
 ANSWERS = {
@@ -43,13 +42,15 @@ class Verdict:
     ----------
     supported : bool or None, None where nobody knows
     answer : str, a few words
-    reason : str, one or more sentences
+    plain : str, why, in one or more sentences without figures
+    reason : str, the same with its figures
     advice : str, what to do with the segments
     next_step : str or None, what to do for better ones
     """
 
     supported: bool | None
     answer: str
+    plain: str
     reason: str
     advice: str
     next_step: str | None
@@ -107,19 +108,24 @@ def verdict(
     if found and found["supported"] is False and k_said is not None:
         now = k_said["recommended"]
         next_step = next_step if found.get("recommended_k", now) == now else SAID_SINCE
-    return Verdict(supported, ANSWERS[supported], _sentence(reason), ADVICE[supported], next_step)
+    plain = _sentence(_without_figures(reason))
+    return Verdict(
+        supported, ANSWERS[supported], plain, _sentence(reason), ADVICE[supported], next_step
+    )
+
+
+def _without_figures(reason: str) -> str:
+    """Return a reason without what the answer above it says, and without its figures, in parentheses."""
+    return re.sub(r" \([^()]*\)|^k = \d+ is (not )?supported: ", "", reason)
 
 
 def findings(
-    summary: Sequence[Mapping[str, Any]],
     clustering: Mapping[str, Any] | None,
     echo: Echo | None,
     echo_null: Echo | None,
 ) -> list[str]:
     """Return what else there is to know before one believes in the segments, a sentence each."""
     found = []
-    if any(row["grade"] for row in summary):
-        found.append(grades_in_words([row["grade"] for row in summary]))
     if clustering and clustering.get("activity_share") is not None:
         found.append(
             activity_in_words(clustering["activity_share"], clustering.get("activity_share_null"))
@@ -127,16 +133,6 @@ def findings(
     if echo is not None:
         found.append(echo_in_words(echo, echo_null))
     return found
-
-
-def grades_in_words(grades: Sequence[str | None]) -> str:
-    """Return how many segments have which grade."""
-    counts = Counter(grade or "without a grade" for grade in grades)
-    order = [*(word for _, word in GRADES), NOT_TRUSTED, "without a grade"]
-    parts = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
-    return (
-        f"How the {len(grades)} segments fare when half of the customers make them anew: {parts}."
-    )
 
 
 def stabilities_in_words(
@@ -184,9 +180,9 @@ def activity_in_words(share: float, null: float | None) -> str:
 def echo_in_words(echo: Echo, null: Echo | None) -> str:
     """Return how much of what marks the segments holds on unseen interactions."""
     words = (
-        "On interactions hidden while the segments were remade and their items chosen again, what marks a "
-        f"segment is a median {echo.unseen:.1f} times as frequent in it as elsewhere "
-        f"({echo.in_sample:.1f} times on those that made the segments)"
+        f"What marks a segment is a median {echo.unseen:.1f} times as frequent in it as elsewhere on "
+        "interactions hidden while the segments were remade and their items chosen anew "
+        f"({echo.in_sample:.1f} times on all)"
     )
     if null is not None:
         words += f"; in data without segments, {null.unseen:.1f} times ({null.in_sample:.1f} times)"
