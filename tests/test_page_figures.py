@@ -331,7 +331,7 @@ def test_whose_interactions_were_hidden_is_said(given):
         in words
     )
     assert (
-        "Customers with one interaction have nothing to hide and are left out."
+        "Customers with one interaction have nothing to hide and are left out, so shares may be higher"
         in words
     )
 

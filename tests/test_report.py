@@ -15,6 +15,7 @@ from run_dirs import (
     digests,
     document,
     invoke,
+    name_segments,
     ok,
     ratings,
     table,
@@ -669,6 +670,14 @@ def test_the_figures_of_the_verdict_are_with_the_evidence(place):
     assert not re.search("Jaccard|ARI|bits", box)
     evidence = rest.partition("The evidence The verdict, with its figures:")[2]
     assert evidence.startswith(f" {reason}")
+
+
+def test_the_page_says_where_it_is_listed_who_is_in_which_segment(place):
+    where = "Who is in which is listed in {} , beside this page"
+    assert where.format("segments.csv") in page_of(place).words
+    name_segments(place.run, ["Uno", "Due", "Tre"])
+    assert (place.run / "named_segments.csv").exists()
+    assert where.format("named_segments.csv") in page_of(place).words
 
 
 def test_who_is_told_yes_is_not_sent_to_ask_again():
