@@ -790,6 +790,16 @@ def test_bars_are_as_long_as_their_shares(place):
     assert [line.partition(" {")[0] for line in coloured] == [".bars i", ".bars i + i"]
 
 
+def test_a_name_without_a_space_does_not_push_the_figures_beside_it_out_of_sight(place):
+    """A URL, say: a cell is no narrower than its longest word unless that may break anywhere."""
+    html = (place.run / "report.html").read_text()
+    (rule, *_) = re.findall(r"^\.text\.item \{ .+ \}$", html, re.MULTILINE)
+    assert "overflow-wrap: anywhere" in rule
+    rows = re.findall(r'<th scope="row" class="([^"]+)">(.+?)</th>', html)
+    items = set(table(place, "items.csv")["item"])
+    assert {kind for kind, name in rows if name in items} == {"text item"}
+
+
 def test_what_customers_dislike_does_not_mark_their_segment(tmp_path):
     """Both kinds have rated all items; one likes those with a and dislikes the others, and vice versa."""
     likes = {"ann": "a", "bob": "b"}
