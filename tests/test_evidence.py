@@ -45,7 +45,7 @@ def gather(X, weighting=DEFAULT, ks=KS, seed=0, n_components=6, n_splits=2, n_nu
         ks,
         ranks=ranks_of(X),
         seed=seed,
-        level=KEvidenceLevel(n_splits, n_nulls, 0, X.shape[0]),
+        level=KEvidenceLevel(n_splits, n_nulls, X.shape[0], 0, 0),
     )
     return found
 
@@ -235,7 +235,7 @@ def test_every_figure_is_what_it_is_said_to_be():
     X = sp.csr_array(sp.hstack([X, sp.eye_array(200)]))  # an item each that nobody else has
     recipe, ks, ranks = Recipe("tfidf", 3), [2, 4, 7, 9], ranks_of(X)
     (asked,) = gather_evidence(
-        X, [recipe], ks, ranks=ranks, seed=3, level=KEvidenceLevel(3, 2, 0, 150),
+        X, [recipe], ks, ranks=ranks, seed=3, level=KEvidenceLevel(3, 2, 150, 0, 0),
         ask_null=lambda null, full: (null.indices.tolist(), full.ks),
     )  # fmt: skip
     ordered = sample_in_rank_order(X, ranks, 150, seed=3)

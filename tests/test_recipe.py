@@ -26,8 +26,12 @@ def vague():
     return unplanted(design, 3)
 
 
+@pytest.mark.parametrize(
+    ("as_segmented", "search"),
+    [(False, {"n_starts": 4, "along_fixed_path": False}), (True, {})],
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_is_its_weighting_its_components_and_k_means(vague, name):
+def test_a_recipe_is_its_weighting_its_components_and_k_means(vague, name, as_segmented, search):
     blocks = LocalEngine(1).blocks(vague)
     weighting = fit_weighting(blocks, name)
     weighted = weigh(blocks, weighting)
@@ -39,10 +43,9 @@ def test_a_recipe_is_its_weighting_its_components_and_k_means(vague, name):
         [2, 9],
         customer_ranks=np.arange(150),
         seed=5,
-        n_starts=2,
-        along_fixed_path=False,
+        **search,
     )
-    found = fit_recipe(vague, Recipe(name, 5, n_starts=2), [2, 9], seed=5)
+    found = fit_recipe(vague, Recipe(name, 5), [2, 9], seed=5, as_segmented=as_segmented)
     assert found.pca.weighting.name == name
     assert np.array_equal(found.scores, scores)
     for one, other, labels in zip(found.partitions, expected, found.label(vague), strict=True):

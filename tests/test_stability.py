@@ -252,9 +252,10 @@ def test_stability_is_the_mean_over_halves_of_what_each_finds_among_its_own(vagu
         ranks=ranks_by_position(vague), seed=2, n_splits=2, sample_size=150,
     )  # fmt: skip
     parts = [half for split in range(2) for half in halves(150, split, seed=2)]
+    fits = [fit_recipe(vague[half], RECIPE, [3], seed=2, as_segmented=True) for half in parts]
     expected = [
-        jaccard(labels[half], fit_recipe(vague[half], RECIPE, [3], seed=2).partitions[0].labels, 3)
-        for half in parts
+        jaccard(labels[half], fit.partitions[0].labels, 3)
+        for half, fit in zip(parts, fits, strict=True)
     ]
     assert found.jaccard == pytest.approx(np.mean(expected, axis=0))
     assert len(found.models) == 4

@@ -63,7 +63,7 @@ def test_the_reason_is_kept_with_the_evidence_on_the_table(place):
 @pytest.mark.parametrize(("size", "whom"), [(59, "59 customers (a sample)"), (60, "60 customers")])
 def test_stability_of_a_sample_is_said_to_be_one(place, monkeypatch, size, whom):
     monkeypatch.setitem(
-        evidence.LEVELS, "quick", replace(evidence.LEVELS["quick"], n_customers=size)
+        evidence.LEVELS, "quick", replace(evidence.LEVELS["quick"], n_membership_customers=size)
     )
     assert f"half of {whom} are segmented anew" in ok(*STAGES["cluster"]).stdout
     rests_on = document(place, "clustering.json")["evidence"]

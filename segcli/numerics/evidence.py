@@ -50,17 +50,23 @@ class KEvidenceLevel:
     ----------
     n_splits : splits of the customers into halves, and hidings of interactions
     n_nulls : nulls, each with one split and one hiding
-    n_membership_splits : splits that say how often a customer lands in the own segment
     n_customers : how many customers to work on, at most
+    n_membership_splits, n_membership_customers
+        The same of one segmentation, for the stability of its segments and the memberships of customers:
+        halves that are segmented once, not for every k, may be larger.
     """
 
     n_splits: int
     n_nulls: int
-    n_membership_splits: int
     n_customers: int
+    n_membership_splits: int
+    n_membership_customers: int
 
 
-LEVELS = {"quick": KEvidenceLevel(3, 2, 10, 5_000), "full": KEvidenceLevel(8, 5, 50, 20_000)}
+LEVELS = {
+    "quick": KEvidenceLevel(3, 2, 5_000, 10, 20_000),
+    "full": KEvidenceLevel(8, 5, 20_000, 50, 20_000),
+}
 
 
 def evidence_level(

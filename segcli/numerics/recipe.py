@@ -19,12 +19,12 @@ from segcli import progress
 from segcli.engine import ONE_THREAD
 from segcli.errors import AllAlikeError, FewDistinctError
 from segcli.numerics.assignment import assign
-from segcli.numerics.kmeans import KMeansFit, fit_all, n_distinct, total_inertia
+from segcli.numerics.kmeans import N_STARTS, KMeansFit, fit_all, n_distinct, total_inertia
 from segcli.numerics.pca import PCA, fit_pca, n_components_limit, score
 from segcli.numerics.score_norm import KEPT, usual_score_norm
 from segcli.numerics.weighting import Weighting, fit_weighting, weigh
 
-N_STARTS = 4
+_FEW_STARTS = 4
 """Starts per k: fewer than for the segmentation itself, as every figure averages over fits."""
 
 
@@ -37,13 +37,11 @@ class Recipe:
     weighting : a name of `segcli.numerics.weighting`
     n_components : int; fewer are used where the data have fewer
     score_norm : a name of `segcli.numerics.score_norm`; None: what is usual for the weighting
-    n_starts : k-means++ starts per k
     """
 
     weighting: str
     n_components: int
     score_norm: str | None = None
-    n_starts: int = N_STARTS
 
     @classmethod
     def of(cls, pca: PCA) -> Recipe:
@@ -104,7 +102,14 @@ class FittedRecipe:
 
 
 @progress.unheard()  # whoever repeats the recipe reports how far that has come
-def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int) -> FittedRecipe:
+def fit_recipe(
+    X: sp.csr_array,
+    recipe: Recipe,
+    ks: Sequence[int],
+    *,
+    seed: int,
+    as_segmented: bool = False,
+) -> FittedRecipe:
     """Return the recipe fitted to customers, for each k.
 
     A k larger than the number of distinct customers is left out; so is any, if they are all the same.
@@ -114,6 +119,9 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
     X : csr_array of shape (n_customers, n_items), unweighted, in rank order
     ks : increasing numbers of segments
     seed : int
+    as_segmented : bool
+        Seek partitions as thoroughly as those that customers are segmented by. A worse one would tell of
+        the search, not of the customers.
     """
     blocks = ONE_THREAD.blocks(X)
     weighting = fit_weighting(blocks, recipe.weighting)
@@ -139,8 +147,8 @@ def fit_recipe(X: sp.csr_array, recipe: Recipe, ks: Sequence[int], *, seed: int)
                 possible,
                 customer_ranks=np.arange(X.shape[0]),
                 seed=seed,
-                n_starts=recipe.n_starts,
-                along_fixed_path=False,
+                n_starts=N_STARTS if as_segmented else _FEW_STARTS,
+                along_fixed_path=as_segmented,
             )
         except FewDistinctError as error:  # some differ by less than k-means tells apart
             possible = [k for k in possible if k <= error.n_found]

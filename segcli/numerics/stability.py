@@ -298,7 +298,7 @@ def _models(
     """Return, for each half of a split, Jaccard similarities with the own segments and its model."""
     found = []
     for half in halves(len(own), split, seed=seed):
-        fit = fit_recipe(X[half], recipe, [k], seed=seed)
+        fit = fit_recipe(X[half], recipe, [k], seed=seed, as_segmented=True)
         if fit.partitions:
             partition = fit.partitions[0]
             centers = partition.centers[matched(own, fit.label(X)[0], k)]

@@ -298,7 +298,7 @@ def _trust(
         ranks=ranks,
         seed=seed,
         n_splits=level.n_membership_splits,
-        sample_size=level.n_customers,
+        sample_size=level.n_membership_customers,
         engine=engine,
     )
     null_share = null_activity_share(
@@ -317,8 +317,8 @@ def _trust(
         membership=found.membership(engine.blocks(matrix), fit.labels),
         activity_share_null=None if np.isnan(null_share) else null_share,
         rests_on={
-            "n_customers": min(n_customers, level.n_customers),
-            "is_sample": level.n_customers < n_customers,
+            "n_customers": min(n_customers, level.n_membership_customers),
+            "is_sample": level.n_membership_customers < n_customers,
             "n_splits": level.n_membership_splits,
             "n_nulls": level.n_nulls,
         },
