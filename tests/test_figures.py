@@ -418,7 +418,12 @@ def test_how_many_others_have_what_marks_a_segment(finished):
     ("said", "words"),
     [
         (None, None),
-        ({"recommended": 3}, None),
+        ({"recommended": 3, "supported": [3, 4]}, None),
+        (
+            {"recommended": 3, "supported": [2, 3]},
+            "The evidence of explore-k supports 2 segments. With RUN for the run directory: segcli "
+            "cluster RUN --n-components 2 --n-clusters 2",
+        ),
         (
             {"recommended": None},
             "Of the numbers of segments that explore-k looked at, the evidence supports none.",
@@ -436,6 +441,7 @@ def test_a_verdict_of_no_says_what_to_do(said, words):
     recommended_k = said["recommended"] if said is not None else None
     assert found == {
         "supported": False,
+        "all_but": [],
         "recommended_k": recommended_k,
         "reason": "No.",
         "next_step": words,

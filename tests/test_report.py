@@ -487,7 +487,7 @@ def test_grades_are_known_from_the_validation_too(place):
 
 
 def test_two_stabilities_that_differ_are_explained_on_the_page(finished):
-    assert "The verdict goes by the first, the grades by the second." in page_of(finished).words
+    assert "The grades go by the second, the verdict by both." in page_of(finished).words
 
 
 def caption_of(place, begin):
@@ -604,7 +604,7 @@ def test_one_segment_has_nothing_to_be_told_apart_by(place):
     ok("report", "run")
     assert "Its stability cannot be known." in page_of(place).words
     assert "were not compared with data without segments" in page.words
-    assert "The verdict goes by" not in page.words
+    assert "The grades go by" not in page.words
     assert pd.read_csv(place.run / "characteristic_items.csv").empty
 
 
@@ -636,6 +636,14 @@ def test_the_verdict_in_words(validation, clustering, supported, answer, reason)
     assert said.answer.startswith(answer)
     assert reason in said.reason
     assert said.advice == words.ADVICE[supported]
+
+
+@pytest.mark.parametrize(("k", "answer"), [(3, words.NOT_ALL), (2, words.ANSWERS[False])])
+def test_where_some_segments_are_found_again_the_answer_is_not_a_plain_no(k, answer):
+    verdict = found(False)["verdict"] | {"all_but": [0, 1]}
+    said = words.verdict({"verdict": verdict}, None, k)
+    assert (said.supported, said.answer) == (False, answer)
+    assert (said.advice == words.NOT_ALL_ADVICE) == (k == 3)
 
 
 REASONS = {

@@ -8,7 +8,7 @@ from run_dirs import STAGES, assert_one_line, document, invoke, ok
 
 from segcli.numerics import evidence
 from segcli.numerics.verdict import KSupport, KVerdict
-from segcli.stages import explore_k, validate
+from segcli.stages import cluster, explore_k, validate
 
 
 def segments(place):
@@ -124,6 +124,24 @@ def test_the_recommended_number_of_segments_can_be_required(
     assert invoke(*STAGES["validate"], "--require", "supported").exit_code == (
         0 if supported else 3
     )
+
+
+def test_the_verdict_is_of_these_segments_too(place, monkeypatch):
+    """Halves of a sample may agree on others."""
+    stable = cluster.segment_stability
+
+    def less_stable(*args, **options):
+        found = stable(*args, **options)
+        return replace(found, jaccard=found.jaccard * [1, 0.7, 1])
+
+    monkeypatch.setattr(cluster, "segment_stability", less_stable)
+    ok(*STAGES["cluster"])
+    assert invoke(*STAGES["validate"], "--require", "supported").exit_code == 3
+    told = document(place, "validation.json")["verdict"]
+    assert (told["supported"], told["all_but"]) == (False, [1])
+    assert "all of these segments again (Jaccard similarity of segment 1: 0." in told["reason"]
+    ok(*STAGES["report"])
+    assert "Not all of them." in (place.run / "report.html").read_text()
 
 
 def test_what_explore_k_says_of_other_components_is_no_recommendation(place, monkeypatch):

@@ -105,23 +105,11 @@ def test_a_segment_is_judged_in_words(grade, precision, supported, words):
     assert words in judge_segment(grade, precision, 0.9, supported=supported)
 
 
-def looked_at(n_customers, *, is_sample):
-    return {"looked_at": {"n_customers": n_customers, "is_sample": is_sample}}
-
-
 @pytest.mark.parametrize(
     ("about", "words"),
     [
-        (looked_at(40, is_sample=False), "no trial had customers of it"),
-        (looked_at(40, is_sample=False), "Fewer segments, with more customers in each, may tell."),
-        (
-            looked_at(5_000, is_sample=True),
-            "--evidence full looks at more customers, who may tell.",
-        ),
-        (
-            looked_at(20_000, is_sample=True),
-            "Fewer segments, with more customers in each, may tell.",
-        ),
+        ({"was_sought": True}, "no trial had customers of it"),
+        ({"was_sought": True}, "Fewer segments, with more customers in each, may tell."),
         ({}, "run segcli cluster with --evidence quick"),
         ({"can_be_graded": False}, "cannot be known"),
     ],

@@ -53,6 +53,28 @@ def test_what_is_missed_by_little_does_not_read_as_reached(transfer, shown):
     )
 
 
+def test_the_segments_at_hand_are_found_again_too():
+    found = verdict_for(evidence(), 4, [0.9, 0.7496, None, np.nan])
+    assert (found.supported, found.all_but) == (False, (1,))
+    assert found.reason == (
+        "k = 4 is not supported: other customers would not lead to all of these segments again (Jaccard "
+        "similarity of segment 1: 0.7496; 0.75 is needed)."
+    )
+    assert verdict_for(evidence(), 4, [0.75, 0.9, None, np.nan]) == verdict_for(evidence(), 4)
+    two = verdict_for(evidence(), 4, [0.5, 0.9, 0.6, 0.9])
+    assert "segment 0: 0.50, segment 2: 0.60; 0.75 is needed" in two.reason
+    assert two.all_but == (0, 2)
+
+
+def test_with_all_else_the_stability_of_the_segments_at_hand_is_told():
+    found = verdict_for(evidence(held_out_step=[0.1, 0.1, 0.0]), 4, [0.5, 0.9, 0.9, 0.9])
+    assert found.all_but == ()  # without that one it would not be supported either
+    assert "all of these segments again (Jaccard similarity of segment 0: 0.50" in found.reason
+    assert "fewer segments predict" in found.reason
+    unstable = evidence(jaccard_min=[0.9, 0.9, 0.7])
+    assert verdict_for(unstable, 4, [0.5, 1, 1, 1]) == verdict_for(unstable, 4)  # told once
+
+
 def test_the_largest_supported_k_is_recommended():
     found = judge()
     assert (found.supported, found.recommended, found.gain_peak) == ((2, 3, 4), 4, 4)

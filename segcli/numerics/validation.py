@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Blocks
 from segcli.numerics import naive_bayes
 from segcli.numerics.agreement import Agreement, agreement
-from segcli.numerics.evidence import LEVELS, KEvidence
+from segcli.numerics.evidence import KEvidence
 from segcli.numerics.recipe import FittedRecipe
 from segcli.numerics.stability import NOT_TRUSTED
 from segcli.words import counted
@@ -235,7 +235,7 @@ def judge_segment(
     *,
     supported: bool | None,
     can_be_graded: bool = True,
-    looked_at: Mapping[str, Any] | None = None,
+    was_sought: bool = False,
 ) -> str:
     """Return what to think of one segment, in a sentence.
 
@@ -245,21 +245,13 @@ def judge_segment(
     precision, recall : of naive Bayes under cross-validation; NaN, of nobody
     supported : whether the evidence supports the segmentation as a whole; None if there is none
     can_be_graded : whether these data and this k can bear evidence
-    looked_at : n_customers and is_sample of the search for segments that are found again;
-        None if it was not
+    was_sought : whether segments that are found again were looked for
     """
     told = min(precision, recall) >= TOLD_APART
-    if grade is None and looked_at is not None:
-        may_look_at_more = (
-            looked_at["is_sample"] and looked_at["n_customers"] < LEVELS["full"].n_customers
-        )
+    if grade is None and was_sought:
         return (
-            "Its stability is not known: no trial had customers of it and this many segments. "
-            + (
-                "segcli cluster --evidence full looks at more customers, who may tell."
-                if may_look_at_more
-                else "Fewer segments, with more customers in each, may tell."
-            )
+            "Its stability is not known: no trial had customers of it and this many segments. Fewer "
+            "segments, with more customers in each, may tell."
         )
     if grade is None:
         return "Its stability " + (

@@ -3,7 +3,8 @@
 A k is supported if all of these hold:
 
 1. *Found again*: every segment is at least "stable" in halves of the customers: smallest Jaccard
-   similarity at least .75 (Hennig 2007).
+   similarity at least .75 (Hennig 2007). That is asked of segments made anew, as on nulls, and of the
+   segments at hand, if there are any: of a sample, or by a shorter search, others may be made.
 2. *Told by what customers have*: transfer ARI is at least .65, from where on recovery counts as
    moderate (Steinley 2004), and above every null's by .05 (Clest's least difference: Dudoit &
    Fridlyand 2002).
@@ -69,10 +70,13 @@ class KSupport:
     ----------
     supported : bool
     reason : str, a sentence; another where chance may have decided
+    all_but : tuple of int
+        If nothing else speaks against it: the segments at hand that are not found again.
     """
 
     supported: bool
     reason: str
+    all_but: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,13 +109,26 @@ def verdict(evidence: KEvidence) -> KVerdict:
     return KVerdict(supported, recommended, peak, _in_words(evidence, supported, peak) + near)
 
 
-def verdict_for(evidence: KEvidence, k: int) -> KSupport:
-    """Return whether the evidence supports a k that was looked at, and why."""
+def verdict_for(evidence: KEvidence, k: int, stabilities: Sequence[float | None] = ()) -> KSupport:
+    """Return whether the evidence supports a k that was looked at, and why.
+
+    Parameters
+    ----------
+    stabilities : of the segments at hand, from `segment_stability`; None or NaN where it is not known
+    """
     row = evidence.row(k)
     failures, near = _failures(row), _near_in_words(evidence, [k])
+    unstable = {
+        segment: stability
+        for segment, stability in enumerate(stabilities)
+        if stability is not None and stability < LEAST_STABILITY
+    }
+    all_but = () if failures else tuple(unstable)
+    if unstable and not row["jaccard_min"] < LEAST_STABILITY:
+        failures.insert(0, _unstable_in_words(unstable))
     if not failures:
         return KSupport(True, f"k = {k} is supported: {_strengths(row)}.{near}")
-    return KSupport(False, f"k = {k} is not supported: {'; '.join(failures)}.{near}")
+    return KSupport(False, f"k = {k} is not supported: {'; '.join(failures)}.{near}", all_but)
 
 
 def gain_peak(evidence: KEvidence) -> int | None:
@@ -183,6 +200,17 @@ def _failures(row: Mapping[str, float]) -> list[str]:
     elif not row["held_out_step"] > LEAST_STEP_ERRORS * row["held_out_step_se"]:
         failures.append("fewer segments predict hidden interactions as well")
     return failures
+
+
+def _unstable_in_words(unstable: Mapping[int, float]) -> str:
+    which = ", ".join(
+        f"segment {segment}: {short_of(stability, [LEAST_STABILITY])}"
+        for segment, stability in unstable.items()
+    )
+    return (
+        f"other customers would not lead to all of these segments again (Jaccard similarity of {which}; "
+        f"{LEAST_STABILITY} is needed)"
+    )
 
 
 def _near_in_words(evidence: KEvidence, ks: Sequence[int]) -> str:

@@ -27,6 +27,13 @@ ADVICE = {
     None: "Take them as one way to sort customers, not as kinds of customers that exist.",
 }
 
+NOT_ALL = "Not all of them."
+
+NOT_ALL_ADVICE = (
+    "Those that are stable can be named, followed over time and acted on; with other customers, the "
+    "others would come out differently. Mind the grade of each."
+)
+
 SAID_SINCE = (
     "What explore-k says of these components is newer than this verdict. With RUN for the run directory: "
     "segcli validate RUN"
@@ -109,9 +116,10 @@ def verdict(
         now = k_said["recommended"]
         next_step = next_step if found.get("recommended_k", now) == now else SAID_SINCE
     plain = _sentence(_without_figures(reason))
-    return Verdict(
-        supported, ANSWERS[supported], plain, _sentence(reason), ADVICE[supported], next_step
-    )
+    answer, advice = ANSWERS[supported], ADVICE[supported]
+    if found and found.get("all_but") and len(found["all_but"]) < k:
+        answer, advice = NOT_ALL, NOT_ALL_ADVICE
+    return Verdict(supported, answer, plain, _sentence(reason), advice, next_step)
 
 
 def _without_figures(reason: str) -> str:
@@ -159,7 +167,7 @@ def stabilities_in_words(
         f"found again from half of the customers. But the first is of segments that {whom} were put into "
         "once more, by a shorter search, in the same way as data without segments, and is a mean over "
         f"{2 * looked_at['n_splits']} halves; the second is of the segments on this page, a mean over "
-        f"{2 * rests_on['n_splits']} halves. The verdict goes by the first, the grades by the second. "
+        f"{2 * rests_on['n_splits']} halves. The grades go by the second, the verdict by both. "
         "Silhouette and activity share in this table are also of the segments made once more; for those "
         "on this page, the activity share may differ a little."
     )

@@ -73,9 +73,10 @@ class Validation:
         `segcli.numerics.validation.Measure`.
     evidence : dict or None, on what the measures rest: n_customers, is_sample, n_splits, n_nulls
     verdict : dict
-        ``supported`` (None if there is no evidence); ``recommended_k``, what explore-k said of these
-        components last (None if it recommends none, or did not look); in words, ``reason`` and, where
-        the segments are not supported and explore-k knows better ones, ``next_step``.
+        ``supported`` (None if there is no evidence); ``all_but``, the segments without which it would
+        be, as nothing but their stability speaks against it; ``recommended_k``, what explore-k said of
+        these components last (None if it recommends none, or did not look); in words, ``reason`` and,
+        where the segments are not supported and explore-k knows better ones, ``next_step``.
     segments : tuple of dict
         Per segment: customers, precision and recall of both evaluations (NaN, in the file null, of
         nobody), stability, grade, and a verdict in words.
@@ -150,7 +151,8 @@ class Validation:
             return []
         return [
             "Stability and grade are of these segments. The least stable segment, silhouette and activity "
-            "share above are of segments made anew, in the same way as on data without segments."
+            "share above are of segments made anew, in the same way as on data without segments. The "
+            "verdict asks both to be stable."
         ]
 
 
@@ -200,7 +202,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
                 engine=engine,
                 ask_null=partial(agreement_on_null, k=k, seed=seed),
             )
-            judged = verdict_for(gathered, k)
+            judged = verdict_for(gathered, k, [row["stability"] for row in clustering["segments"]])
         found = Validation(
             k=k,
             n_folds=N_FOLDS,
@@ -255,6 +257,7 @@ def _verdict(
     if judged is None:
         return {
             "supported": None,
+            "all_but": [],
             "recommended_k": recommended_k,
             "reason": no_evidence or "No evidence was gathered, so nothing is known.",
             "next_step": None,
@@ -274,6 +277,7 @@ def _verdict(
     next_step = None if judged.supported else _next_step(clustering, explored)
     return {
         "supported": judged.supported,
+        "all_but": list(judged.all_but),
         "recommended_k": recommended_k,
         "reason": reason,
         "next_step": next_step,
@@ -282,9 +286,13 @@ def _verdict(
 
 def _next_step(clustering: Mapping[str, Any], explored: Mapping[str, Any] | None) -> str | None:
     """Return what to do for better segments, by what explore-k says; None if it says nothing."""
-    if explored is None or explored["recommended"] == clustering["k"]:
+    if explored is None:
         return None
     k = explored["recommended"]
+    if k == clustering["k"]:  # of these very segments it knows nothing
+        k = max((fewer for fewer in explored["supported"] if fewer < k), default=None)
+        if k is None:
+            return None
     if k is None:
         return "Of the numbers of segments that explore-k looked at, the evidence supports none."
     return (
@@ -314,7 +322,7 @@ def _segment_rows(
             row["cross_validated_recall"],
             supported=judged.supported if judged is not None else None,
             can_be_graded=no_evidence is None and len(clustering["segments"]) > 1,
-            looked_at=clustering["evidence"],
+            was_sought=clustering["evidence"] is not None,
         )
     return rows
 
