@@ -65,6 +65,11 @@ def percent_digits(shares: Iterable[float | None], least: int) -> int:
     return max(least, min(1 - math.floor(math.log10(largest)), 4)) if largest else least
 
 
+def recipe_options(weighting: str, score_norm: str | None) -> str:
+    """Return the options that choose a weighting and, where one is to be named, a score norm."""
+    return f"--weighting {weighting}" + (f" --score-norm {score_norm}" if score_norm else "")
+
+
 def shortened(text: str) -> str:
     """Return a text, or the beginning of a long one."""
     return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"

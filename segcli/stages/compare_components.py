@@ -19,7 +19,7 @@ from segcli.numerics.evidence import LEVELS, require_evidence
 from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import check_n_components
 from segcli.numerics.ranks import rank
-from segcli.words import counted, decimal
+from segcli.words import counted, decimal, recipe_options
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,9 @@ class ComponentsCompared(ComponentComparison):
             self.reason,
         ]
         if self.recommended is not None:
-            option = f" --score-norm {self.score_norm}" if self.score_norm else ""
             lines.append(
                 f"To use it: explore-k with --n-components {self.recommended}, after explore-pca with "
-                f"--weighting {self.weighting}{option}."
+                f"{recipe_options(self.weighting, self.score_norm)}."
             )
         return lines
 

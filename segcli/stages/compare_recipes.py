@@ -21,7 +21,7 @@ from segcli.numerics.recipe_comparison import (
     of_each_weighting,
 )
 from segcli.numerics.weighting import fit_weighting
-from segcli.words import counted, decimal
+from segcli.words import counted, decimal, recipe_options
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class RecipesCompared(RecipeComparison):
         if self.recommended is not None:
             chosen = {"weighting": self.weighting, "score_norm": self.score_norm}
             chosen[self.choice] = self.recommended
-            option = f" --score-norm {chosen['score_norm']}" if chosen["score_norm"] else ""
-            lines.append(f"To use it: explore-pca with --weighting {chosen['weighting']}{option}.")
+            options = recipe_options(str(chosen["weighting"]), chosen["score_norm"])
+            lines.append(f"To use it: explore-pca with {options}.")
         return lines
 
 

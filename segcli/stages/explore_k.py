@@ -43,7 +43,7 @@ from segcli.numerics.score_norm import KEPT, usual_score_norm
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KVerdict, verdict
 from segcli.numerics.weighting import weigh
 from segcli.stages.memory import require_memory_for
-from segcli.words import counted, decimal, six_digits
+from segcli.words import counted, decimal, recipe_options, six_digits
 
 DEFAULT_K_MAX = 50
 FULL_ITERATIONS = 20
@@ -100,13 +100,12 @@ class KExploration:
         if self.no_evidence:
             lines.append(self.no_evidence)
         if self._may_do_better():
-            options = f"--compare-components --weighting {self.weighting}{self._norm_option()}"
-            lines.append(f"explore-pca {options} looks for a better number of components.")
+            is_usual = self.score_norm == usual_score_norm(self.weighting)
+            options = recipe_options(self.weighting, None if is_usual else self.score_norm)
+            lines.append(
+                f"explore-pca --compare-components {options} looks for a better number of components."
+            )
         return lines
-
-    def _norm_option(self) -> str:
-        is_usual = self.score_norm == usual_score_norm(self.weighting)
-        return "" if is_usual else f" --score-norm {self.score_norm}"
 
     def _may_do_better(self) -> bool:
         """Return whether no k is supported, but one might be on other components."""
