@@ -839,6 +839,9 @@ def test_what_customers_dislike_does_not_mark_their_segment(tmp_path):
     assert "No evidence was gathered: evidence needs counts" in said
     page = page_of(place).words
     assert taken in page
-    assert "The median customer has 8 items; items that customers dislike are counted, here and" in page
+    assert (
+        "The median customer has 8 items; items that customers dislike are counted, here and"
+        in page
+    )
     assert "None were held back: that needs values of 0 or more." in page
     assert_one_line(invoke("report", place.run, "--evidence", "quick"), "negative values")

@@ -1,5 +1,6 @@
 """A folder of files that are written alike is read as one file."""
 
+import errno
 import gzip
 import hashlib
 import json
@@ -170,6 +171,24 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, folder):
     """It may hold parts."""
     (folder / "below").mkdir(mode=0)
     assert_one_line(invoke("ingest", folder, tmp_path / "run"), "below cannot be read")
+
+
+@pytest.mark.parametrize("option", [(), ("--items",)], ids=["interactions", "names"])
+def test_a_folder_that_cannot_be_entered_is_named(tmp_path, folder, monkeypatch, option):
+    """Whether it is a run directory cannot be told either."""
+    is_file = Path.is_file
+
+    def refused(path):
+        if path.parent.name == "parts":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    (tmp_path / "r.csv").write_text("user,item\na,x\nb,y\n")
+    monkeypatch.setattr(Path, "is_file", refused)
+    read = (tmp_path / "r.csv",) if option else ()
+    result = invoke("ingest", *read, *option, folder, tmp_path / "run")
+    assert_one_line(result, f"{folder} cannot be read: Permission denied.")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_encoding_that_is_stated_is_that_of_every_file_of_a_folder(tmp_path):

@@ -200,7 +200,12 @@ def _refuse_folder(location: Location | None, run_dir: Path, what: str) -> None:
     """Refuse to read the tables of a run directory as something else, now or the next time."""
     if not isinstance(location, Path) or not is_folder(location):
         return
-    if is_run_directory(location):
+    try:
+        is_run = is_run_directory(location)
+    except OSError as error:
+        msg = f"{location} cannot be read: {error.strerror}."
+        raise InputError(msg) from error
+    if is_run:
         msg = f"{location} is a run directory. Name a file, or a folder of files, of {what}."
         raise InputError(msg)
     folder, run = location.resolve(), run_dir.resolve()
