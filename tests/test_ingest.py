@@ -20,6 +20,8 @@ from segcli.artifacts.catalogue import CUSTOMERS, ITEMS, MATRIX, REJECTS
 from segcli.errors import InputError, OptionError
 from segcli.inputs import pairs, streams
 from segcli.inputs.form import Form
+from segcli.inputs.locations import Url
+from segcli.inputs.triplets import read_triplets
 from segcli.stages import ingest
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -486,6 +488,42 @@ def test_what_is_said_of_the_interactions_holds_for_names_in_the_same_file(tmp_p
     assert names == {"game": "é, a, b, c, d", "page": "ü, a, b, c, d"}
     assert (found.rejects, found.n_bad_names) == ({"no item": 1}, 0)
     assert list(table(tmp_path / "run", REJECTS)["row"]) == [3]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_url_and_a_path_of_the_same_place_are_told_to_be_the_same(tmp_path, kind):
+    """Its bad rows are rejected once, and what is stated of it holds for names, too."""
+    folder = tmp_path / "days"
+    folder.mkdir()
+    path = folder / "1.csv"
+    path.write_text("al; a, b;x\nbo; c;y\ncy; d;\n")
+    place = path if kind == "file" else folder
+
+    def read(url, form, rejects):
+        assert str(url) == f"file://{place}"
+        return read_triplets(place, form, rejects)
+
+    form = Form(customer="1", item="3", value="none", delimiter=";", header=False)
+    url = Url(f"file://{place}")
+    found = ingest.run(url, tmp_path / "run", form, read=read, items=place, items_name="2")
+    assert table(tmp_path / "run", ITEMS)["name"] == ["a, b", "c"]
+    assert (found.rejects, found.n_bad_names) == ({"no item": 1}, 0)
+    assert table(tmp_path / "run", REJECTS)["row"] == [3]
+
+
+@pytest.mark.parametrize(
+    "url", ["s3a://days", "file://host/days", "hdfs:///days", "file:///nowhere/days"]
+)
+def test_a_url_of_elsewhere_is_no_path_here(tmp_path, url):
+    names = tmp_path / "days"
+    names.write_text("item,name\nx,Ex\n,Nil\n")
+    rows = written(tmp_path / "f.csv", [("a", "x", "2"), ("b", "y", "2")])
+
+    def read(_, form, rejects):
+        return read_triplets(rows, form, rejects)
+
+    found = ingest.run(Url(url), tmp_path / "run", Form(), read=read, items=names)
+    assert (found.n_named, found.n_bad_names) == (1, 1)
 
 
 def test_the_id_that_is_stated_for_names_holds_also_in_the_same_file(tmp_path):

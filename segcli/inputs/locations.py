@@ -36,6 +36,14 @@ def name_of(location: Location) -> str:
     return location.name
 
 
+def path_of(location: Location) -> Path | None:
+    """Return the path of a location, also of a URL at ``file://``; None of any other."""
+    if isinstance(location, Path):
+        return location
+    scheme, _, path = location.text.partition("://")
+    return Path(path) if scheme.lower() == "file" and path.startswith("/") else None
+
+
 def location_of(text: str) -> Location:
     """Return what a user wrote as a path, or as a URL if it begins with a scheme.
 

@@ -17,7 +17,7 @@ from segcli.inputs.dialect import separated
 from segcli.inputs.doubts import doubtful_ids
 from segcli.inputs.form import Form
 from segcli.inputs.item_names import ItemNames, read_item_names
-from segcli.inputs.locations import Location, is_folder, name_of
+from segcli.inputs.locations import Location, is_folder, name_of, path_of
 from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import digest_at, list_files, unchanged
@@ -246,7 +246,8 @@ def _read_names(
     rejects: Rejects,
 ) -> ItemNames:
     """Return the items' names; what is stated of the interactions holds if they are in the same files."""
-    same = isinstance(interactions, Path) and items.exists() and _are_among(items, interactions)
+    read = path_of(interactions)
+    same = read is not None and read.exists() and items.exists() and _are_among(items, read)
     return read_item_names(
         items,
         ids,
