@@ -173,6 +173,34 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, folder):
     assert_one_line(invoke("ingest", folder, tmp_path / "run"), "below cannot be read")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("README.txt", "Orders\n"),
+        ("README", "Orders of the shop.\nFrom the till.\n"),
+        ("README.txt", "Orders, of the shop.\nTaken, from the till.\n"),
+        ("z.txt", "Orders, of the shop.\nTaken, from the till.\n"),
+        ("z.xlsx", "PK\3\4"),
+    ],
+    ids=["no columns", "unlike rows", "other columns", "last", "an archive"],
+)
+def test_how_to_leave_out_what_is_no_table_is_told(tmp_path, folder, name, text):
+    (folder / name).write_text(text)
+    result = invoke("ingest", folder, tmp_path / "run")
+    assert_one_line(result, name, "move it, or let its name begin with '_' or '.'.")
+    (folder / name).rename(folder / f"_{name}")
+    ok("ingest", folder, tmp_path / "run")
+
+
+def test_of_tables_that_are_all_alike_none_is_to_be_left_out(tmp_path, folder):
+    for path in folder.iterdir():
+        path.write_text("who,what,much\nann,x,1\n")
+    line = assert_one_line(
+        invoke("ingest", folder, tmp_path / "run"), "which column is the customer"
+    )
+    assert "leave out" not in line
+
+
 @pytest.mark.parametrize("option", [(), ("--items",)], ids=["interactions", "names"])
 def test_a_folder_that_cannot_be_entered_is_named(tmp_path, folder, monkeypatch, option):
     """Whether it is a run directory cannot be told either."""

@@ -212,8 +212,11 @@ def find_source(engine: SparkEngine, location: Location, form: Form) -> _Parts |
     if not is_folder(location):
         return _single(engine, location, form)
     files = {str(path): name for path, name in list_files(location).items()}
-    table = open_first(map(Path, files), partial(open_file, form=form))
-    reading = _Reading(form, columns_of(table, form), engine.scratch, several=len(files) > 1)
+    paths = [Path(path) for path in files]
+    table, columns = open_first(
+        paths, partial(open_file, form=form), partial(columns_of, form=form)
+    )
+    reading = _Reading(form, columns, engine.scratch, several=len(files) > 1)
     return _Files(reading, table, tuple(files.values()), tuple(files))
 
 
@@ -230,9 +233,10 @@ def _remote(engine: SparkEngine, url: Url, form: Form) -> _RemoteFiles:
             "rename it."
         )
         raise InputError(msg)
-    table = open_first(files, partial(_open_copy, engine, form))
+    open_copy = partial(_open_copy, engine, form)
+    table, columns = open_first(files, open_copy, partial(columns_of, form=form))
     several = len(files) > 1
-    reading = _Reading(form, columns_of(table, form), engine.scratch, several=several)
+    reading = _Reading(form, columns, engine.scratch, several=several)
     is_file = not several and not is_of_folder
     return _RemoteFiles(reading, table, tuple(files.values()), tuple(files), is_file)
 

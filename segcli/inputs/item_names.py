@@ -82,9 +82,9 @@ def read_item_names(
     files = list_files(path)
     if is_folder(path):  # whose files may be called like those of the interactions
         files = {each: f"{name_of(path)}/{file}" for each, file in files.items()}
-    first = open_first(files, open_table)
     roles = [Role("id", item_id, "--items-id", 1), Role("name", item_name, "--items-name", 2)]
-    chosen = tables.columns_by_role(first, roles, _WAY_OUT)
+    choose = partial(tables.columns_by_role, roles=roles, way_out=_WAY_OUT)
+    first, chosen = open_first(files, open_table, choose)
     id_column, name_column = chosen["id"] or 0, chosen["name"] or 0
     counts = [
         one

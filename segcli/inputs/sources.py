@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,11 @@ from segcli.inputs.locations import Location, is_folder
 from segcli.inputs.text_table import TextTable
 
 P = TypeVar("P", Path, str)
+T = TypeVar("T")
+
+_LEAVE_OUT = (
+    "To leave out a file that is no such table, move it, or let its name begin with '_' or '.'."
+)
 
 # Folders by which tables are known that do not say in their paths which of their files are valid.
 _TABLES = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
@@ -175,28 +180,52 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(("_", ".")) for part in name.split("/"))
 
 
-def open_first(files: Iterable[P], open_file: Callable[[P], tables.Table]) -> tables.Table:
+def open_first(
+    files: Collection[P],
+    open_file: Callable[[P], tables.Table],
+    choose: Callable[[tables.Table], T],
+) -> tuple[tables.Table, T]:
     """Return the first file that shows how it is written: one with a row besides what may be a header.
+
+    Also what ``choose`` returns of it, such as its columns.
 
     Raises
     ------
     InputError
-        If it cannot be read, or none holds anything.
+        If it cannot be read, or none holds anything; as ``choose``.
     """
     found, blank = None, None
     for path in files:
         try:
-            table = open_file(path)
+            with _told_how_to_leave_out(path, files):
+                table = open_file(path)
         except BlankError as error:
             blank = blank or error
             continue
         if not isinstance(table, TextTable) or len(table.dialect.sample) > 1:
-            return table
+            found = table
+            break
         found = found or table
     if found is None:
         assert blank is not None  # there are files
         raise blank
-    return found
+    with _told_how_to_leave_out(found.path, files):
+        return found, choose(found)
+
+
+@contextmanager
+def _told_how_to_leave_out(path: Path | str, files: Iterable[Path | str]) -> Iterator[None]:
+    """Add to what is wrong with a file how to leave it out, if some of the files end in another suffix."""
+    try:
+        yield
+    except BlankError:
+        raise
+    except InputError as error:
+        suffix = Path(path).suffix
+        if all(Path(file).suffix == suffix for file in files):
+            raise
+        msg = f"{error} {_LEAVE_OUT}"
+        raise InputError(msg) from error
 
 
 def open_like(first: tables.Table, path: Path, file: str, form: Form) -> tables.Table:
@@ -209,16 +238,17 @@ def open_like(first: tables.Table, path: Path, file: str, form: Form) -> tables.
     InputError
     """
     dialect = first.dialect if isinstance(first, TextTable) else None
-    table = tables.open_table(
-        path,
-        delimiter=dialect.delimiter if dialect is not None else None,
-        header=True if dialect is not None and dialect.header else form.header,
-        encoding=form.encoding,
-    )
+    with _told_how_to_leave_out(path, [first.path]):
+        table = tables.open_table(
+            path,
+            delimiter=dialect.delimiter if dialect is not None else None,
+            header=True if dialect is not None and dialect.header else form.header,
+            encoding=form.encoding,
+        )
     if (table.names, table.n_columns) != (first.names, first.n_columns):
         msg = (
-            f"{file} has different columns from {first.path.name}: "
-            f"{_listed(table)} instead of {_listed(first)}. Files of one folder must have the same format."
+            f"{file} has different columns from {first.path.name}: {_listed(table)} instead of "
+            f"{_listed(first)}. Files of one folder must have the same format. {_LEAVE_OUT}"
         )
         raise InputError(msg)
     return table

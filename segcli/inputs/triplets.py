@@ -98,9 +98,11 @@ def read_triplets(location: Location, form: Form, rejects: Rejects) -> Triplets:
     """
     path = require_local(location)
     files = list_files(path)
-    first = open_first(files, partial(open_file, form=form))
+    first, columns = open_first(
+        files, partial(open_file, form=form), partial(columns_of, form=form)
+    )
     source = Source(first, files, form)
-    log = Log(path, form, first, columns_of(first, form))
+    log = Log(path, form, first, columns)
     with open_threads() as threads:
         reader = Reader(log.columns, form)
         rows = reader.gather(source, threads, rejects)
