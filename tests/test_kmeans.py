@@ -758,6 +758,26 @@ def test_several_empty_segments_move_to_distinct_customers(engine, scale):
     assert found.inertia == pytest.approx(8 * scale**2)
 
 
+@pytest.mark.parametrize("room", [1, 300], ids=["a few", "many"])
+def test_of_many_equal_customers_one_is_taken_in_few_goes(engine, monkeypatch, room):
+    """Segments 1 and 2 get nobody; beyond the thousand farthest are one at 8 and twins at 7."""
+    X = np.concatenate([np.full(1000, 9.0), [8, 7, 7], np.zeros(4000)])[:, None]
+    blocks, taken = engine.blocks(X), []
+    take = type(blocks).take
+    monkeypatch.setattr(
+        type(blocks), "take", lambda self, rows: taken.append(len(rows)) or take(self, rows)
+    )
+    monkeypatch.setattr(kmeans, "_TAKEN_ENTRIES", room)
+    found = kmeans._farthest(blocks, np.zeros((1, 1)), 4, 3, 1e-9)
+    assert found.ravel().tolist() == [9, 8, 7]
+    assert sum(taken) >= 1002
+    if room > 3:
+        assert len(taken) < 15
+    assert max(taken) <= max(room, 3)
+    with pytest.raises(ChoiceError, match="Only 4 distinct"):
+        kmeans._farthest(blocks, np.zeros((1, 1)), 5, 4, 1e-9)
+
+
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array, residuals])
 @pytest.mark.parametrize("distinct", [1, 2])
 def test_where_rounding_alone_tells_customers_apart_no_segment_goes(engine, form, distinct):

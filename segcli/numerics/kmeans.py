@@ -63,6 +63,8 @@ _SAME = 1e-9
 
 _SUMS_ENTRIES = 1 << 22  # 32 MB
 
+_TAKEN_ENTRIES = 1 << 20  # 8 MB
+
 
 @dataclass(frozen=True)
 class KMeansFit:
@@ -447,17 +449,17 @@ def _farthest(
     distances, rounding = X.map_rows(own_distances, centers)
     negligible = max(threshold * X.shape[1], float(rounding.max()))
     order = np.argsort(-distances, kind="stable")
-    rows, unique = [], set()
-    for row in order:
-        if distances[row] <= negligible:
-            break
-        content = _dense(X.take(np.array([row])))
-        if content.tobytes() not in unique:
-            unique.add(content.tobytes())
-            rows.append(content[0])
-        if len(rows) == n_needed:
-            return np.stack(rows)
-    raise FewDistinctError(k - n_needed + len(rows))
+    order = order[distances[order] > negligible]
+    unique: dict[bytes, np.ndarray] = {}
+    start, n_taken = 0, n_needed
+    while start < len(order):
+        for row in _dense(X.take(order[start : start + n_taken])):
+            unique.setdefault(row.tobytes(), row.copy())
+            if len(unique) == n_needed:
+                return np.stack(list(unique.values()))
+        start += n_taken
+        n_taken = min(2 * n_taken, max(_TAKEN_ENTRIES // X.shape[1], n_needed))
+    raise FewDistinctError(k - n_needed + len(unique))
 
 
 def _continued(X: Blocks, smaller: KMeansFit, k: int) -> Run:
