@@ -222,6 +222,28 @@ def test_with_names_of_a_person_each_customer_s_is_listed(place):
     assert not (place.run / "named_segments.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Readers", "Walkers", "Readers"], "Segments 0 and 2 have the same name, Readers: in"),
+        (["Readers"] * 3, "Segments 0, 1 and 2 have the same name, Readers: in"),
+        (["Readers", "readers", ""], None),
+    ],
+)
+def test_two_segments_of_one_name_are_told(place, names, said):
+    table(place, "segment_summary.csv").assign(name=names).to_csv("names.csv", index=False)
+    printed = ok("report", "run", "--segment-names", "names.csv").stdout
+    assert ("the same name" in printed) == (said is not None)
+    assert (said or "") in printed
+
+
+def test_segments_without_names_of_their_own_are_not_told_to_share_one():
+    rows = [{"segment": i, "name": "", "marked_by": ""} for i in range(2)]
+    alike = [{"segment": i, "name": "Tea", "marked_by": "Tea"} for i in range(2)]
+    named = [*rows, {"segment": 2, "name": "Walkers", "marked_by": "Tea"}]
+    assert words.same_names_in_words(alike) == words.same_names_in_words(named) == []
+
+
 def test_names_written_into_the_summary_itself_are_never_lost(place):
     path = place.run / "segment_summary.csv"
     table(place, path.name).assign(name=["Readers", "Walkers", "Cooks"]).to_csv(path, index=False)

@@ -7,6 +7,7 @@ from segcli.page.words import (
     echo_in_words,
     is_named,
     nameless_in_words,
+    same_names_in_words,
     since_in_words,
 )
 
@@ -20,5 +21,6 @@ __all__ = [
     "is_named",
     "nameless_in_words",
     "render",
+    "same_names_in_words",
     "since_in_words",
 ]

@@ -218,6 +218,19 @@ def is_named(summary: Sequence[Mapping[str, Any]]) -> bool:
     return any(row["name"] != row["marked_by"] for row in summary)
 
 
+def same_names_in_words(summary: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return which segments have the same name, and what comes of it; nothing if nobody named any."""
+    segments: dict[str, list[str]] = {}
+    for row in summary if is_named(summary) else ():
+        segments.setdefault(row["name"], []).append(str(row["segment"]))
+    return [
+        f"Segments {', '.join(shared[:-1])} and {shared[-1]} have the same name, {name}: in "
+        "named_segments.csv only their numbers tell them apart."
+        for name, shared in segments.items()
+        if name and len(shared) > 1
+    ]
+
+
 def nameless_in_words(n_customers: int) -> str:
     """Return why no item marks a segment of so many customers."""
     if not n_customers:

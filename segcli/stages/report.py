@@ -128,6 +128,7 @@ class Report:
         if self.n_unassigned:
             are = "is" if self.n_unassigned == 1 else "are"
             lines.append(f"{counted(self.n_unassigned, 'customer')} {are} unassigned.")
+        lines.extend(page.same_names_in_words(self.segments))
         if self.n_disliked:
             lines.append(page.disliked_in_words(self.n_disliked))
         if self.since is not None:
