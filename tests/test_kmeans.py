@@ -14,7 +14,7 @@ from segcli.engine import LocalEngine
 from segcli.engine.local import LocalBlocks
 from segcli.errors import ChoiceError
 from segcli.inputs.form import Form
-from segcli.numerics import assignment, kmeans
+from segcli.numerics import assignment, kmeans, kmeans_search
 from segcli.numerics.assignment import assign
 from segcli.numerics.kmeans import (
     KMeansFit,
@@ -360,6 +360,7 @@ def test_a_further_sample_in_which_too_few_differ_is_left_out(monkeypatch):
     X = np.zeros((1_000, 1))
     X[-20:, 0] = 1 + 1e-3 * np.arange(20)
     monkeypatch.setattr(kmeans, "VERY_MANY", len(X))
+    monkeypatch.setattr(kmeans, "FEW_DISTINCT", 1)
     blocks, ranks = LocalEngine(1).blocks(X), np.arange(len(X))
     _, *more = kmeans._samples(blocks, ranks, 50, 2, 0)
     assert len(more) == 2
@@ -367,6 +368,27 @@ def test_a_further_sample_in_which_too_few_differ_is_left_out(monkeypatch):
     most = max(n_of)
     assert len(kmeans._samples(blocks, ranks, 50, most + 1, 0)) == 1
     assert len(kmeans._samples(blocks, ranks, 50, most, 0)) == 1 + n_of.count(most)
+
+
+@pytest.mark.parametrize("very_many", [500, 5_000], ids=["three samples", "one"])
+def test_where_few_customers_differ_a_partition_does_not_depend_on_the_largest_k(
+    monkeypatch, very_many
+):
+    """Of thirty near the mean there is one each; a sample has some, and fewer than the largest k."""
+    rng = np.random.default_rng(5)
+    distinct = rng.standard_normal((60, 3)) * np.repeat([1, 0.02], 30)[:, None]
+    X = distinct[np.concatenate([np.arange(60), rng.integers(0, 30, 1_940)])]
+    monkeypatch.setattr(kmeans, "VERY_MANY", very_many)
+    blocks, ranks = LocalEngine(1).blocks(X), np.arange(len(X))
+    sample = kmeans_search.draw(blocks, ranks, 100, np.random.default_rng([0, 2]))
+    assert 12 < n_distinct(sample.rows, 50) < 50
+    choices = {"customer_ranks": ranks, "seed": 0, "sample_size": 100}
+    many = fit_all(blocks, range(2, 51), **choices)
+    for largest in (4, 12):
+        kmeans_search._FOUND.clear()
+        few = fit_all(blocks, range(2, largest + 1), **choices)
+        for one, other in zip(few, many, strict=False):
+            assert one.labels.tolist() == other.labels.tolist(), one.k
 
 
 # too few customers

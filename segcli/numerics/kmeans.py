@@ -52,6 +52,10 @@ N_SAMPLES = 3
 """Of planted customers, one search ends in an inertia larger than the best known by 0.2 % in the mean and
 1.4 % at most; the best of three by 0.05 and 0.5 %."""
 
+FEW_DISTINCT = 100
+"""Where a sample has fewer, all distinct customers are looked at: for up to so many segments no sample
+depends on the largest number that is asked for."""
+
 CURVE_PROGRESS = 1e-4
 """A share of the inertia that a curve does not show."""
 
@@ -323,24 +327,26 @@ def check_ks(ks: Sequence[int], n_customers: int, of_whom: str = "customer") -> 
 
 
 def _samples(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int) -> list[Sample]:
-    """Return what `_sample` does and, of very many customers, more samples with k to tell apart."""
+    """Return what `_sample` does and, of very many customers, more samples in which as many differ."""
     samples = [_sample(X, customer_ranks, size, k, seed)]
+    enough = max(k, FEW_DISTINCT)
     if X.shape[0] >= VERY_MANY:
         rngs = [np.random.default_rng([seed, 2, number]) for number in range(1, N_SAMPLES)]
         more = (draw(X, customer_ranks, size, rng) for rng in rngs)
-        samples += [sample for sample in more if n_distinct(sample.rows, k) >= k]
+        samples += [sample for sample in more if n_distinct(sample.rows, enough) >= enough]
     return samples
 
 
 def _sample(X: Blocks, customer_ranks: np.ndarray, size: int, k: int, seed: int) -> Sample:
     """Return customers among whom k segments can be sought.
 
-    A sample with fewer than k distinct ones says that few of all differ. Then each of these is returned
-    once, with its number as weight. If they turn out to be many, they differ by rounding, or are small
-    beside one: the sample has to do.
+    A sample with fewer distinct ones than k, or `FEW_DISTINCT`, says that few of all differ. Then each of
+    these is returned once, with its number as weight. If they turn out to be many, they differ by
+    rounding, or are small beside one: the sample has to do.
     """
     sample = draw(X, customer_ranks, size, np.random.default_rng([seed, 2]))
-    if X.shape[0] <= size or n_distinct(sample.rows, k) >= k:
+    enough = max(k, FEW_DISTINCT)
+    if X.shape[0] <= size or n_distinct(sample.rows, enough) >= enough:
         return sample
     rows = np.asarray(X.take(np.argsort(customer_ranks)))
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
