@@ -11,6 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import joblib
+import numpy as np
+import pandas as pd
 import pytest
 from run_dirs import (
     LATER,
@@ -200,6 +203,123 @@ def test_a_model_of_a_stranger_runs_nothing(place):
     assert not Path("struck").exists()
 
 
+def vouched_for(place, name, content):
+    """Write an artifact anew, and its digest into the manifest, wherever it is written or read."""
+    path = place.run / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    document = json.loads((place.run / "manifest.json").read_text())
+    for record in document["stages"].values():
+        for files in (record["reads"], record["writes"]):
+            if name in files:
+                files[name] = manifest.digest(path)
+    (place.run / "manifest.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "stages", "said"),
+    [
+        (
+            "clustering.json",
+            lambda d: d.pop("segments"),
+            ("validate", "report"),
+            "it has no segments",
+        ),
+        (
+            "clustering.json",
+            lambda d: d["segments"][1].pop("grade"),
+            ("validate", "report"),
+            "segments[1] has no grade",
+        ),
+        (
+            "clustering.json",
+            lambda d: d["segments"].pop(),
+            ("validate", "report"),
+            "segments are not those of k = 3",
+        ),
+        ("clustering.json", lambda d: d.update(k=True), ("validate",), "k is no whole number"),
+        (
+            "clustering.json",
+            lambda d: d.update(sizes=[1, "2"]),
+            ("validate",),
+            "sizes[1] is no whole",
+        ),
+        (
+            "clustering.json",
+            lambda d: d["evidence"].pop("is_sample"),
+            ("validate", "report"),
+            "evidence has no is_sample",
+        ),
+        ("k_verdict.json", lambda d: d.pop("recommended"), ("cluster", "report"), "no recommended"),
+        ("k_verdict.json", lambda d: d.update(supported=3), ("validate",), "supported is no array"),
+        ("validation.json", lambda d: d.update(verdict="yes"), ("report",), "verdict is no object"),
+        ("components_verdict.json", lambda d: d.pop("suggestions"), ("report",), "no suggestions"),
+    ],
+)
+def test_a_document_that_lacks_something_is_refused_whatever_vouches_for_it(
+    place, name, edit, stages, said
+):
+    found = json.loads((place.run / name).read_text())
+    edit(found)
+    vouched_for(place, name, json.dumps(found))
+    before = digests(place.run)
+    for reader in stages:
+        line = assert_one_line(invoke(*STAGES[reader]), f"run/{name} cannot be read: ", said)
+        artifact = next(a for a in vars(catalogue).values() if getattr(a, "name", None) == name)
+        assert command_in(line)[0] == artifact.stage
+        assert digests(place.run) == before
+
+
+@pytest.mark.parametrize("content", ["3", "null", "[]", '"text"'])
+def test_what_is_no_document_is_refused(place, content):
+    for name in ("clustering.json", "validation.json"):
+        vouched_for(place, name, content)
+        assert_one_line(invoke(*STAGES["report"]), "cannot be read: it is no object")
+
+
+def test_a_document_of_an_older_version_may_lack_what_is_newer(place):
+    found = json.loads((place.run / "k_verdict.json").read_text())
+    vouched_for(place, "k_verdict.json", json.dumps(found | {"score_norm": "kept"}))
+    found.pop("score_norm")
+    ok(*STAGES["cluster"])
+    first = digests(place.run)
+    vouched_for(place, "k_verdict.json", json.dumps(found))
+    ok(*STAGES["cluster"])
+    assert digests(place.run)["clustering.json"] == first["clustering.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "stage"),
+    [
+        ("items.csv", "item", "cluster"),
+        ("customers.csv", "customer", "cluster"),
+        ("segments.csv", "segment", "validate"),
+        ("segments.csv", "membership", "report"),
+        ("k_scores.csv", "k", "cluster"),
+    ],
+)
+def test_a_table_that_lacks_a_column_is_refused(place, name, column, stage):
+    found = pd.read_csv(place.run / name, dtype=str).drop(columns=column)
+    vouched_for(place, name, found.to_csv(index=False))
+    said = f"run/{name} cannot be read: it has no "
+    assert_one_line(invoke(*STAGES[stage]), said, f"{column}. Run: segcli ")
+
+
+def test_a_model_that_is_another_or_lacks_a_part_is_refused(place):
+    path = place.run / "pca.joblib"
+    pca = joblib.load(path)
+    for other in (pca.weighting, np.ones(3)):
+        joblib.dump(other, path)
+        vouched_for(place, path.name, path.read_bytes())
+        assert_one_line(invoke(*STAGES["explore-k"]), "pca.joblib cannot be read: it does not hold")
+    del pca.weighting.__dict__["name"]
+    joblib.dump(pca, path)
+    vouched_for(place, path.name, path.read_bytes())
+    line = assert_one_line(
+        invoke(*STAGES["cluster"]), "it does not hold a whole segcli.numerics.pca.PCA"
+    )
+    assert command_in(line)[0] == "explore-pca"
+
+
 def ingested(**fields):
     """Return a manifest of ``ingest`` that is whole, but for what these fields say."""
     names = ("parameters", "inputs", "reads", "writes", "versions")
@@ -222,6 +342,7 @@ def ingested(**fields):
         '{"format": 1, "stages": {"ingest": 3}}',
         '{"format": 1, "stages": {"ingest": {"parameters": {}, "seed": null}}}',
         ingested(clock=3),
+        ingested(seed="0"),
         ingested(parameters=[]),
         ingested(parameters={"items": []}),
         ingested(parameters={"items": "long" * 100}),

@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -204,6 +204,9 @@ class Table:
             rows = csv.reader(file, strict=True)
             try:
                 names = next(rows, [])
+                if lacking := [name for name in self.text if name not in names]:
+                    msg = f"it has no column {lacking[0]}"
+                    raise ValueError(msg)
                 array = [_texts if name in self.text else _numbers for name in names]
                 parts = [[of([])] for of in array]
                 while some := list(islice(rows, _ROWS)):
@@ -318,6 +321,23 @@ class Model:
         from segcli.artifacts.unpickling import load
 
         try:
-            return load(path, admitted=self.classes)
+            value = load(path, admitted=self.classes)
         except _DAMAGE as error:
             raise ValueError(str(error)) from error
+        if not _is_whole(value) or _full_name(value) != self.classes[0]:
+            msg = f"it does not hold a whole {self.classes[0]}"
+            raise ValueError(msg)
+        return value
+
+
+def _is_whole(value: Any) -> bool:
+    """Return whether an object of our own classes, and those in it, have all their fields."""
+    if not is_dataclass(value):
+        return True
+    return all(
+        hasattr(value, one.name) and _is_whole(getattr(value, one.name)) for one in fields(value)
+    )
+
+
+def _full_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -120,6 +120,9 @@ def _record(entry: Mapping[str, Any]) -> Record:
         if not isinstance(getattr(record, name), dict):
             msg = f"{name} is not an object"
             raise TypeError(msg)
+    if record.seed is not None and type(record.seed) is not int:
+        msg = f"seed is {record.seed!r}"
+        raise TypeError(msg)
     for name in (*record.reads, *record.writes):
         # Files are read, replaced and deleted by these names: none may lead out of the directory.
         if name != Path(name).name or name.startswith("."):

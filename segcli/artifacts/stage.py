@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from segcli.artifacts import catalogue, manifest
 from segcli.artifacts.formats import Artifact, MatrixSize, SparseMatrix
+from segcli.artifacts.shapes import check_shape
 from segcli.engine import scratch
 from segcli.errors import ResourceError, RunDirectoryError
 
@@ -314,11 +315,13 @@ def _is(path: Path, digest: str) -> bool:
 def _read(run_dir: Path, records: manifest.Manifest, artifact: Artifact[R, Any]) -> R:
     path = run_dir / artifact.name
     try:
-        return artifact.format.read(path)
+        value = artifact.format.read(path)
+        check_shape(artifact.name, value)
     except ValueError as error:
         again = manifest.command(artifact.stage, run_dir, records.stages.get(artifact.stage))
         msg = f"{path} cannot be read: {error}. Run: {again}"
         raise RunDirectoryError(msg) from error
+    return value
 
 
 def _enter(run_dir: Path, *, create: bool) -> list[Path]:
