@@ -12,6 +12,7 @@ import uuid
 import weakref
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -1634,3 +1635,71 @@ def test_large_whole_numbers_of_a_float_column_are_ids_as_text_has_them(tmp_path
     columns = {"customer": [12345678901.0, 2.0], "item": ["x", "y"], "value": [1, 2]}
     pq.write_table(pa.table(columns), tmp_path / "f.parquet")
     assert read(tmp_path / "f.parquet")[0].customers.to_pylist() == ["12345678901", "2"]
+
+
+# Pivot tables
+
+PIVOT = (("", "tea", "rye", "jam"), ("ann", 1, "", 2), ("bob", "", 3, 0), ("cat", 2, 2, ""))
+NUMBERED = (("customer", 101, 102, 103), *PIVOT[1:])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        PIVOT,
+        NUMBERED,
+        PIVOT[1:],
+        (("user", "item", "book", "page"), *PIVOT[1:]),
+        (("", *map(str, range(200))), *((c, *[0, c] * 100) for c in "123"), (4, *[4, 0] * 100)),
+    ],
+    ids=["header", "numbers as header", "no header", "well-known names", "many"],
+)
+def test_a_table_of_customers_by_items_is_refused_with_a_way_out(tmp_path, rows):
+    path = tmp_path / "pivot.csv"
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    with pytest.raises(
+        InputError, match=r"^pivot\.csv looks .* a column for each item.* table\.melt\("
+    ):
+        read(path)
+
+
+def test_a_log_that_looks_like_one_is_read_once_its_columns_are_stated(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("1,0,2,0\n2,5,0,0\n3,0,1,1\n")
+    with pytest.raises(
+        InputError, match="If these are such rows, name their columns with --customer"
+    ):
+        read(path)
+    assert read(path, customer="1", item="2", value="3")[0].n_rows == 3
+
+
+def test_the_line_of_pandas_unpivots_it(tmp_path):
+    path = tmp_path / "pivot.csv"
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in NUMBERED))
+    table = pd.read_csv(path)
+    table.to_parquet(tmp_path / "pivot.parquet")
+    for each in (path, tmp_path / "pivot.parquet"):
+        with pytest.raises(InputError, match=r"table\.melt") as refused:
+            read(each)
+    line = re.search(r"table\.melt.*'\)", str(refused.value))
+    assert line is not None
+    eval(line[0], {"table": table}).to_csv(path, index=False)
+    assert read(path)[0].items.to_pylist() == ["101", "102", "103"]
+    assert dense(path) == [[1, 0, 2], [0, 3, 0], [2, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (("user", "item", "value", "gift"), (1, 0, 2, 0), (2, 5, 0, 0), (3, 0, 1, 1)),
+        ((1, 7, 0, 0, 0), (2, 8, 3, 0, 0), (3, 9, 1, 1, 1)),
+        ((1, 0, 1), (2, 3, 0), (3, 0, 2)),
+        ((1, "x", 0, 0), (2, "y", 0, 1), (3, "z", 3, 0)),
+        ((1, 0, 2, 0), (1, 5, 0, 0), (3, 0, 1, 1)),
+    ],
+    ids=["known names", "items without 0", "three columns", "text", "a customer twice"],
+)
+def test_a_log_with_zeros_is_no_pivot_table(tmp_path, rows):
+    path = tmp_path / "log.csv"
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    assert read(path)[0].n_rows == len(rows) - isinstance(rows[0][0], str)

@@ -14,9 +14,11 @@ from segcli.errors import InputError, OptionError
 from segcli.inputs import tables
 from segcli.inputs.arrow import strings
 from segcli.inputs.columns import KNOWN, Role, plain
-from segcli.inputs.values import read_times
+from segcli.inputs.values import is_number, read_times
 
 _is_time = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{1,2}[/.]\d{1,2}[/.]\d{4})(?:[T ].*)?").fullmatch
+
+_LOOKED_AT = 50  # columns of very many
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
     Raises
     ------
     InputError
-        If a column cannot be told.
+        If a column cannot be told, or each is of an item.
     """
+    _refuse_pivoted(table, form)
     no_value = form.value is not None and form.value.strip().lower() in ("", "none")
     if no_value and table.names is not None and form.value in table.names:
         no_value = False
@@ -107,6 +110,41 @@ def columns_of(table: tables.Table, form: Form) -> dict[str, int | None]:
     chosen.setdefault("value", None)
     chosen["timestamp"] = chosen.get("timestamp") if by_time else None
     return chosen
+
+
+def _refuse_pivoted(table: tables.Table, form: Form) -> None:
+    """Refuse a row for each customer with a column for each item, unless columns are stated or known.
+
+    Such a table has each customer once and, besides, nothing but numbers, of which nearly every column
+    lacks some or has zeros. Of a log, ids of items and most values are there and not zero.
+
+    Raises
+    ------
+    InputError
+    """
+    plain_names = {plain(name) for name in table.names or ()}
+    is_known = all(plain_names & {*KNOWN[role]} for role in ("customer", "item", "value"))
+    if form.item is not None or form.value is not None or is_known or table.n_columns < 4:
+        return
+    ids = table.sample(0)
+    if len(ids) < 3 or len(set(ids)) < len(ids):
+        return
+    looked_at = range(1, min(table.n_columns, _LOOKED_AT))
+    n_with_gaps = 0
+    for column in looked_at:
+        texts = table.sample(column)
+        if not all(map(is_number, texts)):
+            return
+        n_with_gaps += len(texts) < len(ids) or any(float(text) == 0 for text in texts)
+    if n_with_gaps < 0.9 * len(looked_at):
+        return
+    msg = (
+        f"{table.path.name} looks like a table of customers × items, with a column for each item. A row "
+        "for each customer and item is needed; pandas makes them: table.melt(table.columns[0], "
+        "var_name='item', value_name='value').query('value > 0'). If these are such rows, name their "
+        "columns with --customer, --item and --value."
+    )
+    raise InputError(msg)
 
 
 def _refuse_times(
