@@ -32,4 +32,6 @@ def test_a_sample_is_called_one_and_how_to_have_a_larger():
 @pytest.mark.parametrize("levels", [evidence.LEVELS, component_evidence.LEVELS])
 def test_full_is_more_of_everything(levels):
     quick, full = vars(levels["quick"]), vars(levels["full"])
-    assert all(full[name] > quick[name] for name in quick)
+    as_much = {name for name in quick if full[name] == quick[name]}
+    assert as_much <= {"n_membership_customers"}  # of larger halves little more would be known
+    assert all(full[name] > quick[name] for name in quick if name not in as_much)
