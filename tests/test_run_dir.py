@@ -252,6 +252,12 @@ def vouched_for(place, name, content):
         ("k_verdict.json", lambda d: d.pop("recommended"), ("cluster", "report"), "no recommended"),
         ("k_verdict.json", lambda d: d.update(supported=3), ("validate",), "supported is no array"),
         ("validation.json", lambda d: d.update(verdict="yes"), ("report",), "verdict is no object"),
+        (
+            "validation.json",
+            lambda d: d["verdict"].update(all_but=3),
+            ("report",),
+            "verdict.all_but is no array",
+        ),
         ("components_verdict.json", lambda d: d.pop("suggestions"), ("report",), "no suggestions"),
     ],
 )

@@ -81,6 +81,7 @@ _SHAPES: Mapping[str, Any] = {
         "evidence": (_COUNTS, None),
         "verdict": {
             "supported": (bool, None),
+            "all_but?": [int],
             "recommended_k?": (int, None),
             "reason": str,
             "next_step": (str, None),
