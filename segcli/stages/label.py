@@ -253,9 +253,7 @@ def _refuse_negatives(matrix: sp.csr_array, segmentation: Segmentation) -> None:
 def _doubts(run_dir: Path, folder: Path) -> list[str]:
     """Return what ingest was told otherwise of these interactions than of the earlier ones."""
     here, there = (read_manifest(each).stages.get("ingest") for each in (run_dir, folder))
-    if (
-        here is None or there is None
-    ):  # the earlier run may have been left with no more than its model
+    if here is None or there is None:  # no more may be left of an earlier run than its model
         return []
     options = [
         (name, here.parameters.get(name), there.parameters.get(name))
