@@ -210,7 +210,9 @@ def refused(new, *words, earlier="run"):
 
 def test_another_run_is_needed(new):
     refused(new, "new is this run itself", earlier="new")
-    refused(new, "nowhere does not exist", earlier="nowhere")
+    name_it = "Name the run directory of an earlier run."
+    refused(new, f"nowhere does not exist. {name_it}", earlier="nowhere")
+    refused(new, f"ratings.csv is not a run directory. {name_it}", earlier="ratings.csv")
     shutil.copytree(new, "bare")
     refused(new, "segmentation.joblib is missing: cluster has not run here", earlier="bare")
     assert invoke("label", "new").exit_code == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from segcli import page
-from segcli.artifacts import Columns, is_run_directory, read_artifact
+from segcli.artifacts import Columns, read_artifact
 from segcli.artifacts.catalogue import SEGMENT_SUMMARY, SEGMENTS
 from segcli.artifacts.formats import NO_SEGMENT
 from segcli.artifacts.manifest import command
@@ -103,11 +103,6 @@ def read_earlier(folder: Path, run_dir: Path) -> Earlier:
         or stale; or if no person named any of them.
     """
     folder = other_run(folder, run_dir)
-    # An old run may have been left with no more than its tables.
-    if not is_run_directory(folder) and not (folder / SEGMENT_SUMMARY.name).is_file():
-        what = "is not a run directory" if folder.exists() else "does not exist"
-        msg = f"{folder} {what}. Name the run directory of an earlier run."
-        raise RunDirectoryError(msg)
     summary = read_artifact(folder, SEGMENT_SUMMARY)
     titles = summary["name"].tolist()
     names = given_names(titles, summary["marked_by"].tolist())

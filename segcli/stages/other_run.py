@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from segcli.artifacts import manifest
 from segcli.errors import RunDirectoryError
 
 
@@ -15,11 +16,16 @@ def other_run(folder: Path, run_dir: Path) -> Path:
     Raises
     ------
     RunDirectoryError
-        If it is the one in ``run_dir``.
+        If it is the one in ``run_dir``, or none.
     """
     itself = Path(os.path.realpath(folder))
     if itself == Path(os.path.realpath(run_dir)):
         msg = f"{folder} is this run itself. Name the run directory of an earlier run."
+        raise RunDirectoryError(msg)
+    # Of its files, an old run may have been left with few.
+    if not (folder / manifest.NAME).is_file():
+        what = "is not a run directory" if folder.exists() else "does not exist"
+        msg = f"{folder} {what}. Name the run directory of an earlier run."
         raise RunDirectoryError(msg)
     return itself if folder.is_symlink() else folder
 
