@@ -266,26 +266,26 @@ def test_more_components_are_promised_only_where_the_sample_can_have_them(monkey
 
 
 def test_as_much_evidence_as_the_data_can_bear():
-    assert component_evidence_level(None, 20, 4) == (LEVELS["quick"], None)
-    assert component_evidence_level("full", 20, 4) == (LEVELS["full"], None)
-    assert component_evidence_level("none", 1000, 1000) == (None, None)
+    enough = sp.csr_array((20, 4))
+    largest = replace(LEVELS["quick"], n_customers=LEVELS["full"].n_customers)
+    assert component_evidence_level(None, enough) == (largest, None)
+    assert component_evidence_level("full", enough) == (LEVELS["full"], None)
+    assert component_evidence_level("none", enough) == (None, None)
     for shape in ((19, 400), (400, 3)):
-        level, reason = component_evidence_level(None, *shape)
+        X = sp.csr_array(shape)
+        level, reason = component_evidence_level(None, X)
         assert level is None
         assert reason.startswith(f"No evidence was gathered: {shape[0]} customers")
-        assert component_evidence_level("none", *shape) == (None, None)
+        assert component_evidence_level("none", X) == (None, None)
         with pytest.raises(ChoiceError, match=r"too few .* Use --evidence none"):
-            component_evidence_level("quick", *shape)
+            component_evidence_level("quick", X)
 
 
-@pytest.mark.parametrize(
-    ("n_customers", "quick"),
-    [(3_000, 4_000), (80_000, 4_000), (162_541, 8_127), (320_000, 16_000), (3_000_000, 16_000)],
-)
-def test_of_many_customers_a_twentieth_is_looked_at_quickly(n_customers, quick):
-    level, _ = component_evidence_level("quick", n_customers, 1_000)
-    assert level == replace(LEVELS["quick"], n_customers=quick)
-    assert component_evidence_level("full", n_customers, 1_000) == (LEVELS["full"], None)
+def test_of_many_interactions_fewer_customers_are_looked_at_quickly():
+    X = sp.csr_array(np.ones((10_000, 250)))
+    level, _ = component_evidence_level("quick", X)
+    assert level == replace(LEVELS["quick"], n_customers=8_000)
+    assert component_evidence_level("full", X) == (LEVELS["full"], None)
 
 
 def test_another_seed_draws_other_nulls(ratings):

@@ -45,7 +45,7 @@ def gather(X, weighting=DEFAULT, ks=KS, seed=0, n_components=6, n_splits=2, n_nu
         ks,
         ranks=ranks_of(X),
         seed=seed,
-        level=KEvidenceLevel(n_splits, n_nulls, X.shape[0], 0, 0),
+        level=KEvidenceLevel(n_splits, n_nulls, X.shape[0], 0),
     )
     return found
 
@@ -153,6 +153,9 @@ def test_levels():
     X = sp.csr_array(np.eye(30))
     assert evidence_level("none", X, [2]) == (None, None)
     assert evidence_level("full", X, [2]) == (LEVELS["full"], None)
+    many = sp.csr_array(np.ones((10_000, 250)))
+    quick = replace(LEVELS["quick"], n_customers=8_000)
+    assert evidence_level(None, many, [2]) == (quick, None)
     assert (
         evidence_level(None, X, [1])[1]
         == "No evidence was gathered: one segment needs no evidence."
@@ -235,7 +238,7 @@ def test_every_figure_is_what_it_is_said_to_be():
     X = sp.csr_array(sp.hstack([X, sp.eye_array(200)]))  # an item each that nobody else has
     recipe, ks, ranks = Recipe("tfidf", 3), [2, 4, 7, 9], ranks_of(X)
     (asked,) = gather_evidence(
-        X, [recipe], ks, ranks=ranks, seed=3, level=KEvidenceLevel(3, 2, 150, 0, 0),
+        X, [recipe], ks, ranks=ranks, seed=3, level=KEvidenceLevel(3, 2, 150, 0),
         ask_null=lambda null, full: (null.indices.tolist(), full.ks),
     )  # fmt: skip
     ordered = sample_in_rank_order(X, ranks, 150, seed=3)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from run_dirs import SAMPLE, assert_one_line, assert_whole, invoke, ok, states
 
+from segcli.numerics import levels
 from segcli.numerics.component_evidence import LEVELS
 from segcli.stages import explore_pca
 
@@ -47,15 +48,16 @@ def verdict(run):
     ],
 )
 def test_where_a_sample_shows_nothing_there_is_no_evidence_unless_asked_for(
-    place, n_items, share, why
+    place, monkeypatch, n_items, share, why
 ):
     """One of 30,000 customers has an item that nobody else has, and is not in the sample."""
+    monkeypatch.setattr(levels, "SAMPLE_INTERACTIONS", 0)
     n = 30_000
     has = np.random.default_rng(0).random((n, n_items)) < share
     rows = [f"c{c},i{i},1" for c, i in np.argwhere(has)]
     ingest(place, "\n".join([*rows, "c7,rare,1"]))
     found = ok("explore-pca", "run").stdout
-    assert "No evidence was gathered: 4" in found
+    assert "No evidence was gathered: 5" in found
     assert why in found
     assert not (place / "run" / "components_verdict.json").exists()
     asked = invoke("explore-pca", "run", "--evidence", "quick")
@@ -221,6 +223,8 @@ def test_a_first_component_of_mere_activity_is_called_so(place):
 def test_a_sample_of_the_customers_is_called_so(place, monkeypatch):
     for name, n_customers in (("quick", 50), ("full", 70)):
         monkeypatch.setitem(LEVELS, name, replace(LEVELS[name], n_customers=n_customers))
+    monkeypatch.setattr(levels, "SAMPLE_INTERACTIONS", 0)
+    monkeypatch.setattr(levels, "LARGEST_SAMPLE", 70)
     ingest(place, unevenly_active())
     assert "of 70 customers (a sample)" in ok("explore-pca", "run", "--evidence", "full").stdout
     text = ok("explore-pca", "run").stdout

@@ -4,7 +4,7 @@ import pytest
 
 from segcli.errors import ChoiceError
 from segcli.numerics import component_evidence, evidence
-from segcli.numerics.levels import choose_level, customers_in_words
+from segcli.numerics.levels import choose_level, customers_in_words, sample_size
 
 LEVELS = {"quick": 1, "full": 2}
 
@@ -22,16 +22,30 @@ def test_data_that_bear_none_get_none_and_the_reason_unless_asked():
 
 
 def test_a_sample_is_called_one_and_how_to_have_a_larger():
-    assert customers_in_words(900, 20_000, is_sample=False) == "900 customers"
-    assert customers_in_words(5_000, 20_000, is_sample=True) == (
+    assert customers_in_words(900, is_sample=False) == "900 customers"
+    assert customers_in_words(5_000, is_sample=True) == (
         "5,000 customers (a sample; --evidence full takes up to 20,000)"
     )
-    assert customers_in_words(20_000, 20_000, is_sample=True) == "20,000 customers (a sample)"
+    assert customers_in_words(20_000, is_sample=True) == "20,000 customers (a sample)"
 
 
 @pytest.mark.parametrize("levels", [evidence.LEVELS, component_evidence.LEVELS])
 def test_full_is_more_of_everything(levels):
     quick, full = vars(levels["quick"]), vars(levels["full"])
-    as_much = {name for name in quick if full[name] == quick[name]}
-    assert as_much <= {"n_membership_customers"}  # of larger halves little more would be known
-    assert all(full[name] > quick[name] for name in quick if name not in as_much)
+    assert all(full[name] > quick[name] for name in quick)
+
+
+@pytest.mark.parametrize(
+    ("n_customers", "n_interactions", "quick"),
+    [
+        (943, 100_000, 18_860),  # whoever has fewer takes all
+        (32_711, 98_654, 20_000),
+        (162_541, 25_000_000, 13_003),
+        (480_189, 100_000_000, 9_603),
+        (1_000_000, 1_000_000_000, 5_000),
+        (1, 0, 20_000),
+    ],
+)
+def test_a_sample_has_customers_up_to_a_number_of_interactions(n_customers, n_interactions, quick):
+    assert sample_size(5_000, n_customers, n_interactions) == quick
+    assert sample_size(20_000, n_customers, n_interactions) == 20_000

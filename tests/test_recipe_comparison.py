@@ -74,7 +74,7 @@ def test_the_figures_are_those_of_the_evidence_for_k(matrix, comparison):
         KS,
         ranks=rank(LocalEngine(1).blocks(matrix)),
         seed=0,
-        level=KEvidenceLevel(2, 1, matrix.shape[0], 0, 0),
+        level=KEvidenceLevel(2, 1, matrix.shape[0], 0),
     )
     evidence = pd.DataFrame(evidence.table).set_index("k")
     row = of(comparison).loc["pearson"]

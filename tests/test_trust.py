@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 from run_dirs import STAGES, assert_one_line, document, invoke, ok
 
-from segcli.numerics import evidence
 from segcli.numerics.verdict import KSupport, KVerdict
 from segcli.stages import cluster, explore_k, validate
 
@@ -62,9 +61,7 @@ def test_the_reason_is_kept_with_the_evidence_on_the_table(place):
 
 @pytest.mark.parametrize(("size", "whom"), [(59, "59 customers (a sample)"), (60, "60 customers")])
 def test_stability_of_a_sample_is_said_to_be_one(place, monkeypatch, size, whom):
-    monkeypatch.setitem(
-        evidence.LEVELS, "quick", replace(evidence.LEVELS["quick"], n_membership_customers=size)
-    )
+    monkeypatch.setattr(cluster, "LARGEST_SAMPLE", size)
     assert f"half of {whom} are segmented anew" in ok(*STAGES["cluster"]).stdout
     rests_on = document(place, "clustering.json")["evidence"]
     assert (rests_on["n_customers"], rests_on["is_sample"]) == (size, size < 60)

@@ -31,7 +31,7 @@ from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate
 from segcli.numerics.deflated import Deflated, leading_singular
-from segcli.numerics.levels import choose_level
+from segcli.numerics.levels import LARGEST_SAMPLE, SMALLEST_SAMPLE, choose_level, sample_size
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, ranks_by_position, sample_in_rank_order
@@ -53,7 +53,7 @@ class ComponentEvidenceLevel:
     ----------
     n_nulls : int, nulls for parallel analysis
     n_folds : int, folds of bi-cross-validation, of the data and of one null
-    n_customers : int, how many customers to work on, at most
+    n_customers : int, how many customers to work on, at most; of a level in `LEVELS`, at least
     """
 
     n_nulls: int
@@ -62,22 +62,16 @@ class ComponentEvidenceLevel:
 
 
 LEVELS = {
-    "quick": ComponentEvidenceLevel(2, 4, 4_000),
-    "full": ComponentEvidenceLevel(5, 8, 16_000),
+    "quick": ComponentEvidenceLevel(2, 4, SMALLEST_SAMPLE),
+    "full": ComponentEvidenceLevel(5, 8, LARGEST_SAMPLE),
 }
-_SHARE = 1 / 20
-"""Of many customers, how many are looked at quickly. With them come more items, each with its noise, which
-hides from a few thousand customers what all of them show."""
 
 
 def component_evidence_level(
-    asked: str | None, n_customers: int, n_items: int
+    asked: str | None, X: sp.csr_array
 ) -> tuple[ComponentEvidenceLevel | None, str | None]:
-    """Return how much evidence to gather, or None and why there can be none: see `choose_level`.
-
-    Of more customers than a level's, a twentieth is taken if that is more, up to as many as the full
-    level takes.
-    """
+    """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
+    n_customers, n_items = X.shape
     trouble = None
     if n_customers < LEAST_CUSTOMERS or n_items < LEAST_ITEMS:
         trouble = (
@@ -86,8 +80,8 @@ def component_evidence_level(
         )
     level, no_evidence = choose_level(asked, LEVELS, trouble)
     if level is not None:
-        most = min(int(_SHARE * n_customers), LEVELS["full"].n_customers)
-        level = replace(level, n_customers=max(level.n_customers, most))
+        size = sample_size(level.n_customers, n_customers, X.nnz)
+        level = replace(level, n_customers=size)
     return level, no_evidence
 
 
@@ -221,7 +215,7 @@ def gather_component_evidence(
     recommended, reason = recommend(
         n_parallel, n_predictive, len(ratios), more=more and n_components < limit
     )
-    if recommended < len(ratios) and is_sample and n_customers < LEVELS["full"].n_customers:
+    if recommended < len(ratios) and is_sample and n_customers < LARGEST_SAMPLE:
         reason += " More customers, which --evidence full takes, may show more."
     return ComponentEvidence(
         weighting=weighting,

@@ -7,7 +7,7 @@ taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -20,7 +20,13 @@ from segcli.errors import ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
-from segcli.numerics.levels import choose_level, trouble_with_negatives
+from segcli.numerics.levels import (
+    LARGEST_SAMPLE,
+    SMALLEST_SAMPLE,
+    choose_level,
+    sample_size,
+    trouble_with_negatives,
+)
 from segcli.numerics.means import nan_mean, standard_error
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.ranks import Ranks, sample_in_rank_order
@@ -50,22 +56,21 @@ class KEvidenceLevel:
     ----------
     n_splits : splits of the customers into halves, and hidings of interactions
     n_nulls : nulls, each with one split and one hiding
-    n_customers : how many customers to work on, at most
-    n_membership_splits, n_membership_customers
-        The same of one segmentation, for the stability of its segments and the memberships of customers:
-        halves that are segmented once, not for every k, may be larger.
+    n_customers : how many customers to work on, at most; of a level in `LEVELS`, at least
+    n_membership_splits
+        Splits of one segmentation's customers, for the stability of its segments and memberships. They
+        are of up to `LARGEST_SAMPLE`: halves that are segmented once, not for every k, may be larger.
     """
 
     n_splits: int
     n_nulls: int
     n_customers: int
     n_membership_splits: int
-    n_membership_customers: int
 
 
 LEVELS = {
-    "quick": KEvidenceLevel(3, 2, 5_000, 10, 20_000),
-    "full": KEvidenceLevel(8, 5, 20_000, 50, 20_000),
+    "quick": KEvidenceLevel(3, 2, SMALLEST_SAMPLE, 10),
+    "full": KEvidenceLevel(8, 5, LARGEST_SAMPLE, 50),
 }
 
 
@@ -82,7 +87,11 @@ def evidence_level(
         trouble = trouble_with_negatives(X)
         if trouble is None and max(ks) < 2:
             trouble = "one segment needs no evidence"
-    return choose_level(asked, LEVELS, trouble)
+    level, no_evidence = choose_level(asked, LEVELS, trouble)
+    if level is not None:
+        size = sample_size(level.n_customers, X.shape[0], X.nnz)
+        level = replace(level, n_customers=size)
+    return level, no_evidence
 
 
 def require_evidence(

@@ -1,4 +1,4 @@
-"""How much evidence to gather: what was asked for, and what the data can bear."""
+"""How much evidence to gather: what was asked for, what the data can bear, and of how many customers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from segcli.errors import ChoiceError
 NONE = "none"
 DEFAULT = "quick"
 
+SMALLEST_SAMPLE, LARGEST_SAMPLE = 5_000, 20_000
+SAMPLE_INTERACTIONS = 2_000_000
+"""Customers, and interactions, that a sample may have. The more items customers share out their
+interactions among, the more of both it takes to show what all of them show: of planted data with 30,000
+items and 83 interactions each, 5,000 customers show none of twelve segments, 20,000 most."""
+
 PARTLY_LUCK = "The best of several is partly luck: see whether another --seed agrees."
 
 T = TypeVar("T")
@@ -24,20 +30,35 @@ def trouble_with_negatives(X: sp.csr_array) -> str | None:
     return None
 
 
-def customers_in_words(n_customers: int, most: int, *, is_sample: bool) -> str:
+def customers_in_words(n_customers: int, *, is_sample: bool) -> str:
     """Return how many customers evidence rests on, and how to have it rest on more.
 
     Parameters
     ----------
     n_customers : how many it rests on
-    most : how many the highest level takes
     is_sample : whether there are more
     """
     words = f"{n_customers:,} customers"
     if not is_sample:
         return words
-    hint = f"; --evidence full takes up to {most:,}" if n_customers < most else ""
+    is_largest = n_customers >= LARGEST_SAMPLE
+    hint = "" if is_largest else f"; --evidence full takes up to {LARGEST_SAMPLE:,}"
     return f"{words} (a sample{hint})"
+
+
+def sample_size(least: int, n_customers: int, n_interactions: int) -> int:
+    """Return how many customers to look at.
+
+    Those who have `SAMPLE_INTERACTIONS` between them, for interactions are what evidence is made of, and
+    what it costs; but at least ``least``, and at most `LARGEST_SAMPLE`.
+
+    Parameters
+    ----------
+    least : a level's number of customers
+    n_customers, n_interactions : of the whole data
+    """
+    as_many = SAMPLE_INTERACTIONS * n_customers // max(n_interactions, 1)
+    return min(max(least, as_many), LARGEST_SAMPLE)
 
 
 def choose_level(

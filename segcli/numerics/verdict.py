@@ -50,6 +50,7 @@ import numpy as np
 
 from segcli.numerics.activity import NOTABLE_SHARE
 from segcli.numerics.evidence import LEVELS, KEvidence
+from segcli.numerics.levels import LARGEST_SAMPLE
 from segcli.words import decimal, short_of
 
 LEAST_STABILITY = 0.75
@@ -333,5 +334,5 @@ def _of_a_sample(evidence: KEvidence) -> str:
     if not evidence.is_sample:
         return ""
     n = evidence.n_customers
-    larger = "" if n >= LEVELS["full"].n_customers else "; --evidence full takes more"
+    larger = "" if n >= LARGEST_SAMPLE else "; --evidence full takes more"
     return f" A sample of {n:,} customers may miss small segments{larger}."

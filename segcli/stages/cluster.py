@@ -29,6 +29,7 @@ from segcli.numerics.activity import LARGE_SHARE, activity_share, null_activity_
 from segcli.numerics.assignment import assign
 from segcli.numerics.evidence import KEvidenceLevel, evidence_level, require_evidence
 from segcli.numerics.kmeans import KMeansFit, check_ks, fit_all, n_distinct, total_inertia
+from segcli.numerics.levels import LARGEST_SAMPLE
 from segcli.numerics.pca import PCA, score
 from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
@@ -298,7 +299,7 @@ def _trust(
         ranks=ranks,
         seed=seed,
         n_splits=level.n_membership_splits,
-        sample_size=level.n_membership_customers,
+        sample_size=LARGEST_SAMPLE,
         engine=engine,
     )
     null_share = null_activity_share(
@@ -317,8 +318,8 @@ def _trust(
         membership=found.membership(engine.blocks(matrix), fit.labels),
         activity_share_null=None if np.isnan(null_share) else null_share,
         rests_on={
-            "n_customers": min(n_customers, level.n_membership_customers),
-            "is_sample": level.n_membership_customers < n_customers,
+            "n_customers": min(n_customers, LARGEST_SAMPLE),
+            "is_sample": n_customers > LARGEST_SAMPLE,
             "n_splits": level.n_membership_splits,
             "n_nulls": level.n_nulls,
         },

@@ -15,7 +15,7 @@ from segcli.numerics.component_comparison import (
     choose_numbers,
     compare_components,
 )
-from segcli.numerics.evidence import LEVELS, require_evidence
+from segcli.numerics.evidence import require_evidence
 from segcli.numerics.levels import customers_in_words
 from segcli.numerics.pca import check_n_components
 from segcli.numerics.ranks import rank
@@ -30,9 +30,7 @@ class ComponentsCompared(ComponentComparison):
 
     def lines(self) -> list[str]:
         """Return the summary for a person."""
-        customers = customers_in_words(
-            self.n_customers, LEVELS["full"].n_customers, is_sample=self.is_sample
-        )
+        customers = customers_in_words(self.n_customers, is_sample=self.is_sample)
         numbers = [one["n_components"] for one in self.candidates]
         few = f"{numbers[0]} to " if len(numbers) > 1 else ""
         norms = f" (norms of the scores: {self.score_norm})" if self.score_norm else ""

@@ -11,6 +11,7 @@ import numpy as np
 from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import MATRIX
 from segcli.engine import Engine
+from segcli.numerics.levels import SMALLEST_SAMPLE, sample_size
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe_comparison import (
     CHOICES,
@@ -90,7 +91,15 @@ def run(
     else:
         fit_weighting(blocks, weighting)  # or say which could weigh them
         recipes, choice = of_each_score_norm(weighting, n_components), "score_norm"
-    found = compare_recipes(X, recipes, choice, ranks=rank(blocks), seed=seed, engine=engine)
+    found = compare_recipes(
+        X,
+        recipes,
+        choice,
+        ranks=rank(blocks),
+        seed=seed,
+        sample_size=sample_size(SMALLEST_SAMPLE, X.shape[0], X.nnz),
+        engine=engine,
+    )
     return RecipesCompared(**vars(found))
 
 

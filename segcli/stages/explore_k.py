@@ -24,7 +24,7 @@ from segcli.artifacts.catalogue import (
 from segcli.engine import Blocks, Engine
 from segcli.errors import ChoiceError, FewDistinctError
 from segcli.numerics import silhouette
-from segcli.numerics.evidence import LEVELS, KEvidence, evidence_level, gather_evidence
+from segcli.numerics.evidence import KEvidence, evidence_level, gather_evidence
 from segcli.numerics.kmeans import (
     CURVE_PROGRESS,
     KMeansFit,
@@ -141,11 +141,7 @@ class KExploration:
             f"{_pair(row, 'activity_share'):>13}{'   *' if row['k'] in supported else ''}".rstrip()
             for row in self._shown()
         ]
-        n_customers = customers_in_words(
-            evidence["n_customers"],
-            LEVELS["full"].n_customers,
-            is_sample=evidence["is_sample"],
-        )
+        n_customers = customers_in_words(evidence["n_customers"], is_sample=evidence["is_sample"])
         return [
             "        inertia share   prediction      transfer    held-out gain  least stable   activity",
             "    k  reduced   full   strength           ARI          bits         Jaccard       share",

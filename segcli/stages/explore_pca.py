@@ -139,11 +139,7 @@ class PCAExploration:
             f" | {_percent(row['null_prediction_error'], error):<6}".rstrip()
             for row in self._spread(keep=suggestions.values())
         ]
-        n_customers = customers_in_words(
-            evidence["n_customers"],
-            LEVELS["full"].n_customers,
-            is_sample=evidence["is_sample"],
-        )
+        n_customers = customers_in_words(evidence["n_customers"], is_sample=evidence["is_sample"])
         cumulative = "; cumulative shares are of all customers" if evidence["is_sample"] else ""
         return [
             " component  cumulative     share | null     held-out error | null",
@@ -231,7 +227,7 @@ def run(
         items = stage.load(ITEMS)
         X = engine.blocks(matrix)
         n_components = choose_max_components(max_components, *X.shape)
-        level, no_evidence = component_evidence_level(evidence, *X.shape)
+        level, no_evidence = component_evidence_level(evidence, matrix)
         ranks = rank(X)
         fitted = fit_weighting(X, weighting)
         weighted = weigh(X, fitted)
