@@ -5,7 +5,12 @@ import pytest
 from planted import DESIGNS, plant
 
 from segcli.engine import LocalEngine
-from segcli.numerics.activity import activity_share, log_activity, null_activity_share
+from segcli.numerics.activity import (
+    activity_share,
+    interactions_by_segment,
+    log_activity,
+    null_activity_share,
+)
 from segcli.numerics.nulls import null_of
 from segcli.numerics.ranks import rank, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
@@ -43,3 +48,8 @@ def test_it_is_not_known_where_nulls_have_too_few_customers():
     choices = {"ranks": rank(LocalEngine(1).blocks(X)), "seed": 3, "n_nulls": 1}
     found = null_activity_share(X, 20, Recipe("tfidf", 3), sample_size=10, **choices)
     assert np.isnan(found)
+
+
+def test_the_interactions_of_segments_leave_out_the_unassigned_and_none_is_left_out():
+    labels = np.array([0, 2, -1, 0])
+    assert interactions_by_segment(np.array([3, 1, 9, 4]), labels, 4).tolist() == [7, 0, 1, 0]

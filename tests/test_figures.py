@@ -29,7 +29,7 @@ from segcli.numerics.recipe import Recipe
 from segcli.numerics.verdict import LEAST_STABILITY, LEAST_TRANSFER, KSupport, KVerdict
 from segcli.page.words import verdict as page_verdict
 from segcli.stages import cluster, explore_k, validate
-from segcli.stages.report import characteristic_items_table, top_items_table
+from segcli.stages.segment_tables import characteristic_items_table, top_items_table
 from segcli.stages.validate import _verdict, confusion_table
 
 

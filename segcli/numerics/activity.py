@@ -34,6 +34,19 @@ def log_activity(X: sp.csr_array) -> np.ndarray:
     return np.log(np.maximum(np.diff(X.indptr), 1))
 
 
+def interactions_by_segment(activity: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Return how many distinct items each segment's customers have, added up, of shape (k,).
+
+    Parameters
+    ----------
+    activity : ndarray of shape (n_customers,), distinct items of each customer
+    labels : ndarray of shape (n_customers,), values in 0..k-1; negative for the unassigned
+    k : int
+    """
+    assigned = labels >= 0
+    return np.bincount(labels[assigned], activity[assigned], minlength=k).astype(np.int64)
+
+
 def activity_share(X: sp.csr_array, labels: np.ndarray) -> float:
     """Return the share of the variance of log activity that lies between segments (eta squared).
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli import page, plots
-from segcli.artifacts import (
-    Artifact,
-    Columns,
-    Stage,
-    from_records,
-    open_stage,
-    records,
-    refuse_to_lose_names,
-)
+from segcli.artifacts import Artifact, Stage, open_stage, records, refuse_to_lose_names
 from segcli.artifacts.catalogue import (
     CHARACTERISTIC_ITEMS,
     CLUSTERING,
@@ -44,11 +35,10 @@ from segcli.artifacts.catalogue import (
     TYPICAL_CUSTOMERS,
     VALIDATION,
 )
-from segcli.engine import Block, Blocks, Engine
+from segcli.engine import Engine
 from segcli.engine.sparse_views import with_values
+from segcli.numerics.activity import interactions_by_segment
 from segcli.numerics.description import (
-    Contrast,
-    Description,
     Echo,
     contrast_segments,
     describe_segments,
@@ -56,15 +46,26 @@ from segcli.numerics.description import (
     trouble_with_unseen,
 )
 from segcli.numerics.levels import choose_level, trouble_with_negatives
-from segcli.numerics.means import nan_mean
-from segcli.numerics.profiles import Profiles, profile_segments
-from segcli.numerics.ranks import Ranks, rank, top
+from segcli.numerics.marks import count_having_any, count_own_marks, marks_of
+from segcli.numerics.profiles import profile_segments
+from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.typical import typical_customers
 from segcli.stages.earlier import change_since, read_earlier
 from segcli.stages.memory import require_memory_for
 from segcli.stages.other_run import given_names
-from segcli.words import counted, printable
+from segcli.stages.segment_tables import (
+    by_segment,
+    characteristic_items_table,
+    grades_table,
+    marked_by,
+    named_segments_table,
+    prototype_text,
+    segment_summary_table,
+    top_items_table,
+    typical_customers_table,
+)
+from segcli.words import counted
 
 ROUNDS = {"quick": 5, "full": 10}
 """Rounds of hiding interactions, by how much evidence is asked for."""
@@ -81,7 +82,6 @@ KEPT_OF_EARLIER = 30
 N_AVOIDED = 5
 N_CONTRASTED = 3
 N_TYPICAL = 5
-N_IN_NAME = 3
 
 
 @dataclass(frozen=True)
@@ -246,24 +246,32 @@ def run(
             profiles, segmentation.centers, ranks=ranks, n_items=N_CONTRASTED
         )
         characteristic = characteristic_items_table(described, contrasts, items["item"], names)
-        marks = _marks(described.characteristic, matrix.shape[1])
-        (n_marks,) = X.map_rows(_count_own_marks, marks, labels)
-        typical = typical_customers_table(segments, k, matrix, n_marks, ranks)
-        marked_by = _marked_by(characteristic, k)
+        marks = marks_of(described.characteristic, matrix.shape[1])
+        n_marks = count_own_marks(X, marks, labels)
+        found_typical = typical_customers(
+            labels,
+            segments["distance"],
+            k,
+            n_marks=n_marks,
+            customer_ranks=ranks.customers,
+            n=N_TYPICAL,
+        )
+        typical = typical_customers_table(segments, found_typical, activity, n_marks)
+        marking = marked_by(characteristic, k)
         if change is not None:
-            own_names = given_names(given, marked_by)
+            own_names = given_names(given, marking)
             given = [name or was for name, was in zip(own_names, change.names(), strict=True)]
         summary = segment_summary_table(
             profiles,
             activity,
             segments,
-            having=_having_any(X, marks, labels),
+            having=count_having_any(X, marks, labels),
             total_values=total_values,
-            value_shares=_value_shares(matrix, total_values),
+            sum_of_values=matrix.data.sum() if X is rated else None,
             given=given,
-            marked_by=marked_by,
+            marked_by=marking,
             nearest=[contrast.nearest if contrast else None for contrast in contrasts],
-            grades=_grades(validation, clustering, k),
+            grades=grades_table(clustering or validation, k),
         )
         stage.save(TOP_ITEMS, top_items)
         stage.save(CHARACTERISTIC_ITEMS, characteristic)
@@ -300,12 +308,12 @@ def run(
                 ),
                 tables=page.Tables(
                     summary=found.segments,
-                    characteristic=_by_segment(characteristic, "characteristic"),
-                    avoided=_by_segment(characteristic, "avoided"),
-                    more=_by_segment(characteristic, "more_than_nearest"),
-                    less=_by_segment(characteristic, "less_than_nearest"),
-                    top_items=_by_segment(top_items),
-                    typical=_by_segment(typical),
+                    characteristic=by_segment(characteristic, "characteristic"),
+                    avoided=by_segment(characteristic, "avoided"),
+                    more=by_segment(characteristic, "more_than_nearest"),
+                    less=by_segment(characteristic, "less_than_nearest"),
+                    top_items=by_segment(top_items),
+                    typical=by_segment(typical),
                     moves=records(change.table()) if change is not None else [],
                 ),
                 since=found.since,
@@ -342,297 +350,8 @@ def liked_of(matrix: sp.csr_array) -> sp.csr_array:
     return liked
 
 
-def top_items_table(
-    profiles: Profiles, items: np.ndarray, names: np.ndarray, n_top: int, item_ranks: np.ndarray
-) -> Columns:
-    """Return the items of greatest mean tf-idf in each segment, with how many customers have them.
-
-    Fewer than ``n_top`` where the segment's customers have fewer.
-    """
-    rows, shares = [], profiles.shares
-    for segment, scores in enumerate(profiles.tfidf):
-        had = np.flatnonzero(profiles.customers[segment])
-        for position, column in enumerate(had[top(scores[had], n_top, item_ranks[had])]):
-            rows.append(
-                {
-                    "segment": segment,
-                    "rank": position + 1,
-                    "item": items[column],
-                    "name": names[column],
-                    "score": float(scores[column]),
-                    "customers": int(profiles.customers[segment, column]),
-                    "share": float(shares[segment, column]),
-                }
-            )
-    return from_records(rows, _TOP_COLUMNS)
-
-
-_TOP_COLUMNS = ["segment", "rank", "item", "name", "score", "customers", "share"]
-
-
-def characteristic_items_table(
-    described: Description,
-    contrasts: Sequence[Contrast | None],
-    items: np.ndarray,
-    names: np.ndarray,
-) -> Columns:
-    """Return the items that mark each segment (characteristic), and those it avoids (avoided).
-
-    After these the items that tell it from the nearest segment: what its customers have more of
-    (more_than_nearest), and what less (less_than_nearest). ``share_nearest`` is the share of the nearest
-    segment's customers who have the item; all other figures compare with all others, here too.
-
-    The columns from ``unseen_customers`` on are from interactions that a making of the segments did
-    not see (`segcli.numerics.unseen`); missing where there are too few to tell. ``times``: how many times
-    as large a part of all that customers have the item is in the segment as elsewhere
-    (`segcli.numerics.log_odds.LogOdds.times`); ``log_odds`` and ``z`` are what ranks it.
-    """
-    seen, unseen, hidden = described.log_odds, described.unseen, described.unseen_log_odds
-    told_apart = [
-        (segment, contrast) for segment, contrast in enumerate(contrasts) if contrast is not None
-    ]
-    nearest = {segment: contrast.nearest for segment, contrast in told_apart}
-    lists = [
-        *(("characteristic", *pair) for pair in enumerate(described.characteristic)),
-        *(("avoided", *pair) for pair in enumerate(described.avoided)),
-        *(("more_than_nearest", segment, contrast.more) for segment, contrast in told_apart),
-        *(("less_than_nearest", segment, contrast.less) for segment, contrast in told_apart),
-    ]
-    rows = []
-    for kind, segment, listed in lists:
-        for position, column in enumerate(listed):
-            cell = segment, column
-            told = hidden if unseen is not None and unseen.is_enough[column] else None
-            beside = nearest.get(segment)
-            rows.append(
-                {
-                    "segment": segment,
-                    "kind": kind,
-                    "rank": position + 1,
-                    "item": items[column],
-                    "name": names[column],
-                    "times": float(seen.times(*cell)),
-                    "log_odds": float(seen.log_odds[cell]),
-                    "z": float(seen.z[cell]),
-                    "customers": int(seen.customers[cell]),
-                    "share": float(seen.share[cell]),
-                    "share_outside": float(seen.share_outside[cell]),
-                    "share_nearest": None if beside is None else float(seen.share[beside, column]),
-                    "popularity_rank": int(seen.popularity_rank[column]),
-                    "unseen_customers": int(unseen.found[cell]) if unseen is not None else None,
-                    "unseen_share": float(told.share[cell]) if told else None,
-                    "unseen_share_outside": float(told.share_outside[cell]) if told else None,
-                    "unseen_times": float(told.times(*cell)) if told else None,
-                    "unseen_log_odds": float(told.log_odds[cell]) if told else None,
-                }
-            )
-    return from_records(sorted(rows, key=itemgetter("segment")), _CHARACTERISTIC_COLUMNS)
-
-
-_CHARACTERISTIC_COLUMNS = [
-    *("segment", "kind", "rank", "item", "name", "times", "log_odds", "z", "customers", "share"),
-    *("share_outside", "share_nearest", "popularity_rank", "unseen_customers", "unseen_share"),
-    *("unseen_share_outside", "unseen_times", "unseen_log_odds"),
-]
-
-
-def typical_customers_table(
-    segments: Mapping[str, np.ndarray],
-    k: int,
-    matrix: sp.csr_array,
-    n_marks: np.ndarray,
-    ranks: Ranks,
-) -> Columns:
-    """Return each segment's most typical customers.
-
-    ``interactions`` are the customer's items, ``listed`` those of them that are listed as the
-    segment's characteristic ones, ``n_marks`` of all customers.
-    """
-    found = typical_customers(
-        segments["segment"],
-        segments["distance"],
-        k,
-        n_marks=n_marks,
-        customer_ranks=ranks.customers,
-        n=N_TYPICAL,
-    )
-    rows = []
-    for segment, customers in enumerate(found):
-        for position, row in enumerate(customers):
-            rows.append(
-                {
-                    "segment": segment,
-                    "rank": position + 1,
-                    "customer": segments["customer"][row],
-                    "distance": float(segments["distance"][row]),
-                    "membership": float(segments["membership"][row]),
-                    "interactions": int(matrix.indptr[row + 1] - matrix.indptr[row]),
-                    "listed": int(n_marks[row]),
-                }
-            )
-    return from_records(rows, _TYPICAL_COLUMNS)
-
-
-_TYPICAL_COLUMNS = [
-    *("segment", "rank", "customer", "distance", "membership", "interactions", "listed"),
-]
-
-
-def interactions_by_segment(activity: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """Return how many distinct items each segment's customers have, added up, shape (k,)."""
-    assigned = labels >= 0
-    return np.bincount(labels[assigned], activity[assigned], minlength=k).astype(np.int64)
-
-
-def _value_shares(matrix: sp.csr_array, total_values: np.ndarray) -> list[float | None]:
-    """Return each segment's part of the sum of all values; None where values below 0 take from it."""
-    if trouble_with_negatives(matrix) is not None:
-        return [None] * len(total_values)
-    return list(total_values / matrix.data.sum())
-
-
-def named_segments_table(segments: Mapping[str, np.ndarray], names: Sequence[str]) -> Columns:
-    """Return each customer's segment and its name; of the unassigned there is none."""
-    of_segment = np.array([*names, ""], dtype=object)
-    return {
-        "customer": segments["customer"],
-        "segment": segments["segment"],
-        "name": of_segment[segments["segment"]],
-    }
-
-
-def segment_summary_table(
-    profiles: Profiles,
-    activity: np.ndarray,
-    segments: Mapping[str, np.ndarray],
-    *,
-    having: np.ndarray,
-    total_values: np.ndarray,
-    value_shares: Sequence[float | None],
-    given: Sequence[str],
-    marked_by: Sequence[str],
-    nearest: Sequence[int | None],
-    grades: Columns,
-) -> Columns:
-    """Return one row per segment: size, activity, tightness, grade and name.
-
-    Parameters
-    ----------
-    activity : ndarray of shape (n_customers,), distinct items of each customer
-    having : ndarray of shape (k, 2), customers who have one or more of the items that mark a segment:
-        of the segment's, and of all
-    total_values : ndarray of shape (k,), the sum of the values of each segment's customers
-    value_shares : of each segment, its part of the sum of all values, 0 to 1; None where there is none
-    given : for each segment the name that a person gave it; empty if none did
-    marked_by : for each segment what marks it, which is its name otherwise; empty if nothing does
-    nearest : for each segment the one that is most like it; None where there is nothing to choose from
-    grades : a row per segment with columns stability, grade
-    """
-    k = len(profiles.sizes)
-    labels = segments["segment"]
-    interactions = interactions_by_segment(activity, labels, k)
-    # A segment may be left without customers: they have no middle.
-    members = [np.flatnonzero(labels == segment) for segment in range(k)]
-
-    def middles(middle: Callable[[np.ndarray], Any], values: np.ndarray) -> list[float | None]:
-        return [float(middle(values[rows])) if len(rows) else None for rows in members]
-
-    return {
-        "segment": np.arange(k),
-        "customers": profiles.sizes,
-        "share": profiles.sizes / len(labels),
-        "interactions": interactions,
-        "interactions_share": interactions / activity.sum(),
-        "median_interactions": middles(np.median, activity),
-        "total_value": total_values,
-        "value_share": value_shares,
-        "mean_distance": middles(np.mean, segments["distance"]),
-        "mean_membership": middles(nan_mean, segments["membership"]),
-        "listed_share": having[:, 0] / np.maximum(profiles.sizes, 1),
-        "listed_share_outside": (having[:, 1] - having[:, 0])
-        / np.maximum(len(labels) - profiles.sizes, 1),
-        "nearest": nearest,
-        "stability": grades["stability"],
-        "grade": grades["grade"],
-        "name": [name or marks for name, marks in zip(given, marked_by, strict=True)],
-        "marked_by": marked_by,
-    }
-
-
-def prototype_text(profiles: Profiles, top_items: Columns) -> str:
-    """Return the report in the form of 2015: ``22 (33, 1682)``, then item and score by line."""
-    n_items = profiles.tfidf.shape[1]
-    lines = []
-    rows = _by_segment(top_items)
-    for segment, size in enumerate(profiles.sizes):
-        lines.append(f"{segment} ({size}, {n_items})")
-        lines.extend(
-            f"{printable(row['name'])} {row['score']:.6f}" for row in rows.get(segment, ())
-        )
-        lines.append("")
-    return "\n".join(lines)
-
-
 def _load_if_there(stage: Stage, artifact: Artifact[Any, Any]) -> Any:
     return stage.load(artifact) if stage.has(artifact) else None
-
-
-def _grades(
-    validation: Mapping[str, Any] | None, clustering: Mapping[str, Any] | None, k: int
-) -> Columns:
-    """Return stability and grade of each segment; None and "" where nobody has found them."""
-    document = clustering or validation or {}  # the second has them from the first
-    found = {row["segment"]: row for row in document.get("segments", ())}
-    rows = [found.get(segment, {}) for segment in range(k)]
-    return {
-        "stability": [row.get("stability") for row in rows],
-        "grade": [row.get("grade") or "" for row in rows],
-    }
-
-
-def _marks(characteristic: Sequence[np.ndarray], n_items: int) -> sp.csr_array:
-    """Return 1 where an item marks a segment, of shape (n_items, k)."""
-    items = np.concatenate([np.zeros(0, dtype=np.int64), *characteristic])
-    ends = np.cumsum([0, *map(len, characteristic)])
-    shape = (n_items, len(characteristic))
-    return sp.csr_array(sp.csc_array((np.ones(len(items)), items, ends), shape))
-
-
-def _having_any(X: Blocks, marks: sp.csr_array, labels: np.ndarray) -> np.ndarray:
-    """Return how many customers have any of the items that mark a segment.
-
-    Of shape (k, 2): of the segment's customers, and of all customers.
-    """
-    (counts,) = X.map_sum(_count_having_any, marks, labels)
-    return counts
-
-
-def _count_having_any(block: Block, marks: sp.csr_array, labels: np.ndarray) -> tuple[np.ndarray]:
-    has_any = _count_marks(block, marks) > 0
-    inside = labels[block.rows][:, None] == np.arange(marks.shape[1])
-    return (np.stack([(has_any & inside).sum(axis=0), has_any.sum(axis=0)], axis=1),)
-
-
-def _count_own_marks(block: Block, marks: sp.csr_array, labels: np.ndarray) -> tuple[np.ndarray]:
-    """Return how many of the items that mark the own segment each customer has.
-
-    Of the unassigned it says nothing.
-    """
-    own, counts = labels[block.rows], _count_marks(block, marks)
-    return (counts[np.arange(len(own)), own],)
-
-
-def _count_marks(block: Block, marks: sp.csr_array) -> np.ndarray:
-    """Return how many of the items that mark each segment a customer has, of shape (n, k)."""
-    matrix = block.matrix
-    counts = with_values(matrix, np.ones(matrix.nnz)) @ marks
-    return np.asarray(counts.toarray().astype(np.int32))
-
-
-def _marked_by(characteristic: Columns, k: int) -> list[str]:
-    """Return the first items that mark each segment, in one text."""
-    rows = _by_segment(characteristic, "characteristic")
-    return ["; ".join(row["name"] for row in rows.get(s, [])[:N_IN_NAME]) for s in range(k)]
 
 
 def _pictures(stage: Stage, sizes_plot: bytes) -> dict[str, bytes]:
@@ -659,11 +378,3 @@ def _parameters(stage: Stage, own: Mapping[str, Any]) -> list[page.Parameter]:
 
 def _given(parameters: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in parameters.items() if value is not None]
-
-
-def _by_segment(table: Columns, kind: str | None = None) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = {}
-    for row in records(table):
-        if kind is None or row["kind"] == kind:
-            found.setdefault(row["segment"], []).append(row)
-    return found
