@@ -35,8 +35,8 @@ from sklearn.preprocessing import normalize
 from weightings import SETS, read
 
 from segcli.engine import LocalEngine, single_threaded_blas
-from segcli.numerics.evidence import LEVELS
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
+from segcli.numerics.levels import SMALLEST_SAMPLE
 from segcli.numerics.ranks import rank, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.stability import halves, transfer_ari
@@ -199,9 +199,7 @@ def main():
                 print(f"{label} is left out: {options.data / file} is absent.")
                 continue
             X = read(options.data / file, columns)
-            X = sample_in_rank_order(
-                X, rank(LocalEngine(1).blocks(X)), LEVELS["quick"].n_customers, seed=0
-            )
+            X = sample_in_rank_order(X, rank(LocalEngine(1).blocks(X)), SMALLEST_SAMPLE, seed=0)
             print(f"\n{label}, {X.shape[0]:,} customers\n")
             print(
                 "| method | held-out gain, bits, k = 4 | k = 10 | transfer ARI, k = 4 | k = 10 "

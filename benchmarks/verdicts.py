@@ -21,7 +21,8 @@ import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
 
 from segcli.engine import LocalEngine, single_threaded_blas
-from segcli.numerics.evidence import LEVELS, gather_evidence
+from segcli.numerics.evidence import FULL, gather_evidence, quick_level
+from segcli.numerics.levels import LARGEST_SAMPLE
 from segcli.numerics.nulls import swapped
 from segcli.numerics.ranks import in_rank_order, rank
 from segcli.numerics.recipe import Recipe, fit_recipe
@@ -39,14 +40,14 @@ def ranks_of(X):
 
 
 def judge(X, weighting, ks, seed, level, n_components=N_COMPONENTS):
-    level = LEVELS[level]
+    level = FULL if level == "full" else replace(quick_level(X), n_customers=LARGEST_SAMPLE)
     (evidence,) = gather_evidence(
         X,
         [Recipe(weighting, n_components)],
         ks,
         ranks=ranks_of(X),
         seed=seed,
-        level=replace(level, n_customers=LEVELS["full"].n_customers),
+        level=level,
     )
     return evidence, verdict(evidence)
 
@@ -114,7 +115,7 @@ def main():
     parser.add_argument("--weightings", nargs="+", default=NAMES)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--k-max", type=int, default=15)
-    parser.add_argument("--evidence", choices=tuple(LEVELS), default="quick")
+    parser.add_argument("--evidence", choices=("quick", "full"), default="quick")
     options = parser.parse_args()
     begun = time.monotonic()
     ks = range(2, options.k_max + 1)

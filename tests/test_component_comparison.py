@@ -11,7 +11,7 @@ from run_dirs import invoke, left_alone, ok, table
 
 from segcli.engine import LocalEngine
 from segcli.numerics.component_comparison import choose_numbers, compare_components, recommend
-from segcli.numerics.evidence import LEVELS
+from segcli.numerics.evidence import quick_level
 from segcli.numerics.ranks import rank
 from segcli.stages.compare_components import ComponentsCompared
 
@@ -73,7 +73,7 @@ def test_of_planted_segments_enough_components_are_recommended():
         [2, 4, 10],
         ranks=rank(LocalEngine(1).blocks(X)),
         seed=0,
-        level=LEVELS["quick"],
+        level=quick_level(X),
         ks=range(2, 9),
     )
     assert [one["k"] for one in found.candidates][1:] == [5, 5]
@@ -93,7 +93,7 @@ def test_without_segments_no_number_is_recommended():
         [2, 3],
         ranks=rank(LocalEngine(1).blocks(X)),
         seed=0,
-        level=LEVELS["quick"],
+        level=quick_level(X),
         ks=[2, 3, 4],
     )
     assert found.recommended is None

@@ -1,7 +1,5 @@
 """How many components: parallel analysis against its definition, and the recommendation."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,13 +10,14 @@ from segcli.engine import ONE_THREAD, LocalEngine
 from segcli.errors import ChoiceError
 from segcli.numerics import component_evidence
 from segcli.numerics.component_evidence import (
-    LEVELS,
+    FULL,
     ComponentEvidenceLevel,
     component_evidence_level,
     count_leading,
     explained_variance_ratios,
     gather_component_evidence,
     null_limit,
+    quick_level,
     recommend,
 )
 from segcli.numerics.deflated import Deflated
@@ -267,9 +266,8 @@ def test_more_components_are_promised_only_where_the_sample_can_have_them(monkey
 
 def test_as_much_evidence_as_the_data_can_bear():
     enough = sp.csr_array((20, 4))
-    largest = replace(LEVELS["quick"], n_customers=LEVELS["full"].n_customers)
-    assert component_evidence_level(None, enough) == (largest, None)
-    assert component_evidence_level("full", enough) == (LEVELS["full"], None)
+    assert component_evidence_level(None, enough) == (quick_level(enough), None)
+    assert component_evidence_level("full", enough) == (FULL, None)
     assert component_evidence_level("none", enough) == (None, None)
     for shape in ((19, 400), (400, 3)):
         X = sp.csr_array(shape)
@@ -283,9 +281,8 @@ def test_as_much_evidence_as_the_data_can_bear():
 
 def test_of_many_interactions_fewer_customers_are_looked_at_quickly():
     X = sp.csr_array(np.ones((10_000, 250)))
-    level, _ = component_evidence_level("quick", X)
-    assert level == replace(LEVELS["quick"], n_customers=8_000)
-    assert component_evidence_level("full", X) == (LEVELS["full"], None)
+    quick, full = (component_evidence_level(asked, X)[0] for asked in ("quick", "full"))
+    assert (quick.n_customers, full.n_customers) == (8_000, 20_000)
 
 
 def test_another_seed_draws_other_nulls(ratings):

@@ -13,12 +13,13 @@ from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
 from segcli.numerics.activity import activity_share
 from segcli.numerics.evidence import (
-    LEVELS,
+    FULL,
     MEASURES,
     KEvidenceLevel,
     _step_up,
     evidence_level,
     gather_evidence,
+    quick_level,
     require_evidence,
 )
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
@@ -152,10 +153,8 @@ def test_processes_that_gather_load_no_pandas():
 def test_levels():
     X = sp.csr_array(np.eye(30))
     assert evidence_level("none", X, [2]) == (None, None)
-    assert evidence_level("full", X, [2]) == (LEVELS["full"], None)
-    many = sp.csr_array(np.ones((10_000, 250)))
-    quick = replace(LEVELS["quick"], n_customers=8_000)
-    assert evidence_level(None, many, [2]) == (quick, None)
+    assert evidence_level("full", X, [2]) == (FULL, None)
+    assert evidence_level(None, X, [2]) == evidence_level("quick", X, [2]) == (quick_level(X), None)
     assert (
         evidence_level(None, X, [1])[1]
         == "No evidence was gathered: one segment needs no evidence."

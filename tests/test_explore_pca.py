@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from run_dirs import SAMPLE, assert_one_line, assert_whole, invoke, ok, states
 
-from segcli.numerics import levels
-from segcli.numerics.component_evidence import LEVELS
+from segcli.numerics import component_evidence, levels
 from segcli.stages import explore_pca
 
 HEADER = "customer,item,value\n"
@@ -221,9 +220,10 @@ def test_a_first_component_of_mere_activity_is_called_so(place):
 
 
 def test_a_sample_of_the_customers_is_called_so(place, monkeypatch):
-    for name, n_customers in (("quick", 50), ("full", 70)):
-        monkeypatch.setitem(LEVELS, name, replace(LEVELS[name], n_customers=n_customers))
+    of_fewer = replace(component_evidence.FULL, n_customers=70)
+    monkeypatch.setattr(component_evidence, "FULL", of_fewer)
     monkeypatch.setattr(levels, "SAMPLE_INTERACTIONS", 0)
+    monkeypatch.setattr(levels, "SMALLEST_SAMPLE", 50)
     monkeypatch.setattr(levels, "LARGEST_SAMPLE", 70)
     ingest(place, unevenly_active())
     assert "of 70 customers (a sample)" in ok("explore-pca", "run", "--evidence", "full").stdout

@@ -19,7 +19,7 @@ Bi-cross-validation: see `segcli.numerics.bi_cross_validation`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -31,7 +31,7 @@ from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate
 from segcli.numerics.deflated import Deflated, leading_singular
-from segcli.numerics.levels import LARGEST_SAMPLE, SMALLEST_SAMPLE, choose_level, sample_size
+from segcli.numerics.levels import LARGEST_SAMPLE, choose_level, quick_sample_size
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, ranks_by_position, sample_in_rank_order
@@ -53,7 +53,7 @@ class ComponentEvidenceLevel:
     ----------
     n_nulls : int, nulls for parallel analysis
     n_folds : int, folds of bi-cross-validation, of the data and of one null
-    n_customers : int, how many customers to work on, at most; of a level in `LEVELS`, at least
+    n_customers : int, how many customers to work on, at most
     """
 
     n_nulls: int
@@ -61,10 +61,12 @@ class ComponentEvidenceLevel:
     n_customers: int
 
 
-LEVELS = {
-    "quick": ComponentEvidenceLevel(2, 4, SMALLEST_SAMPLE),
-    "full": ComponentEvidenceLevel(5, 8, LARGEST_SAMPLE),
-}
+FULL = ComponentEvidenceLevel(5, 8, LARGEST_SAMPLE)
+
+
+def quick_level(X: sp.csr_array) -> ComponentEvidenceLevel:
+    """Return how much evidence is quickly gathered of a matrix."""
+    return ComponentEvidenceLevel(2, 4, quick_sample_size(X.shape[0], X.nnz))
 
 
 def component_evidence_level(
@@ -78,11 +80,7 @@ def component_evidence_level(
             f"{n_customers:,} customers with {n_items:,} items are too few to be split into halves: "
             f"evidence needs at least {LEAST_CUSTOMERS} customers and {LEAST_ITEMS} items"
         )
-    level, no_evidence = choose_level(asked, LEVELS, trouble)
-    if level is not None:
-        size = sample_size(level.n_customers, n_customers, X.nnz)
-        level = replace(level, n_customers=size)
-    return level, no_evidence
+    return choose_level(asked, {"quick": quick_level(X), "full": FULL}, trouble)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -22,9 +22,8 @@ from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import (
     LARGEST_SAMPLE,
-    SMALLEST_SAMPLE,
     choose_level,
-    sample_size,
+    quick_sample_size,
     trouble_with_negatives,
 )
 from segcli.numerics.means import nan_mean, standard_error
@@ -56,7 +55,7 @@ class KEvidenceLevel:
     ----------
     n_splits : splits of the customers into halves, and hidings of interactions
     n_nulls : nulls, each with one split and one hiding
-    n_customers : how many customers to work on, at most; of a level in `LEVELS`, at least
+    n_customers : how many customers to work on, at most
     n_membership_splits
         Splits of one segmentation's customers, for the stability of its segments and memberships. They
         are of up to `LARGEST_SAMPLE`: halves that are segmented once, not for every k, may be larger.
@@ -68,10 +67,12 @@ class KEvidenceLevel:
     n_membership_splits: int
 
 
-LEVELS = {
-    "quick": KEvidenceLevel(3, 2, SMALLEST_SAMPLE, 10),
-    "full": KEvidenceLevel(8, 5, LARGEST_SAMPLE, 50),
-}
+FULL = KEvidenceLevel(8, 5, LARGEST_SAMPLE, 50)
+
+
+def quick_level(X: sp.csr_array) -> KEvidenceLevel:
+    """Return how much evidence is quickly gathered of a matrix."""
+    return KEvidenceLevel(3, 2, quick_sample_size(X.shape[0], X.nnz), 10)
 
 
 def evidence_level(
@@ -87,11 +88,7 @@ def evidence_level(
         trouble = trouble_with_negatives(X)
         if trouble is None and max(ks) < 2:
             trouble = "one segment needs no evidence"
-    level, no_evidence = choose_level(asked, LEVELS, trouble)
-    if level is not None:
-        size = sample_size(level.n_customers, X.shape[0], X.nnz)
-        level = replace(level, n_customers=size)
-    return level, no_evidence
+    return choose_level(asked, {"quick": quick_level(X), "full": FULL}, trouble)
 
 
 def require_evidence(

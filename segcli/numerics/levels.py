@@ -46,19 +46,18 @@ def customers_in_words(n_customers: int, *, is_sample: bool) -> str:
     return f"{words} (a sample{hint})"
 
 
-def sample_size(least: int, n_customers: int, n_interactions: int) -> int:
-    """Return how many customers to look at.
+def quick_sample_size(n_customers: int, n_interactions: int) -> int:
+    """Return how many customers quick evidence is of, at most; full evidence is of `LARGEST_SAMPLE`.
 
-    Those who have `SAMPLE_INTERACTIONS` between them, for interactions are what evidence is made of, and
-    what it costs; but at least ``least``, and at most `LARGEST_SAMPLE`.
+    As many as have `SAMPLE_INTERACTIONS` between them, for interactions are what evidence is made of, and
+    what it costs; but no fewer than `SMALLEST_SAMPLE`, and no more than are looked at in full.
 
     Parameters
     ----------
-    least : a level's number of customers
     n_customers, n_interactions : of the whole data
     """
     as_many = SAMPLE_INTERACTIONS * n_customers // max(n_interactions, 1)
-    return min(max(least, as_many), LARGEST_SAMPLE)
+    return min(max(SMALLEST_SAMPLE, as_many), LARGEST_SAMPLE)
 
 
 def choose_level(
@@ -72,6 +71,11 @@ def choose_level(
     levels : what each name stands for
     trouble : why these data cannot bear any evidence; None if they can
 
+    Returns
+    -------
+    level : what the name stands for; None for none
+    no_evidence : str or None, a sentence; None, too, where none is asked for
+
     Raises
     ------
     ChoiceError
@@ -79,9 +83,25 @@ def choose_level(
     """
     if asked == NONE:
         return None, None
-    if trouble is None:
-        return levels[asked or DEFAULT], None
+    if trouble is not None:
+        return None, why_none(asked, trouble)
+    return levels[asked or DEFAULT], None
+
+
+def why_none(asked: str | None, trouble: str) -> str:
+    """Return why no evidence was gathered, a sentence.
+
+    Parameters
+    ----------
+    asked : a level's name; None for as much as is possible
+    trouble : why these data cannot bear any
+
+    Raises
+    ------
+    ChoiceError
+        If a level is asked for.
+    """
     if asked is None:
-        return None, f"No evidence was gathered: {trouble}."
+        return f"No evidence was gathered: {trouble}."
     msg = f"{trouble}. Use --evidence none."
     raise ChoiceError(msg)

@@ -49,7 +49,7 @@ from operator import itemgetter
 import numpy as np
 
 from segcli.numerics.activity import NOTABLE_SHARE
-from segcli.numerics.evidence import LEVELS, KEvidence
+from segcli.numerics.evidence import FULL, KEvidence
 from segcli.numerics.levels import LARGEST_SAMPLE
 from segcli.words import decimal, short_of
 
@@ -227,7 +227,7 @@ def _near_in_words(evidence: KEvidence, ks: Sequence[int]) -> str:
         return ""
     which = ", ".join(map(str, near))
     figures = ", ".join(short_of(transfer, [LEAST_TRANSFER]) for transfer in near.values())
-    more = ", or --evidence full," if evidence.n_splits < LEVELS["full"].n_splits else ""
+    more = ", or --evidence full," if evidence.n_splits < FULL.n_splits else ""
     return (
         f" Close to the limit of {LEAST_TRANSFER}, within a standard error: k = {which} (transfer ARI "
         f"{figures}); another seed{more} may say otherwise."

@@ -11,7 +11,7 @@ import numpy as np
 from segcli.artifacts import read_artifact
 from segcli.artifacts.catalogue import MATRIX
 from segcli.engine import Engine
-from segcli.numerics.levels import SMALLEST_SAMPLE, sample_size
+from segcli.numerics.levels import quick_sample_size
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe_comparison import (
     CHOICES,
@@ -97,7 +97,7 @@ def run(
         choice,
         ranks=rank(blocks),
         seed=seed,
-        sample_size=sample_size(SMALLEST_SAMPLE, X.shape[0], X.nnz),
+        sample_size=quick_sample_size(X.shape[0], X.nnz),
         engine=engine,
     )
     return RecipesCompared(**vars(found))

@@ -25,13 +25,12 @@ from segcli.engine import Engine
 from segcli.errors import ChoiceError
 from segcli.numerics.component_evidence import (
     LEAST_COMPONENTS,
-    LEVELS,
     ComponentEvidence,
     component_evidence_level,
     gather_component_evidence,
 )
 from segcli.numerics.component_faces import N_TOP, ComponentFace, describe_components
-from segcli.numerics.levels import choose_level, customers_in_words
+from segcli.numerics.levels import customers_in_words, why_none
 from segcli.numerics.pca import (
     PCA,
     check_n_components,
@@ -254,7 +253,7 @@ def run(
                     more=not pca.holds_all,
                 )
             except ChoiceError as error:  # a sample may have less than all customers
-                _, no_evidence = choose_level(evidence, LEVELS, str(error).rstrip("."))
+                no_evidence = why_none(evidence, str(error).rstrip("."))
             else:
                 document = verdict_document(gathered)
                 stage.save(COMPONENTS_VERDICT, document)
