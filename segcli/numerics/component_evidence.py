@@ -31,7 +31,12 @@ from segcli.errors import AllAlikeError, ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate
 from segcli.numerics.deflated import Deflated, leading_singular
-from segcli.numerics.levels import LARGEST_SAMPLE, choose_level, quick_sample_size
+from segcli.numerics.levels import (
+    LARGEST_SAMPLE,
+    LEAST_CUSTOMERS,
+    choose_level,
+    quick_sample_size,
+)
 from segcli.numerics.nulls import swapped
 from segcli.numerics.pca import n_components_limit
 from segcli.numerics.ranks import Ranks, ranks_by_position, sample_in_rank_order
@@ -39,7 +44,6 @@ from segcli.numerics.weighting import fit_weighting
 
 NULL_QUANTILE = 0.95
 LEAST_COMPONENTS = 2
-LEAST_CUSTOMERS = 20
 LEAST_ITEMS = 4
 
 _PURPOSE = 31  # keys this module's random streams, and with a 3 that of bi-cross-validation

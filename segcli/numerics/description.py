@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
+from segcli.numerics.levels import LEAST_CUSTOMERS
 from segcli.numerics.log_odds import LEAST_CUSTOMERS as LEAST_SUPPORT
 from segcli.numerics.log_odds import LogOdds, score_log_odds
 from segcli.numerics.nulls import nulls_of
@@ -21,9 +22,6 @@ from segcli.numerics.profiles import Profiles, profile_segments
 from segcli.numerics.ranks import Ranks, ranks_by_position, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
 from segcli.numerics.unseen import N_ROUNDS, SAMPLE_SIZE, UnseenProfiles, profile_unseen
-
-LEAST_CUSTOMERS = 20
-"""With fewer, rounds of hiding leave too little to look at."""
 
 
 @dataclass(frozen=True)

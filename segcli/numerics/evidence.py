@@ -22,6 +22,7 @@ from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import (
     LARGEST_SAMPLE,
+    LEAST_CUSTOMERS,
     choose_level,
     quick_sample_size,
     trouble_with_negatives,
@@ -32,8 +33,6 @@ from segcli.numerics.ranks import Ranks, sample_in_rank_order
 from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe
 from segcli.numerics.silhouette import mean_silhouettes
 from segcli.numerics.stability import Resample, resample
-
-LEAST_CUSTOMERS = 20
 
 MEASURES = (
     "inertia_share",

@@ -12,6 +12,9 @@ from segcli.errors import ChoiceError
 NONE = "none"
 DEFAULT = "quick"
 
+LEAST_CUSTOMERS = 20
+"""With fewer, their halves, and what rounds of hiding leave, are too little to look at."""
+
 SMALLEST_SAMPLE, LARGEST_SAMPLE = 5_000, 20_000
 SAMPLE_INTERACTIONS = 2_000_000
 """Customers, and interactions, that a sample may have. The more items customers share out their

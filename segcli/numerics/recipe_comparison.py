@@ -40,9 +40,9 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
 from segcli.numerics import durations
 from segcli.numerics.activity import NOTABLE_SHARE, activity_share
-from segcli.numerics.evidence import LEAST_CUSTOMERS, predict_hidden
+from segcli.numerics.evidence import predict_hidden
 from segcli.numerics.held_out import mean_gain
-from segcli.numerics.levels import PARTLY_LUCK, SMALLEST_SAMPLE
+from segcli.numerics.levels import LEAST_CUSTOMERS, PARTLY_LUCK, SMALLEST_SAMPLE
 from segcli.numerics.means import nan_mean
 from segcli.numerics.nulls import nulls_of
 from segcli.numerics.pca import n_components_limit
