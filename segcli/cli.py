@@ -584,10 +584,11 @@ def _compare_components(run_dir: Path, as_json: bool, options: dict[str, Any]) -
 def _check_number_of_components(n_components: int, max_components: int | None) -> None:
     from segcli.stages.explore_pca import DEFAULT_MAX_COMPONENTS
 
-    if n_components > (max_components or DEFAULT_MAX_COMPONENTS):
+    most = max_components or DEFAULT_MAX_COMPONENTS
+    if n_components > most:
         msg = (
-            f"--n-components {n_components} is larger than --max-components "
-            f"{max_components or DEFAULT_MAX_COMPONENTS}: give --max-components {n_components} too."
+            f"--n-components {n_components} is larger than --max-components {most}: "
+            f"give --max-components {n_components} too."
         )
         raise click.UsageError(msg)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -240,7 +239,7 @@ def run(
             inertia_share=fit.inertia / total_inertia(compared),
             activity_share=activity_share(matrix, fit.labels),
             activity_share_null=trust.activity_share_null if trust is not None else None,
-            evidence=dict(trust.rests_on) if trust is not None else None,
+            evidence=trust.rests_on if trust is not None else None,
             segments=tuple(_segment_rows(fit, segment, trust)),
             on_the_table=_on_the_table(stage, pca, n_clusters),
             sizes=tuple(fit.sizes.tolist()),
@@ -272,13 +271,13 @@ class _Trust:
     stability : ndarray of shape (k,)
     membership : ndarray of shape (n_customers,)
     activity_share_null : float or None, if no null has as many segments
-    rests_on : n_customers, is_sample, n_splits, n_nulls
+    rests_on : dict, n_customers, is_sample, n_splits, n_nulls
     """
 
     stability: np.ndarray
     membership: np.ndarray
     activity_share_null: float | None
-    rests_on: Mapping[str, Any]
+    rests_on: dict[str, Any]
 
 
 def _trust(

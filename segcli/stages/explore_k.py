@@ -87,10 +87,11 @@ class KExploration:
 
     def lines(self) -> list[str]:
         """Return the summary for a person."""
+        evidence = self.evidence
         lines = [
             f"k-means of the {self.weighting} matrix, on {counted(self.n_components, 'component')} "
             f"(reduced; norms of the scores: {self.score_norm}) and in full.",
-            *(self._evidence_lines() if self.evidence else self._inertia_lines()),
+            *(self._inertia_lines() if evidence is None else self._evidence_lines(evidence)),
         ]
         if len(self._shown()) < len(self.scores):
             lines.append(f"Some of {len(self.scores)} k are shown; {K_SCORES.name} has them all.")
@@ -131,8 +132,7 @@ class KExploration:
             "a fall alone is no evidence.",
         ]
 
-    def _evidence_lines(self) -> list[str]:
-        evidence = self.evidence or {}
+    def _evidence_lines(self, evidence: dict[str, Any]) -> list[str]:
         supported = set(evidence["supported"])
         rows = [
             f"{row['k']:>5}   {row['inertia_reduced_share']:>7.1%}  {row['inertia_full_share']:>5.1%}"
@@ -197,10 +197,10 @@ def run(
         scores = score(weighted, reduced)
         most = n_distinct(scores, max(k_min, k_max or DEFAULT_K_MAX))
         ks = choose_ks(k_min, k_max, k_step, n_customers=X.shape[0], n_distinct=most)
-        work = _Work(matrix, weighted, pca, reduced, scores, ranks, seed, engine)
+        sweep = _Sweep(matrix, weighted, pca, reduced, scores, ranks, seed, engine)
         while True:
             try:
-                (fits_reduced, table, picture), gathered, no_evidence = work.explore(ks, evidence)
+                (fits_reduced, table, picture), gathered, no_evidence = sweep.explore(ks, evidence)
                 break
             except FewDistinctError as error:  # some differ by less than k-means tells apart
                 ks = [k for k in ks if k <= error.n_found]
@@ -239,8 +239,8 @@ _Curve = tuple[list[KMeansFit], dict[str, np.ndarray], plots.Drawing]
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What is explored, whichever k are tried.
+class _Sweep:
+    """What is swept over k, whichever are tried.
 
     Attributes
     ----------
