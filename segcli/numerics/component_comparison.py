@@ -145,7 +145,13 @@ def _candidate(evidence: KEvidence) -> Candidate:
 
 
 def choose_numbers(most: int | None, n_customers: int, n_items: int) -> list[int]:
-    """Return the numbers of components to try, up to ``most`` and to what the matrix has."""
+    """Return the numbers of components to try, increasing, up to what the matrix has.
+
+    Parameters
+    ----------
+    most : the largest to try, and the last where the matrix has as many; None for that of `NUMBERS`
+    n_customers, n_items : of the matrix
+    """
     last = min(most or NUMBERS[-1], n_components_limit(n_customers, n_items))
     return [*(n for n in NUMBERS if n < last), last]
 

@@ -69,14 +69,25 @@ FULL = ComponentEvidenceLevel(5, 8, LARGEST_SAMPLE)
 
 
 def quick_level(X: sp.csr_array) -> ComponentEvidenceLevel:
-    """Return how much evidence is quickly gathered of a matrix."""
+    """Return how much evidence is quickly gathered of an unweighted matrix."""
     return ComponentEvidenceLevel(2, 4, quick_sample_size(X.shape[0], X.nnz))
 
 
 def component_evidence_level(
     asked: str | None, X: sp.csr_array
 ) -> tuple[ComponentEvidenceLevel | None, str | None]:
-    """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
+    """Return how much evidence to gather, or None and why there can be none: see `choose_level`.
+
+    Parameters
+    ----------
+    asked : "quick", "full", "none", or None for as much as is quick and possible
+    X : csr_array of shape (n_customers, n_items), unweighted
+
+    Raises
+    ------
+    ChoiceError
+        If a level is asked for, and there are too few customers or items.
+    """
     n_customers, n_items = X.shape
     trouble = None
     if n_customers < LEAST_CUSTOMERS or n_items < LEAST_ITEMS:
@@ -248,6 +259,10 @@ def count_leading(ratios: np.ndarray, limit: np.ndarray) -> int:
     """Return how many leading ratios exceed their limits, up to the first that does not.
 
     Once one fails, the next would be compared with data that the failed one is still part of.
+
+    Parameters
+    ----------
+    ratios, limit : ndarrays of shape (n_components,), 0 to 1
     """
     return int(np.argmin(np.append(ratios > limit, False)))
 

@@ -70,14 +70,26 @@ FULL = KEvidenceLevel(8, 5, LARGEST_SAMPLE, 50)
 
 
 def quick_level(X: sp.csr_array) -> KEvidenceLevel:
-    """Return how much evidence is quickly gathered of a matrix."""
+    """Return how much evidence is quickly gathered of an unweighted matrix."""
     return KEvidenceLevel(3, 2, quick_sample_size(X.shape[0], X.nnz), 10)
 
 
 def evidence_level(
     asked: str | None, X: sp.csr_array, ks: Sequence[int]
 ) -> tuple[KEvidenceLevel | None, str | None]:
-    """Return how much evidence to gather, or None and why there can be none: see `choose_level`."""
+    """Return how much evidence to gather, or None and why there can be none: see `choose_level`.
+
+    Parameters
+    ----------
+    asked : "quick", "full", "none", or None for as much as is quick and possible
+    X : csr_array of shape (n_customers, n_items), unweighted
+    ks : the numbers of segments that it is for
+
+    Raises
+    ------
+    ChoiceError
+        If a level is asked for, and there are too few customers, negative values, or no k above 1.
+    """
     if X.shape[0] < LEAST_CUSTOMERS:
         trouble: str | None = (
             f"{X.shape[0]} customers are too few to be split into halves: evidence needs at least "
@@ -95,9 +107,15 @@ def require_evidence(
 ) -> KEvidenceLevel:
     """Return how much evidence to gather; refuse an option that rests on it if there can be none.
 
+    Parameters
+    ----------
+    option : as it is written on the command line
+    asked, X, ks : as `evidence_level` takes them
+
     Raises
     ------
     ChoiceError
+        If there can be none, or none is asked for.
     """
     level, no_evidence = evidence_level(asked, X, ks)
     if level is None:
@@ -176,6 +194,10 @@ def gather_evidence(
     engine : runs splits and nulls
     ask_null : asks something more of a null, in rank order, and the recipe fitted to it
     meanwhile : as `Engine.run_tasks` takes it
+
+    Returns
+    -------
+    list of KEvidence, of each recipe in turn
     """
     n_splits, n_nulls = level.n_splits, level.n_nulls
     ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)

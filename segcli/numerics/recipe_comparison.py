@@ -162,12 +162,12 @@ def of_each_weighting(
     score_norm: str | None = None,
     names: Sequence[str] = NAMES,
 ) -> dict[str, Recipe]:
-    """Return recipes that differ in the weighting."""
+    """Return recipes that differ in the weighting, by its name."""
     return {name: Recipe(name, n_components, score_norm) for name in names}
 
 
 def of_each_score_norm(weighting: str, n_components: int = N_COMPONENTS) -> dict[str, Recipe]:
-    """Return recipes that differ in the score norm."""
+    """Return recipes that differ in the score norm, by its name."""
     return {name: Recipe(weighting, n_components, name) for name in SCORE_NORMS}
 
 
@@ -322,6 +322,7 @@ def _is_above_null(line: Line) -> bool:
 
 
 def _skipped(X: sp.csr_array, recipes: Mapping[str, Recipe]) -> dict[str, str]:
+    """Return the names of recipes whose weighting takes no negative values, if there are any, and why."""
     n_negative = int(np.count_nonzero(X.data < 0))
     if not n_negative:
         return {}

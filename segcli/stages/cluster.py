@@ -335,7 +335,12 @@ def segments_table(
 
     Segment (-1: unassigned); distance to the center, to six digits, of scores as k-means compares
     them; membership: how often the customer lands in this segment when halves of the customers make
-    the segments, 0 to 1, empty if unknown.
+    the segments, 0 to 1, to four digits; empty if unknown.
+
+    Parameters
+    ----------
+    customers, segment, distances : ndarrays of shape (n_customers,)
+    membership : ndarray of shape (n_customers,); None if nobody's is known
     """
     unknown = np.full(len(segment), np.nan)
     return {

@@ -347,7 +347,7 @@ def choose_ks(
     n_customers: int,
     n_distinct: int | None = None,
 ) -> list[int]:
-    """Return the numbers of segments to try.
+    """Return the numbers of segments to try, increasing.
 
     Parameters
     ----------
@@ -394,7 +394,17 @@ def _inertias_in_full(
 def k_scores_table(
     pca: PCA, reduced: Sequence[KMeansFit], total_reduced: float, inertia_full: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return one row per k: each inertia, and its share of the total, for k = 1, of its space."""
+    """Return one row per k: each inertia, and its share of the total, for k = 1, of its space.
+
+    Shares are 0 to 1, 0 where every customer is at a center; each column is of shape (n_ks,).
+
+    Parameters
+    ----------
+    pca : all the components held, which know the variance of the full matrix
+    reduced : for each k, the partition on the components chosen
+    total_reduced : the inertia of one segment on these
+    inertia_full : ndarray of shape (n_ks,), on the full matrix
+    """
     total_full = pca.total_variance * (pca.n_customers - 1)
     inertia_reduced = np.array([fit.inertia for fit in reduced])
     return {

@@ -288,6 +288,8 @@ def run(
 def explained_variance_table(pca: PCA, evidence: ComponentEvidence | None) -> dict[str, np.ndarray]:
     """Return one row per component p: its variance, its share of the total, and the running share.
 
+    Shares are 0 to 1, and NaN is what is undefined; each column is of shape (n_components,).
+
     With evidence also, undefined beyond what the evidence could look at:
 
     - sample_ratio: the share in the customers that the evidence rests on
@@ -319,6 +321,11 @@ def components_table(faces: Sequence[ComponentFace], names: np.ndarray) -> Colum
 
     ``positive_1`` is the item with the largest loading, ``negative_1`` the one with the smallest; empty
     where fewer items load on that side.
+
+    Parameters
+    ----------
+    faces : of each component
+    names : ndarray of shape (n_items,)
     """
     figures = ("component", "activity_correlation", "popularity_correlation")
     columns = {name: [getattr(face, name) for face in faces] for name in figures}

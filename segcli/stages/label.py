@@ -202,6 +202,13 @@ def labels_table(
 
     Segment (-1: none) and its name; distance to its center, to six digits; known_items, on how many
     interactions that rests; earlier_segment, empty for who is new.
+
+    Parameters
+    ----------
+    customers : ndarray of shape (n_customers,), their ids
+    labels, distances, n_known : as `segcli.numerics.labelling.label_customers` returns them
+    earlier_labels : ndarray of shape (n_customers,), -1 for who was unassigned, -2 for who is new
+    names : of each segment; empty where it has none
     """
     texts = {-1: NO_SEGMENT, _NEW: "", **{label: str(label) for label in range(len(names))}}
     return {

@@ -344,7 +344,10 @@ def _names_given(stage: Stage, path: Path | None, labels: np.ndarray, k: int) ->
 
 
 def liked_of(matrix: sp.csr_array) -> sp.csr_array:
-    """Return what customers have without what they dislike, which has a value below 0."""
+    """Return what customers have without what they dislike, which has a value below 0.
+
+    A copy of the same shape: whoever likes nothing has an empty row.
+    """
     liked = with_values(matrix, np.maximum(matrix.data, 0)).copy()
     liked.eliminate_zeros()
     return liked

@@ -28,7 +28,14 @@ def top_items_table(
 ) -> Columns:
     """Return the items of greatest mean tf-idf in each segment, with how many customers have them.
 
-    Fewer than ``n_top`` where the segment's customers have fewer.
+    ``score`` is that mean, ``share`` the share of the segment's customers who have the item; both 0 to 1.
+
+    Parameters
+    ----------
+    profiles : of the k segments
+    items, names : ndarrays of shape (n_items,), ids and what a person calls them
+    n_top : items to list per segment; fewer come back where its customers have fewer
+    item_ranks : ndarray of shape (n_items,), from `segcli.numerics.ranks`: who comes first of equals
     """
     rows, shares = [], profiles.shares
     for segment, scores in enumerate(profiles.tfidf):
@@ -67,6 +74,12 @@ def characteristic_items_table(
     not see (`segcli.numerics.unseen`); missing where there are too few to tell. ``times``: how many times
     as large a part of all that customers have the item is in the segment as elsewhere
     (`segcli.numerics.log_odds.LogOdds.times`); ``log_odds`` and ``z`` are what ranks it.
+
+    Parameters
+    ----------
+    described : which items are listed, and their figures
+    contrasts : for each segment how it differs from the nearest; None where there is none
+    items, names : ndarrays of shape (n_items,), ids and what a person calls them
     """
     seen, unseen, hidden = described.log_odds, described.unseen, described.unseen_log_odds
     told_apart = [
@@ -156,7 +169,13 @@ _TYPICAL_COLUMNS = [
 
 
 def named_segments_table(segments: Mapping[str, np.ndarray], names: Sequence[str]) -> Columns:
-    """Return each customer's segment and its name; of the unassigned there is none."""
+    """Return each customer's segment and its name; of the unassigned, in segment -1, it is empty.
+
+    Parameters
+    ----------
+    segments : the columns of `segments.csv`
+    names : of each segment
+    """
     of_segment = np.array([*names, ""], dtype=object)
     return {
         "customer": segments["customer"],
@@ -228,7 +247,15 @@ def segment_summary_table(
 
 
 def prototype_text(profiles: Profiles, top_items: Columns) -> str:
-    """Return the report in the form of 2015: ``22 (33, 1682)``, then item and score by line."""
+    """Return the report in the form of 2015: ``22 (33, 1682)``, then item and score by line.
+
+    The first line has the segment, and of how many customers and items the scores are.
+
+    Parameters
+    ----------
+    profiles : of the k segments
+    top_items : as `top_items_table` returns it
+    """
     n_items = profiles.tfidf.shape[1]
     lines = []
     rows = by_segment(top_items)

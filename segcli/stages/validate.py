@@ -224,7 +224,14 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
 
 
 def confusion_table(evaluations: dict[str, Agreement]) -> Columns:
-    """Return both confusion matrices, a row per evaluation and cluster label."""
+    """Return both confusion matrices, a row per evaluation and segment.
+
+    ``predicted_<label>``: how many customers of the row's segment naive Bayes takes for that one's.
+
+    Parameters
+    ----------
+    evaluations : by their names, in sample and cross-validated
+    """
     both = np.vstack([result.confusion for result in evaluations.values()])
     k = both.shape[1]
     return {
