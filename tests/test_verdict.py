@@ -1,5 +1,6 @@
 """Which k the evidence supports: the rule, case by case, and its words."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from segcli.numerics.evidence import KEvidence
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.verdict import gain_peak, verdict, verdict_for
+from segcli.page import words
 
 
 def table(**changes):
@@ -320,6 +322,25 @@ def test_a_k_on_which_chance_in_the_splits_may_have_decided_is_named():
     assert "Close to" not in judge(**below).reason  # 4 is supported, whatever is said of 2
     only = judge(**near, jaccard_min=[0.95, 0.9, 0.5])  # that would not do for 4
     assert "within a standard error: k = 3 (transfer ARI 0.68)" in only.reason
+
+
+@pytest.mark.parametrize("n_splits", [3, 8])
+def test_that_chance_may_have_decided_is_told_on_the_page_in_plain_words(n_splits):
+    near = {"transfer_ari": [0.9, 0.68, 0.6], "transfer_ari_se": [0.005, 0.05, 0.06]}
+    looked_at = replace(evidence(**near), n_splits=n_splits)
+    for k in (3, 4):
+        judged = verdict_for(looked_at, k)
+        found = {"supported": judged.supported, "reason": judged.reason}
+        said = words.verdict({"verdict": found}, None, k)
+        assert said.plain.endswith(
+            ". It was a close call: the same tests with other random draws may say otherwise."
+        )
+        assert not re.search(r"\d|ARI|seed|--", said.plain)
+        assert "Close to the limit of 0.65" in said.reason
+    table = {"supported": [2, 3], "reason": verdict(looked_at).reason, "k_scores": {"k": 2}}
+    plain = words.verdict(None, {"on_the_table": table}, 2).plain
+    assert "It was a close call for 3 and 4 segments: the same tests" in plain
+    assert "limit of" not in plain
 
 
 def test_what_is_just_enough_is_enough():

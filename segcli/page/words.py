@@ -115,16 +115,27 @@ def verdict(
     if found and found["supported"] is False and k_said is not None:
         now = k_said["recommended"]
         next_step = next_step if found.get("recommended_k", now) == now else SAID_SINCE
-    plain = _sentence(_without_figures(reason))
+    plain = _sentence(_without_figures(reason, k))
     answer, advice = ANSWERS[supported], ADVICE[supported]
     if found and found.get("all_but") and len(found["all_but"]) < k:
         answer, advice = NOT_ALL, NOT_ALL_ADVICE
     return Verdict(supported, answer, plain, _sentence(reason), advice, next_step)
 
 
-def _without_figures(reason: str) -> str:
+def _without_figures(reason: str, k: int) -> str:
     """Return a reason without what the answer above it says, and without its figures, in parentheses."""
-    return re.sub(r" \([^()]*\)|^k = \d+ is (not )?supported: ", "", reason)
+    plain = re.sub(r" \([^()]*\)|^k = \d+ is (not )?supported: ", "", reason)
+    return re.sub(
+        r"Close to the limit of [\d.]+, within a standard error: k = ([\d, ]+); .* may say otherwise\.",
+        lambda near: _close_in_words(near[1].split(", "), k),
+        plain,
+    )
+
+
+def _close_in_words(near: list[str], k: int) -> str:
+    """Return that chance may have decided on numbers of segments."""
+    of = "" if near == [str(k)] else f" for {' and '.join(near)} segments"
+    return f"It was a close call{of}: the same tests with other random draws may say otherwise."
 
 
 def findings(
