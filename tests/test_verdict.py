@@ -88,7 +88,7 @@ def test_the_largest_supported_k_is_recommended():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"jaccard_min": [0.95, 0.9, 0.74]}, "other customers would lead to other segments"),
+        ({"jaccard_min": [0.95, 0.9, 0.74]}, "would not lead to all of these segments again"),
         ({"transfer_ari": [0.9, 0.9, 0.64]}, "does not tell those of others"),
         ({"transfer_ari_null_max": [0.1, 0.1, 0.86]}, "no better than without any segments"),
         ({"held_out_gain_null_max": [0, 0, 0.29]}, "does not help to predict"),

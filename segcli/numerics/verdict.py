@@ -171,8 +171,8 @@ def _failures(row: Mapping[str, float]) -> list[str]:
         failures.append(TOO_FEW_DIFFER)
     if stability < LEAST_STABILITY:
         failures.append(
-            f"other customers would lead to other segments (the least stable segment's Jaccard "
-            f"similarity is {short_of(stability, [LEAST_STABILITY])}, {LEAST_STABILITY} is needed)"
+            f"other customers would not lead to all of these segments again (the least stable one's "
+            f"Jaccard similarity is {short_of(stability, [LEAST_STABILITY])}, {LEAST_STABILITY} is needed)"
         )
     null = row["transfer_ari_null_max"]
     if transfer < LEAST_TRANSFER:
