@@ -344,6 +344,27 @@ def test_no_median_is_spoken_of_that_is_not_there(given):
     assert "median above" not in without
 
 
+@pytest.mark.parametrize(("n_customers", "most"), [(9, 28), (12_345, 12)])
+def test_customers_who_moved_into_many_segments_are_in_as_many_tables_as_a_sheet_needs(
+    given, n_customers, most
+):
+    """A browser that prints a table wider than the sheet makes all of the page smaller."""
+    places = [*map(str, range(30)), "gone"]
+    row = {"earlier_segment": 0, "earlier_name": "Uno", "same_as": 29, "similarity": 0.9}
+    row |= dict.fromkeys(places, n_customers)
+    since = report_page.Since("january", 60, 50, (), ())
+    page = page_of(given, since=since, tables=replace(given["tables"], moves=[row]))
+    found = [one for one in page.iter("table") if text_of(one.find("caption")).startswith("Where")]
+    assert len({text_of(one.find("caption")) for one in found}) == len(found) == -(-31 // most)
+    heads = [[text_of(cell) for cell in one.find("thead")[1][1:]] for one in found]
+    assert [place for head in heads for place in head] == places
+    assert max(map(len, heads)) == most
+    for one, head in zip(found, heads, strict=True):
+        (cells,) = one.find("tbody")
+        assert [text_of(cell) for cell in cells] == ["0: Uno", *[f"{n_customers:,}"] * len(head)]
+    assert [text_of(bold) for one in found for bold in one.iter("strong")] == [f"{n_customers:,}"]
+
+
 def test_one_unassigned_customer_is_one(given):
     words = text_of(page_of(given, extent=replace(given["extent"], n_unassigned=1)))
     assert "59 of 60 customers were sorted into 3 segments" in words

@@ -25,6 +25,9 @@ Rows = Sequence[Mapping[str, Any]]
 LEAST_TOGETHER = 0.5
 """Below this, what the rounds say of a segment is said of another one."""
 
+PAGE_WIDTH = 84
+"""Of how many characters figures have room beside names, one between two of them."""
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -138,6 +141,7 @@ def render(
         tables=tables,
         since=since,
         since_in_words=words.since_in_words,
+        places_in_parts=_places_in_parts(tables.moves),
         least_similarity=moves.LEAST_SIMILARITY,
         least_in_both=moves.LEAST_CUSTOMERS,
         unseen=unseen,
@@ -187,6 +191,16 @@ def render(
             "confusion_matrix.png": alternatives.confusion_matrix(validation),
         },
     )
+
+
+def _places_in_parts(rows: Rows) -> list[list[str]]:
+    """Return where customers are now, as many places to a table as a sheet of paper is wide."""
+    if not rows:
+        return []
+    places = list(rows[0])[4:]  # the segments first; before them, what is told of the earlier one
+    digits = max(len(f"{row[place]:,}") for row in rows for place in places)
+    most = PAGE_WIDTH // (max(digits, 2) + 1)
+    return [places[first : first + most] for first in range(0, len(places), most)]
 
 
 def _values_differ(summary: Rows) -> bool:
