@@ -89,6 +89,17 @@ def test_on_paper_tables_are_whole(finished):
     assert ".card, figure, tr, .note { break-inside: avoid; }" in paper
     # A sheet is as narrow as a phone, and has room for every column.
     assert "@media screen and (max-width" in screen
+    assert "@media (" not in html
+
+
+def test_on_paper_there_is_nothing_to_click(finished):
+    html = (finished.run / "report.html").read_text(encoding="utf-8")
+    _, paper = html.split("@media print {")
+    assert "nav, details, .click { display: none; }" in paper
+    clicked = '<span class="click">The list by tf-idf shows'
+    assert clicked in html  # that list is folded up, and not on paper
+    # What a link says is of use where it leads nowhere.
+    assert "The figures are with the evidence." in page_of(finished).words
 
 
 def test_the_page_goes_from_the_verdict_to_the_choices(finished):
