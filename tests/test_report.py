@@ -102,6 +102,12 @@ def test_on_paper_there_is_nothing_to_click(finished):
     assert "The figures are with the evidence." in page_of(finished).words
 
 
+def test_the_page_brings_its_own_background(finished):
+    """Dark letters on what a browser takes for a dark page are not seen."""
+    html = (finished.run / "report.html").read_text(encoding="utf-8")
+    assert "html { background: #fff; color-scheme: light; }" in html
+
+
 def test_the_page_goes_from_the_verdict_to_the_choices(finished):
     page = page_of(finished)
     headings = [i for i in page.ids if not i.startswith("segment-")]
