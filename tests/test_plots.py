@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from segcli import plots
 from segcli.numerics.agreement import Agreement
@@ -297,6 +299,28 @@ def test_evidence_that_is_undefined_or_supports_nothing_is_a_picture_too():
     assert figure.axes[2].get_ylim()[0] == -0.3
     assert figure.axes[1].get_ylim()[0] == 0
     assert plots.png(figure).startswith(PNG)
+
+
+def luminance(color):
+    parts = np.array(to_rgb(color))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast_to_white(color):
+    """Return the contrast ratio of WCAG 2.2: letters need 4.5, all else that is to be seen 3."""
+    return 1.05 / (luminance(color) + 0.05)
+
+
+@pytest.mark.parametrize("name", ["k_evidence", "segment_sizes"])
+def test_letters_and_bars_are_dark_enough_to_be_seen(name):
+    figure = FIGURES[name]()
+    letters = [text for text in figure.findobj(Text) if text.get_text().strip()]
+    assert letters
+    assert min(contrast_to_white(text.get_color()) for text in letters) >= 4.5
+    if name == "segment_sizes":
+        bars = figure.axes[0].patches
+        assert min(contrast_to_white(bar.get_facecolor()) for bar in bars) >= 3
 
 
 def test_segment_sizes_show_customers_beside_interactions():

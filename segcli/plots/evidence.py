@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segcli.plots.figure import BLUE, GREEN, GREY, INK, Margins, new_figure, whole_number_axis
+from segcli.plots.figure import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    SOFT,
+    Margins,
+    new_figure,
+    whole_number_axis,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +77,7 @@ def k_evidence(
             ha="center",
             va="bottom",
             fontsize=8.5,
-            color=GREY,
+            color=SOFT,
         )
         ax.set_xlabel("k")
         whole_number_axis(ax)

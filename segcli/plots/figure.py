@@ -19,6 +19,7 @@ ORANGE = "#d9702b"
 GREEN = "#3c9a5f"
 GREY = "#8a8f98"
 LIGHT = "#d5d9e0"
+SOFT = "#5c6370"  # for letters: on white, grey ones are too faint to read
 INK = "#2b2f36"
 
 DOTS_PER_INCH = 110

@@ -8,8 +8,8 @@ import numpy as np
 
 from segcli.plots.figure import (
     BLUE,
+    GREY,
     INK,
-    LIGHT,
     Margins,
     labelled_segments,
     new_figure,
@@ -36,7 +36,7 @@ def segment_sizes(customers: np.ndarray, interactions: np.ndarray) -> Figure:
     figure, (ax,) = new_figure(width, 3.8, margins=Margins(left=0.8))
     positions = np.arange(k)
     ax.bar(positions - 0.2, customers, 0.4, color=BLUE, label="customers")
-    ax.bar(positions + 0.2, interactions, 0.4, color=LIGHT, label="interactions")
+    ax.bar(positions + 0.2, interactions, 0.4, color=GREY, label="interactions")
     ax.set_xticks(labelled_segments(k, _MOST_TICKS))
     ax.set_xlabel("segment")
     ax.set_ylabel("share")
