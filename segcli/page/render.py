@@ -148,6 +148,7 @@ def render(
         together=[] if unseen is None else unseen.together.tolist(),
         least_together=LEAST_TOGETHER,
         another_in_words=words.another_in_words,
+        entrance_in_words=words.entrance_in_words,
         is_named=words.is_named(tables.summary),
         nameless_in_words=words.nameless_in_words,
         values_differ=_values_differ(tables.summary),

@@ -34,6 +34,9 @@ NOT_ALL_ADVICE = (
     "others would come out differently. Mind the grade of each."
 )
 
+NEARLY_ALL = 0.95
+"""From this share on, what a segment's customers have is what they are in it for."""
+
 SAID_SINCE = (
     "What explore-k says of these components is newer than this verdict. With RUN for the run directory: "
     "segcli validate RUN"
@@ -255,6 +258,29 @@ def another_in_words(together: float) -> str:
     return (
         f"Made from part of the interactions, this segment comes out different: {few} of its customers "
         "are together again. The unseen figures describe that other segment."
+    )
+
+
+def entrance_in_words(items: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return why what nearly all of a segment's customers have is rare there unseen; None if it is not.
+
+    Parameters
+    ----------
+    items : those that mark the segment, rows of `characteristic_items.csv`
+    """
+    names = [
+        row["name"]
+        for row in items
+        if row["share"] >= NEARLY_ALL
+        and row["unseen_times"] is not None
+        and row["unseen_times"] < 1
+    ]
+    if not names:
+        return None
+    return (
+        f"Nearly all customers here have {' and '.join(names)}, and many from whom that was hidden landed "
+        "in other segments: so it is rare here among unseen interactions. Customers are in this segment "
+        "for that, more than for what else they have."
     )
 
 
