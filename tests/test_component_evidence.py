@@ -158,9 +158,16 @@ def test_of_many_customers_a_sample_is_taken(ratings):
     assert (whole.is_sample, whole.n_customers) == (False, ratings.shape[0])
     assert (sample.is_sample, sample.n_customers) == (True, 100)
     assert not np.allclose(whole.ratios, sample.ratios, rtol=1e-3)
-    more = "More customers, which --evidence full takes, may show more."
-    assert sample.reason.endswith(more)
-    assert more not in whole.reason
+    doubt = " A sample of 100 customers may show fewer components than all customers would"
+    assert sample.reason.endswith(f"{doubt}; --evidence full takes more.")
+    assert "sample" not in whole.reason
+
+
+def test_of_the_largest_sample_too_it_is_said_that_it_is_one(ratings, monkeypatch):
+    monkeypatch.setattr("segcli.numerics.levels.LARGEST_SAMPLE", 100)
+    assert gather(ratings, n_customers=100).reason.endswith(
+        " A sample of 100 customers may show fewer components than all customers would."
+    )
 
 
 def test_a_sample_of_customers_without_items_is_too_small():

@@ -35,6 +35,7 @@ from segcli.numerics.levels import (
     LARGEST_SAMPLE,
     LEAST_CUSTOMERS,
     choose_level,
+    doubt_of_sample,
     quick_sample_size,
 )
 from segcli.numerics.nulls import swapped
@@ -228,8 +229,8 @@ def gather_component_evidence(
     recommended, reason = recommend(
         n_parallel, n_predictive, len(ratios), more=more and n_components < limit
     )
-    if recommended < len(ratios) and is_sample and n_customers < LARGEST_SAMPLE:
-        reason += " More customers, which --evidence full takes, may show more."
+    if recommended < len(ratios) and is_sample:
+        reason += doubt_of_sample(n_customers, "show fewer components than all customers would")
     return ComponentEvidence(
         weighting=weighting,
         n_customers=n_customers,

@@ -19,7 +19,7 @@ SMALLEST_SAMPLE, LARGEST_SAMPLE = 5_000, 20_000
 SAMPLE_INTERACTIONS = 2_000_000
 """Customers, and interactions, that a sample may have. The more items customers share out their
 interactions among, the more of both it takes to show what all of them show: of planted data with 30,000
-items and 83 interactions each, 5,000 customers show none of twelve segments, 20,000 most."""
+items and 83 interactions each, 5,000 customers show two of twelve segments, 20,000 six or more."""
 
 PARTLY_LUCK = "The best of several is partly luck: see whether another --seed agrees."
 
@@ -47,6 +47,18 @@ def customers_in_words(n_customers: int, *, is_sample: bool) -> str:
     is_largest = n_customers >= LARGEST_SAMPLE
     hint = "" if is_largest else f"; --evidence full takes up to {LARGEST_SAMPLE:,}"
     return f"{words} (a sample{hint})"
+
+
+def doubt_of_sample(n_customers: int, may: str) -> str:
+    """Return what a sample may not have shown, and whether --evidence full takes a larger one.
+
+    Parameters
+    ----------
+    n_customers : how many the sample has
+    may : what it may do, such as "miss small segments"
+    """
+    larger = "" if n_customers >= LARGEST_SAMPLE else "; --evidence full takes more"
+    return f" A sample of {n_customers:,} customers may {may}{larger}."
 
 
 def quick_sample_size(n_customers: int, n_interactions: int) -> int:

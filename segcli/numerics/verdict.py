@@ -50,7 +50,7 @@ import numpy as np
 
 from segcli.numerics.activity import NOTABLE_SHARE
 from segcli.numerics.evidence import FULL, KEvidence
-from segcli.numerics.levels import LARGEST_SAMPLE
+from segcli.numerics.levels import doubt_of_sample
 from segcli.words import decimal, short_of
 
 LEAST_STABILITY = 0.75
@@ -323,16 +323,10 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
             f"Segments help to predict (k = {peak}: {gain:.2f} bits per hidden interaction, and no k "
             "surely more); do not take their borders for real."
         )
+    doubt = (
+        doubt_of_sample(evidence.n_customers, "miss small segments") if evidence.is_sample else ""
+    )
     return (
         f"{none}: {why}. {worth} Another weighting, score norm or number of components may do "
-        f"better.{_of_a_sample(evidence)}"
+        f"better.{doubt}"
     )
-
-
-def _of_a_sample(evidence: KEvidence) -> str:
-    """Return what a sample may not have shown; nothing if all customers were looked at."""
-    if not evidence.is_sample:
-        return ""
-    n = evidence.n_customers
-    larger = "" if n >= LARGEST_SAMPLE else "; --evidence full takes more"
-    return f" A sample of {n:,} customers may miss small segments{larger}."
