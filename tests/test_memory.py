@@ -88,7 +88,7 @@ def test_the_need_is_of_what_is_held(monkeypatch, holds_matrix, n_bytes):
         (("--n-components", "5", "--k-max", "30", "--k-step", "10"), 3),
     ],
 )
-def test_both_kinds_of_scores_and_labels_for_each_k_are_reckoned_with(
+def test_scores_and_loadings_of_both_kinds_and_labels_for_each_k_are_reckoned_with(
     tmp_path, monkeypatch, chosen, n_ks
 ):
     monkeypatch.chdir(tmp_path)
@@ -98,10 +98,11 @@ def test_both_kinds_of_scores_and_labels_for_each_k_are_reckoned_with(
     asked = []
     monkeypatch.setattr(
         "segcli.stages.explore_k.require_memory_for",
-        lambda stage, engine, per_customer: asked.append(per_customer),
+        lambda stage, engine, per_customer, per_item: asked.append((per_customer, per_item)),
     )
     ok("explore-k", "run", *chosen, "--evidence", "none")
-    assert asked == [7 + int(chosen[1]) + n_ks + KEPT_PER_CUSTOMER]
+    n_numbers = 7 + int(chosen[1])
+    assert asked == [(n_numbers + n_ks + KEPT_PER_CUSTOMER, n_numbers + 5)]
 
 
 @pytest.mark.parametrize("k", [10**9, 10**30])

@@ -52,6 +52,9 @@ FULL_ITERATIONS = 20
 KEPT_PER_CUSTOMER = 30
 """Numbers: ranks, and room to step, beside scores on all components and on those chosen, and labels."""
 
+KEPT_PER_ITEM = 5
+"""Numbers: ranks, mean and weighting, and room, beside loadings on all components and on those chosen."""
+
 FULL_WORK, FULL_ROOM = 2 * 10**8, 1 << 23
 """Interactions times centers, and items times centers, up to which those steps are taken."""
 
@@ -188,6 +191,7 @@ def run(
             stage,
             engine,
             per_customer=pca.n_components + n_components + len(possible) + KEPT_PER_CUSTOMER,
+            per_item=pca.n_components + n_components + KEPT_PER_ITEM,
         )
         X = engine.blocks(matrix)
         ranks = rank(X)
