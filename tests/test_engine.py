@@ -207,6 +207,7 @@ class TestProcesses:
         assert run() == [os.getpid()] * 3
         monkeypatch.setattr(local, "available_memory", lambda: 2 * local.PROCESS)
         assert os.getpid() not in run()
+        assert run(room=1) == [os.getpid()] * 3
 
     def test_meanwhile_is_while_processes_are_at_work(self, tmp_path):
         """Each task waits for the other side: neither comes first."""

@@ -77,6 +77,7 @@ class Engine(Protocol):
         what: str,
         *,
         seconds: float = 0,
+        room: int = 0,
         meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
         """Return what each task returns, in order; tell progress of ``what`` as they end.
@@ -86,5 +87,6 @@ class Engine(Protocol):
         Parameters
         ----------
         seconds : about how long a task takes, as far as that is known
+        room : about how many bytes a task needs besides the libraries, likewise
         meanwhile : called once, here; at the same time as the tasks where those run in other processes
         """

@@ -43,8 +43,8 @@ LONG = 4.0
 SURELY_LONG = 1.0
 """Seconds: if a task is expected to take so long, processes are started without timing the first one."""
 
-PROCESS = 400_000_000
-"""Bytes that have to be free for each process: evidence takes 250 MB, and more with very many items."""
+PROCESS = 200_000_000
+"""Bytes that have to be free for each process besides what its tasks need: for libraries, and to spare."""
 
 
 _KILLED = (
@@ -82,9 +82,12 @@ class LocalEngine:
         what: str,
         *,
         seconds: float = 0,
+        room: int = 0,
         meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
         """Return what each task returns, in order: long ones in processes, else one after another.
+
+        No more processes are started than have room.
 
         Raises
         ------
@@ -92,7 +95,7 @@ class LocalEngine:
             If a process was killed.
         """
         results: list[Result] = []
-        for result in self._run(tasks, seconds, meanwhile):
+        for result in self._run(tasks, seconds, room, meanwhile):
             results.append(result)
             progress.report(what, len(results), len(tasks))
         return results
@@ -101,6 +104,7 @@ class LocalEngine:
         self,
         tasks: Sequence[Callable[[], Result]],
         seconds: float,
+        room: int,
         meanwhile: Callable[[], object] | None,
     ) -> Iterator[Result]:
         n_threads, rest = self.n_threads or n_cores(), tasks
@@ -111,7 +115,7 @@ class LocalEngine:
             rest = tasks[1:]
             if (time.monotonic() - begun) * len(rest) < LONG:
                 n_threads = 1
-        n_processes = min(n_threads, len(rest), available_memory() // PROCESS)
+        n_processes = min(n_threads, len(rest), available_memory() // (PROCESS + room))
         if n_processes <= 1 or not _can_start_processes():
             if meanwhile is not None:
                 meanwhile()

@@ -154,11 +154,13 @@ class SparkEngine:
         what: str,
         *,
         seconds: float = 0,
+        room: int = 0,
         meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
         """Return what each task returns, in order: long ones on the cluster, else here.
 
-        What is to be done ``meanwhile`` comes first: most of it may be work for the cluster too.
+        What is to be done ``meanwhile`` comes first: most of it may be work for the cluster too. How much
+        room a worker has is Spark's to know.
         """
         if meanwhile is not None:
             meanwhile()

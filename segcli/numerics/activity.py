@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
-from segcli.numerics import durations
+from segcli.numerics import costs
 from segcli.numerics.agreement import variance_explained
 from segcli.numerics.means import nan_mean
 from segcli.numerics.nulls import nulls_of
@@ -93,7 +93,8 @@ def null_activity_share(
     shares = engine.run_tasks(
         [partial(_share_by_recipe, null, recipe, k, seed) for null in nulls],
         "activity without segments",
-        seconds=durations.of_passes(ordered),
+        seconds=costs.seconds_of_passes(ordered),
+        room=costs.room_of_fit(ordered, [k]),
     )
     return float(nan_mean(np.array(shares)))
 

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from segcli.engine import ONE_THREAD, Engine
-from segcli.numerics import durations
+from segcli.numerics import costs
 from segcli.numerics.deflated import Deflated, leading_singular
 from segcli.numerics.means import standard_error
 from segcli.numerics.pca import n_components_limit
@@ -110,7 +110,10 @@ def bi_cross_validate(
         for fold in range(n_folds)
     ]
     results = engine.run_tasks(
-        folds, "bi-cross-validation", seconds=durations.of_passes(matrices[0].sparse)
+        folds,
+        "bi-cross-validation",
+        seconds=costs.seconds_of_passes(matrices[0].sparse),
+        room=costs.room_of_passes(matrices[0].sparse, n_components),
     )
     return [
         _over_folds(results[i * n_folds : (i + 1) * n_folds], n_components)

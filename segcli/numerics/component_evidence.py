@@ -28,7 +28,7 @@ import scipy.sparse as sp
 from segcli.engine import ONE_THREAD, Engine
 from segcli.engine.rows import squared_norms
 from segcli.errors import AllAlikeError, ChoiceError
-from segcli.numerics import durations
+from segcli.numerics import costs
 from segcli.numerics.bi_cross_validation import BiCrossValidation, bi_cross_validate
 from segcli.numerics.deflated import Deflated, leading_singular
 from segcli.numerics.levels import (
@@ -213,7 +213,12 @@ def gather_component_evidence(
         partial(_on_null, sample, weighting, j, len(ratios), seed, kept=j == n_nulls - 1)
         for j in range(n_nulls)
     ]
-    made = engine.run_tasks(tasks, "components of the null", seconds=durations.of_passes(sample))
+    made = engine.run_tasks(
+        tasks,
+        "components of the null",
+        seconds=costs.seconds_of_passes(sample),
+        room=costs.room_of_passes(sample, n_components),
+    )
     for j, (found, _) in enumerate(made):
         null_ratios[j, : len(found)] = found
     null_prediction, prediction = bi_cross_validate(

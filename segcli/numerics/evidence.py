@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
-from segcli.numerics import durations
+from segcli.numerics import costs
 from segcli.numerics.activity import activity_share
 from segcli.numerics.held_out import bits_gained, hide, mean_gain
 from segcli.numerics.levels import (
@@ -217,7 +217,11 @@ def gather_evidence(
         tasks += [hidings[0], *nulls, *hidings[1:], *splits, on_all]
     results: Iterator[Any] = iter(
         engine.run_tasks(
-            tasks, "evidence for k", seconds=durations.of_fit(ordered, ks), meanwhile=meanwhile
+            tasks,
+            "evidence for k",
+            seconds=costs.seconds_of_fit(ordered, ks),
+            room=costs.room_of_fit(ordered, ks, more=8 if ask_null is not None else 0),
+            meanwhile=meanwhile,
         )
     )
     found = []

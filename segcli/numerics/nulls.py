@@ -30,7 +30,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import Engine
-from segcli.numerics import durations
+from segcli.numerics import costs
 
 N_ROUNDS = 30
 """Rounds of trades. On real data co-occurrences are as after 150 rounds from about ten, and the share
@@ -83,7 +83,10 @@ def nulls_of(X: sp.csr_array, n: int, *, seed: int, engine: Engine) -> list[sp.c
     if missing:
         tasks = [partial(null_of, X, j, seed=seed) for j in missing]
         kept = kept + engine.run_tasks(
-            tasks, "data without segments", seconds=durations.of_passes(X)
+            tasks,
+            "data without segments",
+            seconds=costs.seconds_of_passes(X),
+            room=costs.room_of_passes(X),
         )
         _MADE.clear()
         _MADE[key] = kept

@@ -38,7 +38,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
 from segcli.errors import ChoiceError
-from segcli.numerics import durations
+from segcli.numerics import costs
 from segcli.numerics.activity import NOTABLE_SHARE, activity_share
 from segcli.numerics.evidence import predict_hidden
 from segcli.numerics.held_out import mean_gain
@@ -233,7 +233,12 @@ def compare_recipes(
         for recipe in compared.values()
         for null in nulls
     ]
-    results = engine.run_tasks(tasks, f"{word}s", seconds=durations.of_fit(ordered, ks))
+    results = engine.run_tasks(
+        tasks,
+        f"{word}s",
+        seconds=costs.seconds_of_fit(ordered, ks),
+        room=costs.room_of_fit(ordered, ks),
+    )
     found: dict[str, _Measured] = {}
     lines: list[Line] = []
     for i, name in enumerate(compared):

@@ -28,7 +28,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Block, Blocks, Engine
 from segcli.engine.sparse_views import with_values
-from segcli.numerics import durations
+from segcli.numerics import costs
 from segcli.numerics.agreement import adjusted_rand, contingency, jaccard_similarities
 from segcli.numerics.assignment import assign
 from segcli.numerics.means import nan_mean
@@ -150,7 +150,10 @@ def segment_stability(
     ordered, own = in_rank_order(X, ranks, rows), labels[rows]
     splits = [partial(_models, ordered, own, k, recipe, j, seed) for j in range(n_splits)]
     by_split = engine.run_tasks(
-        splits, "stability of the segments", seconds=durations.of_fit(ordered, [k])
+        splits,
+        "stability of the segments",
+        seconds=costs.seconds_of_fit(ordered, [k]),
+        room=costs.room_of_fit(ordered, [k]),
     )
     found = list(chain(*by_split))
     similarities = np.array([similarity for similarity, _ in found]).reshape(-1, k)

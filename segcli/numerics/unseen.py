@@ -40,7 +40,7 @@ import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
 from segcli.engine.sparse_views import with_values
-from segcli.numerics import durations
+from segcli.numerics import costs
 from segcli.numerics.held_out import select
 from segcli.numerics.log_odds import score_log_odds, times_as_frequent
 from segcli.numerics.ranks import Ranks, in_rank_order, sample_rows
@@ -150,7 +150,10 @@ def profile_unseen(
         partial(_segments_without, ordered, parts, j, recipe, k, seed) for j in range(n_rounds)
     ]
     segmented = engine.run_tasks(
-        rounds, "segments on unseen interactions", seconds=durations.of_fit(ordered, [k])
+        rounds,
+        "segments on unseen interactions",
+        seconds=costs.seconds_of_fit(ordered, [k]),
+        room=costs.room_of_fit(ordered, [k]),
     )
     for part, found_labels in enumerate(segmented):
         if found_labels is None:
