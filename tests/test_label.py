@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from run_dirs import (
 )
 
 from segcli import load_segmentation
-from segcli.engine import memory
+from segcli.engine import LocalEngine, memory
 from segcli.numerics.labelling import label_customers, places_of
+from segcli.stages import label as labelling
 
 FROM_RUN = ("--segments-from", "run")
 IDS = {"customer": str, "segment": str, "earlier_segment": str}
@@ -60,6 +62,8 @@ def test_the_customers_who_made_the_segments_are_in_the_same(place):
         "Customers in a segment both times: 60, of whom 60 (100%) are in the same one." in printed
     )
     assert any("a median of 4.5 now, 4.5 then" in line for line in printed)
+    assert not any("that the segments know" in line for line in printed)
+    assert not any("unknown to the segments" in line for line in printed)
     assert printed[-1] == "Wrote to new: labels.csv"
     assert_whole(place.folder / "new")
 
@@ -83,6 +87,15 @@ def test_other_customers_get_what_the_model_says_of_them(place):
     assert "1 customer has no item that the segments know, and no segment." in printed.stdout
     assert "3 items, in 38% of the interactions, are unknown to the segments" not in printed.stdout
     assert "3 items, in 43% of the interactions, are unknown to the segments" in printed.stdout
+
+
+def test_one_and_several_are_told_as_such(place):
+    one = label(["n1,i02,5", "n2,zz,1", "n3,zz,2"]).stdout
+    assert "2 customers have no item that the segments know, and no segment." in one
+    assert (
+        "1 item, in 67% of the interactions, is unknown to the segments and counts for nothing."
+        in one
+    )
 
 
 def test_json_has_the_figures(place):
@@ -129,6 +142,15 @@ def test_names_go_with_the_segments(place):
     found = labels_of()
     named = pd.read_csv(place.run / "named_segments.csv").set_index("customer")["name"]
     assert found["name"].tolist() == named.loc[found.index].tolist()
+    record = json.loads(Path("new/manifest.json").read_text())["stages"]["label"]
+    assert record["inputs"] == {
+        role: {"name": name, "sha256": digests(place.run)[name]}
+        for role, name in (
+            ("segmentation", "segmentation.joblib"),
+            ("earlier_segments", "segments.csv"),
+            ("names", "segment_summary.csv"),
+        )
+    }
 
 
 def test_without_a_report_there_are_no_names(place):
@@ -139,7 +161,27 @@ def test_without_a_report_there_are_no_names(place):
     printed = label(rows_of(place)).stdout
     assert "The segments have no names, for run/segment_summary.csv is missing" in printed
     assert "name" not in printed.splitlines()[1]
+    assert printed == "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
     assert set(labels_of()["name"]) == {""}
+
+
+def test_one_name_is_enough_for_a_column_of_names(place, new):
+    """Nothing may mark a segment, which then has no name unless a person gave one."""
+    found = labelling.run(new, segments_from=place.run, engine=LocalEngine(1))
+    rows = [{**row, "name": name} for row, name in zip(found.segments, ["", "B", ""], strict=True)]
+    header, *lines = replace(found, segments=tuple(rows)).lines()[1:5]
+    assert header.endswith("  name")
+    assert [line.split()[4:] for line in lines] == [[], ["B"], []]
+
+
+def test_an_earlier_ingest_of_which_there_is_no_record_gives_no_doubt(place):
+    manifest = place.run / "manifest.json"
+    document = json.loads(manifest.read_text())
+    del document["stages"]["ingest"]
+    manifest.write_text(json.dumps(document))
+    printed = label(rows_of(place), "--duplicates", "max").stdout
+    assert "60 customers in the 3 segments of run." in printed
+    assert "Doubtful" not in printed
 
 
 def test_who_was_unassigned_is_told(place):
@@ -263,3 +305,10 @@ def test_blocks_do_not_matter(place, engine):
     scores = segmentation.pca.project(sp.csr_array(lost))
     gaps = np.linalg.norm(scores - segmentation.centers[labels], axis=1)
     np.testing.assert_allclose(distances, gaps, rtol=1e-12)
+    in_order = places_of(segmentation.items, segmentation)
+    same = label_customers(engine.blocks(sp.csr_array(lost)), segmentation, in_order)
+    assert distances.tolist() == same[1].tolist()  # not by rounding either
+    labels, distances, n_known = label_customers(
+        engine.blocks(mixed), segmentation, np.full(len(items), -1)
+    )
+    assert (set(labels), set(n_known), np.isnan(distances).all()) == ({-1}, {0}, True)

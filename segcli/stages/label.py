@@ -106,9 +106,10 @@ class Labelling:
                 "segment."
             )
         if self.n_unknown_items:
+            are, count = ("is", "counts") if self.n_unknown_items == 1 else ("are", "count")
             lines.append(
                 f"{counted(self.n_unknown_items, 'item')}, in {in_percent(self.share_unknown)} of the "
-                "interactions, are unknown to the segments and count for nothing."
+                f"interactions, {are} unknown to the segments and {count} for nothing."
             )
         then = f", {self.median_earlier:g} then" if self.median_earlier is not None else ""
         lines.append(
@@ -259,8 +260,9 @@ def _refuse_negatives(matrix: sp.csr_array, segmentation: Segmentation) -> None:
 
 def _doubts(run_dir: Path, folder: Path) -> list[str]:
     """Return what ingest was told otherwise of these interactions than of the earlier ones."""
-    here, there = (read_manifest(each).stages.get("ingest") for each in (run_dir, folder))
-    if here is None or there is None:  # no more may be left of an earlier run than its model
+    here = read_manifest(run_dir).stages["ingest"]
+    there = read_manifest(folder).stages.get("ingest")
+    if there is None:  # no more may be left of an earlier run than its model
         return []
     options = [
         (name, here.parameters.get(name), there.parameters.get(name))
