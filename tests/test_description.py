@@ -244,6 +244,16 @@ def test_next_to_a_few_customers_nothing_is_told_apart():
     assert [len(found) for found in (few.more, few.less, many.more, many.less)] == [0] * 4
 
 
+def test_five_customers_of_the_one_must_have_what_the_other_avoids():
+    X, kinds = np.zeros((200, 6)), np.repeat([0, 1, 2], [90, 90, 20])
+    X[:90, 0], X[90:180, 1], X[180:, 2] = 1, 1, 1
+    X[:5, 3], X[:4, 4] = 1, 1
+    one, other, _ = contrasted(sp.csr_array(X), kinds, 3, [[0.0], [1.0], [5.0]])
+    assert 3 in one.more
+    assert 4 not in one.more
+    assert one.more.tolist() == other.less.tolist()
+
+
 def test_the_nearest_segment_is_one_with_customers_and_of_equals_the_first(tastes):
     X, groups, _ = tastes
     found = contrasted(X, np.where(groups == 2, 4, groups), 5, [[0.0], [2.0], [1.0], [1.5], [1.0]])

@@ -1671,6 +1671,7 @@ def test_a_log_that_looks_like_one_is_read_once_its_columns_are_stated(tmp_path)
     ):
         read(path)
     assert read(path, customer="1", item="2", value="3")[0].n_rows == 3
+    assert read(path, item="2")[0].n_rows == read(path, value="3")[0].n_rows == 3
 
 
 def test_the_line_of_pandas_unpivots_it(tmp_path):
@@ -1696,8 +1697,13 @@ def test_the_line_of_pandas_unpivots_it(tmp_path):
         ((1, 0, 1), (2, 3, 0), (3, 0, 2)),
         ((1, "x", 0, 0), (2, "y", 0, 1), (3, "z", 3, 0)),
         ((1, 0, 2, 0), (1, 5, 0, 0), (3, 0, 1, 1)),
+        ((1, 0, 2, 0), (2, 5, 0, 0)),
+        ((1, 0, 2, 0), (2, 5, 0, "n/a"), (3, 0, 1, "n/a")),
     ],
-    ids=["known names", "items without 0", "three columns", "text", "a customer twice"],
+    ids=[
+        *("known names", "items without 0", "three columns", "text", "a customer twice"),
+        *("two rows", "text among numbers"),
+    ],
 )
 def test_a_log_with_zeros_is_no_pivot_table(tmp_path, rows):
     path = tmp_path / "log.csv"

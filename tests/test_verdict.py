@@ -72,7 +72,9 @@ def test_with_all_else_the_stability_of_the_segments_at_hand_is_told():
     found = verdict_for(evidence(held_out_step=[0.1, 0.1, 0.0]), 4, [0.5, 0.9, 0.9, 0.9])
     assert found.all_but == ()  # without that one it would not be supported either
     assert "all of these segments again (Jaccard similarity of segment 0: 0.50" in found.reason
-    assert "fewer segments predict" in found.reason
+    assert "0.75 is needed); fewer segments predict" in found.reason
+    just = evidence(jaccard_min=[0.9, 0.9, 0.75])
+    assert not verdict_for(just, 4, [0.5, 1, 1, 1]).supported
     unstable = evidence(jaccard_min=[0.9, 0.9, 0.7])
     assert verdict_for(unstable, 4, [0.5, 1, 1, 1]) == verdict_for(unstable, 4)  # told once
 
