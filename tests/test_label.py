@@ -272,6 +272,7 @@ def test_items_of_which_none_is_known(place):
     (place.folder / "new.csv").write_text("customer,item,value\nc001,I01,1\nc002,I02,1\n")
     ok("ingest", "new.csv", "new")
     refused(place.folder / "new", "no item of new is known", "here 'I01', there 'i00'")
+    label(["c001,i00,1", "c002,I00,2"])  # one is enough, be it the first
 
 
 def test_values_that_the_weighting_does_not_take(place):
@@ -305,10 +306,18 @@ def test_blocks_do_not_matter(place, engine):
     scores = segmentation.pca.project(sp.csr_array(lost))
     gaps = np.linalg.norm(scores - segmentation.centers[labels], axis=1)
     np.testing.assert_allclose(distances, gaps, rtol=1e-12)
-    in_order = places_of(segmentation.items, segmentation)
-    same = label_customers(engine.blocks(sp.csr_array(lost)), segmentation, in_order)
-    assert distances.tolist() == same[1].tolist()  # not by rounding either
     labels, distances, n_known = label_customers(
         engine.blocks(mixed), segmentation, np.full(len(items), -1)
     )
     assert (set(labels), set(n_known), np.isnan(distances).all()) == ({-1}, {0}, True)
+
+
+def test_the_order_of_items_does_not_matter_and_not_by_rounding_either(place):
+    segmentation = load_segmentation(place.run)
+    rng = np.random.default_rng(2)
+    X = rng.integers(1, 6, (300, 12)) * (rng.random((300, 12)) < 0.7)
+    found = []
+    for order in (np.arange(12), np.arange(12)[::-1]):
+        blocks = LocalEngine(1).blocks(sp.csr_array(X[:, order].astype(float)))
+        found.append(label_customers(blocks, segmentation, order)[1].tolist())
+    assert found[0] == found[1]

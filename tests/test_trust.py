@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
-from run_dirs import STAGES, assert_one_line, document, invoke, ok
+from run_dirs import STAGES, assert_one_line, digests, document, invoke, ok
 
 from segcli.numerics.verdict import KSupport, KVerdict
 from segcli.stages import cluster, explore_k, validate
@@ -45,6 +46,24 @@ def test_memberships_need_halves_that_bear_as_many_segments(place):
     asked = ("cluster", "run", "--n-components", "2", "--n-clusters", "40")
     refused = invoke(*asked, "--min-membership", "0.5")
     assert_one_line(refused, "needs memberships, and no half of the customers could be segmented")
+
+
+def test_memberships_that_nobody_has_are_refused_with_the_largest(place):
+    rng = np.random.default_rng(0)
+    rows = [f"c{c},i{i}" for c in range(40) for i in rng.choice(200, 5, replace=False)]
+    place.ratings.write_text("\n".join(["customer,item", *rows, ""]))
+    ok(*STAGES["ingest"])
+    ok(*STAGES["explore-pca"])
+    asked = ("cluster", "run", "--n-components", "2", "--n-clusters", "12")
+    ok(*asked)
+    largest = segments(place)["membership"].astype(float).max()
+    assert largest < 1
+    before = digests(place.run)
+    assert_one_line(
+        invoke(*asked, "--min-membership", "1"),
+        f"--min-membership 1 leaves no customer in a segment: the largest membership is {largest:.2f}",
+    )
+    assert digests(place.run) == before
 
 
 def test_the_reason_is_kept_with_the_evidence_on_the_table(place):
