@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from run_dirs import STAGES, assert_one_line, digests, document, invoke, ok
+from run_dirs import STAGES, assert_one_line, digests, document, invoke, ok, table
 
+from segcli.numerics.evidence import gather_evidence
 from segcli.numerics.verdict import KSupport, KVerdict
 from segcli.stages import cluster, explore_k, validate
 
@@ -95,6 +96,24 @@ def test_no_words_are_no_reason(place):
 def test_another_look_at_k_does_not_make_the_segments_stale(place):
     ok(*STAGES["explore-k"], "--k-step", "2")
     assert invoke(*STAGES["validate"]).exit_code == 0
+
+
+def test_of_the_same_k_validate_finds_what_explore_k_does(place, monkeypatch):
+    """To the last digit, gains over smaller k among it: at a limit they must not contradict each other."""
+    gathered = []
+
+    def gather(*args, **options):
+        gathered.extend(gather_evidence(*args, **options))
+        return gathered
+
+    monkeypatch.setattr(validate, "gather_evidence", gather)
+    ok("explore-k", "run", "--n-components", "3", "--k-max", "15")
+    ok("cluster", "run", "--n-components", "3", "--n-clusters", "14")
+    ok(*STAGES["validate"])
+    explored = table(place, "k_scores.csv").set_index("k").loc[14]
+    for name, value in gathered[0].row(14).items():
+        if name in explored:  # the shares of inertia are of all customers there
+            assert value == pytest.approx(explored[name], rel=1e-9, nan_ok=True), name
 
 
 def test_a_verdict_can_be_required(place):

@@ -21,7 +21,6 @@ from segcli.numerics.validation import (
     measure,
     no_evidence_in_words,
     share_trusted,
-    smaller_ks,
     unassigned_in_words,
 )
 
@@ -154,15 +153,6 @@ def test_where_there_can_be_no_evidence_no_command_is_named():
     said = judge_segment(None, 1.0, 1.0, supported=False, can_be_graded=False)
     assert said == "Its stability cannot be known."
     assert "--evidence quick" in judge_segment(None, 1.0, 1.0, supported=False)
-
-
-def test_k_is_compared_with_all_smaller_or_a_spread():
-    assert smaller_ks(2) == [2]
-    assert smaller_ks(6) == [2, 3, 4, 5, 6]
-    assert smaller_ks(10) == [*range(2, 11)]
-    spread = smaller_ks(40)
-    assert (spread[0], spread[-2:], spread == sorted(set(spread))) == (2, [39, 40], True)
-    assert len(spread) <= 9
 
 
 def test_share_of_customers_in_stable_segments():

@@ -26,8 +26,6 @@ N_FOLDS = 5
 TOLD_APART = 0.75
 """Precision and recall, cross-validated, from which on customers can be told to be of a segment."""
 
-_MOST_SMALLER = 8
-
 _ALSO_WITHOUT_SEGMENTS = ("jaccard_min", "prediction_strength", "silhouette")
 
 
@@ -145,15 +143,6 @@ def agreement_on_null(
         ONE_THREAD.blocks(null), labels, k, customer_ranks=np.arange(null.shape[0]), seed=seed
     )
     return {name: result.accuracy for name, result in evaluations.items()}
-
-
-def smaller_ks(k: int) -> list[int]:
-    """Return k and the smaller numbers of segments that it is compared with: all, or a spread."""
-    smaller = range(2, k)
-    if len(smaller) <= _MOST_SMALLER:
-        return [*smaller, k]
-    spread = np.geomspace(2, k - 1, _MOST_SMALLER).round().astype(int).tolist()
-    return [*sorted(set(spread)), k]
 
 
 def measure(evaluations: dict[str, Agreement], evidence: KEvidence | None, k: int) -> list[Measure]:

@@ -37,7 +37,6 @@ from segcli.numerics.validation import (
     measure,
     no_evidence_in_words,
     share_trusted,
-    smaller_ks,
     unassigned_in_words,
 )
 from segcli.numerics.verdict import KSupport, verdict_for
@@ -195,7 +194,7 @@ def run(run_dir: Path, *, evidence: str | None, engine: Engine, seed: int) -> Va
             (gathered,) = gather_evidence(
                 matrix,
                 [recipe],
-                smaller_ks(k),
+                list(range(2, k + 1)),  # all, as explore-k does, to come upon the same partitions
                 ranks=ranks,
                 seed=seed,
                 level=level,
