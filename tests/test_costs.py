@@ -45,7 +45,7 @@ def test_what_a_recipe_takes_has_room_but_not_many_times_over(matrix, what):
         "null": partial(evidence._on_null, matrix, RECIPE, KS, 0, ask),
     }
     task = tasks[what.removeprefix("asked ")]
-    room = costs.room_of_fit(matrix, KS, more=0 if ask is None else 8)
+    room = costs.room_of_fit(matrix, KS, more=evidence._HELD_TO_ANSWER if ask else 0)
     assert room / 4 <= taken(task) <= room
 
 

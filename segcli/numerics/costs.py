@@ -1,7 +1,7 @@
 """About how long tasks take and how much room, for whoever decides whether to start processes for them.
 
-Measured on two cores; seconds are right within a factor of two or three, bytes at most twice too many. No
-result depends on them.
+Measured on two cores. Seconds are right within a factor of two or three; bytes are enough, and up to four
+times what is taken. No result depends on them.
 """
 
 from __future__ import annotations

@@ -34,6 +34,9 @@ from segcli.numerics.recipe import FittedRecipe, Recipe, fit_recipe
 from segcli.numerics.silhouette import mean_silhouettes
 from segcli.numerics.stability import Resample, resample
 
+_HELD_TO_ANSWER = 8
+"""Figures of each item in each segment of a null that naive Bayes holds, which is what is asked of it."""
+
 MEASURES = (
     "inertia_share",
     "silhouette",
@@ -220,7 +223,7 @@ def gather_evidence(
             tasks,
             "evidence for k",
             seconds=costs.seconds_of_fit(ordered, ks),
-            room=costs.room_of_fit(ordered, ks, more=8 if ask_null is not None else 0),
+            room=costs.room_of_fit(ordered, ks, more=_HELD_TO_ANSWER if ask_null else 0),
             meanwhile=meanwhile,
         )
     )

@@ -19,7 +19,7 @@ SMALLEST_SAMPLE, LARGEST_SAMPLE = 5_000, 20_000
 SAMPLE_INTERACTIONS = 2_000_000
 """Customers, and interactions, that a sample may have. The more items customers share out their
 interactions among, the more of both it takes to show what all of them show: of planted data with 30,000
-items and 83 interactions each, 5,000 customers show two of twelve segments, 20,000 six or more."""
+items and 83 interactions each, 5,000 customers show two of twelve segments, 20,000 five or more."""
 
 PARTLY_LUCK = "The best of several is partly luck: see whether another --seed agrees."
 
