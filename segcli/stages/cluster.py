@@ -35,6 +35,7 @@ from segcli.numerics.recipe import Recipe
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.stability import grade, graded, segment_stability
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, weigh
+from segcli.stages.columns import distance_column
 from segcli.stages.memory import WAY_OUT, require_memory_for
 from segcli.words import counted, in_percent, six_digits
 
@@ -346,7 +347,7 @@ def segments_table(
     return {
         "customer": customers,
         "segment": segment,
-        "distance": [float(f"{distance:.6g}") for distance in distances],
+        "distance": distance_column(distances),
         "membership": unknown if membership is None else np.round(membership, 4),
     }
 

@@ -41,6 +41,7 @@ from segcli.numerics.pca import (
 from segcli.numerics.ranks import rank
 from segcli.numerics.score_norm import usual_score_norm
 from segcli.numerics.weighting import EVEN_OUT_ACTIVITY, fit_weighting, weigh
+from segcli.stages.columns import titles_of
 from segcli.stages.memory import WAY_OUT, require_memory_for
 from segcli.words import counted, decimal, percent_digits
 
@@ -265,7 +266,7 @@ def run(
             suggestions=_suggestions(gathered),
         )
         faces = describe_components(weighted, pca, matrix, item_ranks=ranks.items)
-        names = np.where(items["name"] != "", items["name"], items["item"])
+        names = titles_of(items)
         stage.save(PCA_MODEL, pca)
         stage.save(EXPLAINED_VARIANCE, table)
         stage.save(COMPONENTS, components_table(faces, names))

@@ -28,6 +28,7 @@ from segcli.errors import InputError, RunDirectoryError
 from segcli.numerics.labelling import label_customers, places_of
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.weighting import TAKE_NEGATIVES
+from segcli.stages.columns import distance_column
 from segcli.stages.memory import require_memory_for
 from segcli.stages.other_run import given_names, name_of, other_run
 from segcli.words import counted, in_percent
@@ -216,7 +217,7 @@ def labels_table(
         "customer": customers,
         "segment": labels,
         "name": [names[label] if label >= 0 else "" for label in labels.tolist()],
-        "distance": [float(f"{distance:.6g}") for distance in distances.tolist()],
+        "distance": distance_column(distances),
         "known_items": n_known,
         "earlier_segment": [texts[label] for label in earlier_labels.tolist()],
     }

@@ -51,6 +51,7 @@ from segcli.numerics.profiles import profile_segments
 from segcli.numerics.ranks import rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.typical import typical_customers
+from segcli.stages.columns import titles_of
 from segcli.stages.earlier import change_since, read_earlier
 from segcli.stages.memory import require_memory_for
 from segcli.stages.other_run import given_names
@@ -240,7 +241,7 @@ def run(
                 engine=engine,
             )
 
-        names = np.where(items["name"] != "", items["name"], items["item"])
+        names = titles_of(items)
         top_items = top_items_table(profiles, items["item"], names, n_top, ranks.items)
         contrasts = contrast_segments(
             profiles, segmentation.centers, ranks=ranks, n_items=N_CONTRASTED
