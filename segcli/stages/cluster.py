@@ -203,10 +203,11 @@ def run(
     with open_stage(run_dir, "cluster", parameters, seed=seed) as stage:
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         check_ks([n_clusters], matrix.shape[0])
-        level, no_evidence = evidence_level(evidence, matrix, [n_clusters])
-        if min_membership is not None:
+        if min_membership is None:
+            level, no_evidence = evidence_level(evidence, matrix, [n_clusters])
+        else:
             option = f"--min-membership {min_membership:g}"
-            require_evidence(option, evidence, matrix, [n_clusters])
+            level, no_evidence = require_evidence(option, evidence, matrix, [n_clusters]), None
         pca = stage.load(PCA_MODEL).first(n_components)
         n_models = 2 * level.n_membership_splits if level is not None else 0
         require_memory_for(
