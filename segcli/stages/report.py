@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli import page, plots
-from segcli.artifacts import Artifact, Stage, open_stage, records, refuse_to_lose_names
+from segcli.artifacts import Artifact, Columns, Stage, open_stage, records, refuse_to_lose_names
 from segcli.artifacts.catalogue import (
     CHARACTERISTIC_ITEMS,
     CLUSTERING,
@@ -35,10 +35,12 @@ from segcli.artifacts.catalogue import (
     TYPICAL_CUSTOMERS,
     VALIDATION,
 )
-from segcli.engine import Engine
+from segcli.engine import Blocks, Engine
 from segcli.engine.sparse_views import with_values
 from segcli.numerics.activity import interactions_by_segment
 from segcli.numerics.description import (
+    Contrast,
+    Description,
     Echo,
     contrast_segments,
     describe_segments,
@@ -47,12 +49,13 @@ from segcli.numerics.description import (
 )
 from segcli.numerics.levels import choose_level, trouble_with_negatives
 from segcli.numerics.marks import count_having_any, count_own_marks, marks_of
-from segcli.numerics.profiles import profile_segments
-from segcli.numerics.ranks import rank
+from segcli.numerics.profiles import Profiles, profile_segments
+from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
+from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.typical import typical_customers
 from segcli.stages.columns import titles_of
-from segcli.stages.earlier import change_since, read_earlier
+from segcli.stages.earlier import Change, Earlier, change_since, read_earlier
 from segcli.stages.memory import require_memory_for
 from segcli.stages.other_run import given_names
 from segcli.stages.segment_tables import (
@@ -180,157 +183,242 @@ def run(
         refuse_to_lose_names(run_dir)
         matrix = stage.load(MATRIX)  # its entries are still on the disk
         segmentation = stage.load(SEGMENTATION)
+        k = segmentation.k
         require_memory_for(
             stage,
             engine,
             per_customer=KEPT_PER_CUSTOMER + (KEPT_OF_EARLIER if earlier is not None else 0),
-            per_item=KEPT_PER_ITEM_AND_SEGMENT * segmentation.k,
+            per_item=KEPT_PER_ITEM_AND_SEGMENT * k,
         )
         items = stage.load(ITEMS)
         segments = stage.load(SEGMENTS)
         validation = _load_if_there(stage, VALIDATION)
         clustering = _load_if_there(stage, CLUSTERING)
-        k, labels = segmentation.k, segments["segment"]
-        given = _names_given(stage, segment_names, labels, k)
-        change = None
-        if earlier is not None:
-            change = change_since(earlier, segments, k)
-            stage.note_input("earlier_segments", earlier.folder / SEGMENTS.name)
-            stage.note_input("earlier_names", earlier.folder / SEGMENT_SUMMARY.name)
-        rated = engine.blocks(matrix)
-        ranks = rank(rated)
-        recipe = Recipe.of(segmentation.pca)
-        seed = stage.records.stages["cluster"].seed or 0
-        trouble = trouble_with_negatives(matrix)
-        X = rated if trouble is None else engine.blocks(liked_of(matrix))
-        trouble = trouble_with_unseen(matrix.shape[0], k) or trouble
-        level, no_evidence = choose_level(evidence, ROUNDS, trouble)
-        n_rounds = level or 0
-        profiles = profile_segments(X, labels, k)
-        total_values = profiles.totals.sum(axis=1)
-        if X is not rated:  # what is disliked counts there, too
-            total_values = profile_segments(rated, labels, k).totals.sum(axis=1)
-        activity = np.diff(matrix.indptr)
-        sizes_plot = plots.draw(
-            plots.segment_sizes,
-            profiles.sizes / len(labels),
-            interactions_by_segment(activity, labels, k) / activity.sum(),
-        )
-        described = describe_segments(
-            matrix,
-            profiles,
-            labels,
-            recipe,
-            ranks=ranks,
-            seed=seed,
-            n_items=n_top,
-            n_avoided=N_AVOIDED,
-            n_rounds=n_rounds,
-            engine=engine,
-        )
-        echo, echo_null = described.echo, None
-        if echo is not None:
-            echo_null = null_echo(
-                matrix,
-                k,
-                recipe,
-                ranks=ranks,
-                seed=seed,
-                n_items=n_top,
-                n_rounds=n_rounds,
-                engine=engine,
-            )
+        given = _names_given(stage, segment_names, segments["segment"], k)
+        change = _change_since(stage, earlier, segments, k) if earlier is not None else None
+        trouble = trouble_with_unseen(matrix.shape[0], k) or trouble_with_negatives(matrix)
+        n_rounds, no_evidence = choose_level(evidence, ROUNDS, trouble)
 
-        names = titles_of(items)
-        top_items = top_items_table(profiles, items["item"], names, n_top, ranks.items)
-        contrasts = contrast_segments(
-            profiles, segmentation.centers, ranks=ranks, n_items=N_CONTRASTED
-        )
-        characteristic = characteristic_items_table(described, contrasts, items["item"], names)
+        subject = _Subject.of(matrix, segmentation, segments, engine)
+        sizes_plot = subject.draw_sizes()
+        seed = stage.records.stages["cluster"].seed or 0
+        described, echo_null = subject.describe(n_top, n_rounds or 0, seed)
+        contrasts = subject.contrasts()
         marks = marks_of(described.characteristic, matrix.shape[1])
-        n_marks = count_own_marks(X, marks, labels)
-        found_typical = typical_customers(
-            labels,
-            segments["distance"],
-            k,
-            n_marks=n_marks,
-            customer_ranks=ranks.customers,
-            n=N_TYPICAL,
-        )
-        typical = typical_customers_table(segments, found_typical, activity, n_marks)
+
+        ids, titles = items["item"], titles_of(items)
+        top_items = top_items_table(subject.profiles, ids, titles, n_top, subject.ranks.items)
+        characteristic = characteristic_items_table(described, contrasts, ids, titles)
+        typical = subject.typical_customers(marks)
         marking = marked_by(characteristic, k)
-        if change is not None:
-            own_names = given_names(given, marking)
-            given = [name or was for name, was in zip(own_names, change.names(), strict=True)]
-        summary = segment_summary_table(
-            profiles,
-            activity,
-            segments,
-            having=count_having_any(X, marks, labels),
-            total_values=total_values,
-            sum_of_values=matrix.data.sum() if X is rated else None,
-            given=given,
-            marked_by=marking,
-            nearest=[contrast.nearest if contrast else None for contrast in contrasts],
-            grades=grades_table(clustering or validation, k),
-        )
+        names = _names_now(given, marking, change)
+        grades = grades_table(clustering or validation, k)
+        summary = subject.summary(marks, contrasts, names, marking, grades)
+        moves = change.table() if change is not None else None
+
         stage.save(TOP_ITEMS, top_items)
         stage.save(CHARACTERISTIC_ITEMS, characteristic)
         stage.save(TYPICAL_CUSTOMERS, typical)
         stage.save(SEGMENT_SUMMARY, summary)
         if page.is_named(records(summary)):
             stage.save(NAMED_SEGMENTS, named_segments_table(segments, list(summary["name"])))
-        if change is not None:
-            stage.save(SEGMENT_MOVES, change.table())
-        stage.save(REPORT_TEXT, prototype_text(profiles, top_items))
+        if moves is not None:
+            stage.save(SEGMENT_MOVES, moves)
+        stage.save(REPORT_TEXT, prototype_text(subject.profiles, top_items))
         stage.save(SEGMENT_SIZES_PLOT, sizes_plot.png())
+        extent = subject.extent()
         found = Report(
             k=k,
             top=n_top,
             segments=tuple(records(summary)),
-            n_unassigned=int((labels < 0).sum()),
-            n_disliked=int((matrix.data < 0).sum()),
-            echo=echo,
+            n_unassigned=extent.n_unassigned,
+            n_disliked=extent.n_disliked,
+            echo=described.echo,
             echo_null=echo_null,
             no_evidence=no_evidence,
-            since=change.since(given) if change is not None else None,
+            since=change.since(names) if change is not None else None,
             wrote=(),
         )
-        stage.save(
-            REPORT_PAGE,
-            page.render(
-                extent=page.Extent(
-                    n_customers=matrix.shape[0],
-                    n_items=matrix.shape[1],
-                    n_interactions=int(matrix.nnz),
-                    n_unassigned=found.n_unassigned,
-                    n_disliked=found.n_disliked,
-                    median_interactions=float(np.median(activity)),
-                ),
-                tables=page.Tables(
-                    summary=found.segments,
-                    characteristic=by_segment(characteristic, "characteristic"),
-                    avoided=by_segment(characteristic, "avoided"),
-                    more=by_segment(characteristic, "more_than_nearest"),
-                    less=by_segment(characteristic, "less_than_nearest"),
-                    top_items=by_segment(top_items),
-                    typical=by_segment(typical),
-                    moves=records(change.table()) if change is not None else [],
-                ),
-                since=found.since,
-                unseen=described.unseen,
-                echo=echo,
-                echo_null=echo_null,
-                validation=validation,
-                clustering=clustering,
-                components_said=_load_if_there(stage, COMPONENTS_VERDICT),
-                k_said=_load_if_there(stage, K_VERDICT),
-                recipe=recipe,
-                parameters=_parameters(stage, own),
-                pictures=_pictures(stage, sizes_plot.png()),
-            ),
+        html = page.render(
+            extent=extent,
+            tables=_page_tables(found, characteristic, top_items, typical, moves),
+            since=found.since,
+            unseen=described.unseen,
+            echo=found.echo,
+            echo_null=found.echo_null,
+            validation=validation,
+            clustering=clustering,
+            components_said=_load_if_there(stage, COMPONENTS_VERDICT),
+            k_said=_load_if_there(stage, K_VERDICT),
+            recipe=subject.recipe,
+            parameters=_parameters(stage, own),
+            pictures=_pictures(stage, sizes_plot.png()),
         )
+        stage.save(REPORT_PAGE, html)
     return replace(found, wrote=tuple(stage.writes))
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The segments that the report is about, and what is counted of them.
+
+    Attributes
+    ----------
+    matrix : unweighted
+    segmentation : how the segments were made
+    segments : the columns of `segments.csv`
+    rated, liked : blocks of the matrix; of what has no value below 0, the same where nothing has
+    ranks : of customers and items
+    activity : ndarray of shape (n_customers,), distinct items of each customer
+    profiles : of the segments, from what is liked
+    """
+
+    matrix: sp.csr_array
+    segmentation: Segmentation
+    segments: Mapping[str, np.ndarray]
+    rated: Blocks
+    liked: Blocks
+    ranks: Ranks
+    activity: np.ndarray
+    profiles: Profiles
+    engine: Engine
+
+    @classmethod
+    def of(
+        cls,
+        matrix: sp.csr_array,
+        segmentation: Segmentation,
+        segments: Mapping[str, np.ndarray],
+        engine: Engine,
+    ) -> _Subject:
+        """Return the segments with what is counted of them."""
+        rated = engine.blocks(matrix)
+        liked = rated
+        if trouble_with_negatives(matrix) is not None:
+            liked = engine.blocks(liked_of(matrix))
+        return cls(
+            matrix,
+            segmentation,
+            segments,
+            rated,
+            liked,
+            ranks=rank(rated),
+            activity=np.diff(matrix.indptr),
+            profiles=profile_segments(liked, segments["segment"], segmentation.k),
+            engine=engine,
+        )
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Each customer's segment; -1 for the unassigned."""
+        return self.segments["segment"]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the segments were made by."""
+        return Recipe.of(self.segmentation.pca)
+
+    def extent(self) -> page.Extent:
+        """Return how large the data are."""
+        return page.Extent(
+            n_customers=self.matrix.shape[0],
+            n_items=self.matrix.shape[1],
+            n_interactions=int(self.matrix.nnz),
+            n_unassigned=int((self.labels < 0).sum()),
+            n_disliked=int((self.matrix.data < 0).sum()),
+            median_interactions=float(np.median(self.activity)),
+        )
+
+    def draw_sizes(self) -> plots.Drawing:
+        """Begin to draw the segments' shares of customers and of interactions."""
+        interactions = interactions_by_segment(self.activity, self.labels, self.segmentation.k)
+        return plots.draw(
+            plots.segment_sizes,
+            self.profiles.sizes / len(self.labels),
+            interactions / self.activity.sum(),
+        )
+
+    def describe(self, n_top: int, n_rounds: int, seed: int) -> tuple[Description, Echo | None]:
+        """Return what sets the segments apart, and the echo on a null; None where there is none here."""
+        described = describe_segments(
+            self.matrix,
+            self.profiles,
+            self.labels,
+            self.recipe,
+            ranks=self.ranks,
+            seed=seed,
+            n_items=n_top,
+            n_avoided=N_AVOIDED,
+            n_rounds=n_rounds,
+            engine=self.engine,
+        )
+        if described.echo is None:
+            return described, None
+        beside = null_echo(
+            self.matrix,
+            self.segmentation.k,
+            self.recipe,
+            ranks=self.ranks,
+            seed=seed,
+            n_items=n_top,
+            n_rounds=n_rounds,
+            engine=self.engine,
+        )
+        return described, beside
+
+    def contrasts(self) -> list[Contrast | None]:
+        """Return what tells each segment from the nearest."""
+        centers = self.segmentation.centers
+        return contrast_segments(self.profiles, centers, ranks=self.ranks, n_items=N_CONTRASTED)
+
+    def typical_customers(self, marks: sp.csr_array) -> Columns:
+        """Return the rows of `typical_customers.csv`, given the items that mark each segment."""
+        n_marks = count_own_marks(self.liked, marks, self.labels)
+        found = typical_customers(
+            self.labels,
+            self.segments["distance"],
+            self.segmentation.k,
+            n_marks=n_marks,
+            customer_ranks=self.ranks.customers,
+            n=N_TYPICAL,
+        )
+        return typical_customers_table(self.segments, found, self.activity, n_marks)
+
+    def summary(
+        self,
+        marks: sp.csr_array,
+        contrasts: Sequence[Contrast | None],
+        names: Sequence[str],
+        marking: Sequence[str],
+        grades: Columns,
+    ) -> Columns:
+        """Return the rows of `segment_summary.csv`."""
+        all_are_liked = self.liked is self.rated
+        values = self.profiles  # of these, what is disliked counts too
+        if not all_are_liked:
+            values = profile_segments(self.rated, self.labels, self.segmentation.k)
+        return segment_summary_table(
+            self.profiles,
+            self.activity,
+            self.segments,
+            having=count_having_any(self.liked, marks, self.labels),
+            total_values=values.totals.sum(axis=1),
+            sum_of_values=self.matrix.data.sum() if all_are_liked else None,
+            given=names,
+            marked_by=marking,
+            nearest=[contrast.nearest if contrast else None for contrast in contrasts],
+            grades=grades,
+        )
+
+
+def _change_since(
+    stage: Stage, earlier: Earlier, segments: Mapping[str, np.ndarray], k: int
+) -> Change:
+    """Return what has become of the segments of an earlier run, on which the stage then rests."""
+    change = change_since(earlier, segments, k)
+    stage.note_input("earlier_segments", earlier.folder / SEGMENTS.name)
+    stage.note_input("earlier_names", earlier.folder / SEGMENT_SUMMARY.name)
+    return change
 
 
 def _names_given(stage: Stage, path: Path | None, labels: np.ndarray, k: int) -> list[str]:
@@ -342,6 +430,14 @@ def _names_given(stage: Stage, path: Path | None, labels: np.ndarray, k: int) ->
     names = read_segment_names(path, np.bincount(labels[labels >= 0], minlength=k).tolist())
     stage.note_input("segment_names", path)
     return names
+
+
+def _names_now(given: list[str], marking: Sequence[str], change: Change | None) -> list[str]:
+    """Return the name that a person gave each segment, here or in the earlier run; empty for none."""
+    if change is None:
+        return given
+    own = given_names(given, marking)
+    return [name or was for name, was in zip(own, change.names(), strict=True)]
 
 
 def liked_of(matrix: sp.csr_array) -> sp.csr_array:
@@ -356,6 +452,25 @@ def liked_of(matrix: sp.csr_array) -> sp.csr_array:
 
 def _load_if_there(stage: Stage, artifact: Artifact[Any, Any]) -> Any:
     return stage.load(artifact) if stage.has(artifact) else None
+
+
+def _page_tables(
+    found: Report,
+    characteristic: Columns,
+    top_items: Columns,
+    typical: Columns,
+    moves: Columns | None,
+) -> page.Tables:
+    return page.Tables(
+        summary=found.segments,
+        characteristic=by_segment(characteristic, "characteristic"),
+        avoided=by_segment(characteristic, "avoided"),
+        more=by_segment(characteristic, "more_than_nearest"),
+        less=by_segment(characteristic, "less_than_nearest"),
+        top_items=by_segment(top_items),
+        typical=by_segment(typical),
+        moves=records(moves) if moves is not None else [],
+    )
 
 
 def _pictures(stage: Stage, sizes_plot: bytes) -> dict[str, bytes]:
