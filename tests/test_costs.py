@@ -1,4 +1,4 @@
-"""How much room tasks are said to need, beside what they take."""
+"""How much room and time tasks are said to need, beside what they take."""
 
 import tracemalloc
 from functools import partial
@@ -53,3 +53,8 @@ def test_components_of_a_null_have_room(matrix):
     room = costs.room_of_passes(matrix, 30)
     task = partial(component_evidence._on_null, matrix, "pearson", 0, 30, 0, kept=True)
     assert room / 4 <= taken(task) <= room
+
+
+def test_a_fit_takes_longer_than_a_pass_and_longer_for_more_k(matrix):
+    one, more = (costs.seconds_of_fit(matrix, ks) for ks in (KS[:1], KS))
+    assert 0.01 < costs.seconds_of_passes(matrix) < one < more < 10

@@ -6,7 +6,12 @@ import scipy.sparse as sp
 
 from segcli.errors import ChoiceError
 from segcli.numerics import component_evidence, evidence
-from segcli.numerics.levels import choose_level, customers_in_words, quick_sample_size
+from segcli.numerics.levels import (
+    choose_level,
+    customers_in_words,
+    quick_sample_size,
+    trouble_with_negatives,
+)
 
 LEVELS = {"quick": 1, "full": 2}
 
@@ -52,3 +57,8 @@ def test_full_is_more_of_everything(module):
 )
 def test_a_sample_has_customers_up_to_a_number_of_interactions(n_customers, n_interactions, quick):
     assert quick_sample_size(n_customers, n_interactions) == quick
+
+
+def test_values_are_negative_below_0_and_not_below_1():
+    assert trouble_with_negatives(sp.csr_array([[0.2, 0], [0.7, 3]])) is None
+    assert "negative values" in trouble_with_negatives(sp.csr_array([[0.2, -0.1]]))
