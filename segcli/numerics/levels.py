@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 def trouble_with_negatives(X: sp.csr_array) -> str | None:
     """Return why data cannot bear evidence on who has what, if values are below 0; None if none are."""
-    if X.nnz and X.data.min() < 0:
+    if X.data.min() < 0:
         return "evidence needs counts or ratings of 0 or more, and the matrix has negative values"
     return None
 
