@@ -51,7 +51,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Tables:
-    """The report's tables as rows, None for what is missing.
+    """The report's tables as rows.
 
     Attributes
     ----------

@@ -54,6 +54,7 @@ from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.typical import typical_customers
+from segcli.numerics.unseen import N_ROUNDS
 from segcli.stages.columns import titles_of
 from segcli.stages.earlier import Change, Earlier, change_since, read_earlier
 from segcli.stages.memory import require_memory_for
@@ -71,7 +72,7 @@ from segcli.stages.segment_tables import (
 )
 from segcli.words import counted
 
-ROUNDS = {"quick": 5, "full": 10}
+ROUNDS = {"quick": N_ROUNDS, "full": 10}
 """Rounds of hiding interactions, by how much evidence is asked for."""
 
 KEPT_PER_ITEM_AND_SEGMENT = 16
