@@ -21,7 +21,7 @@ def test_more_text_than_short_offsets_reach_is_put_in_order_alike(monkeypatch, i
         monkeypatch.setattr(vocabulary, "_MOST_BYTES", limit)
         met = Vocabulary()
         codes = met.encode(pa.array(ids))
-        in_order, places = met.places(np.ones(len(met), dtype=bool))
+        in_order, places = met.places(np.ones(len(met), dtype=bool), several=False)
         found[limit] = in_order.to_pylist(), places[codes].tolist(), met.texts().to_pylist()
     ordinary, long = found.values()
     assert long == ordinary

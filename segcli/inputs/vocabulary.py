@@ -55,7 +55,7 @@ class Vocabulary:
             )
         return self._encode_numbers(numbers)
 
-    def places(self, used: np.ndarray, *, several: bool = False) -> tuple[pa.Array, np.ndarray]:
+    def places(self, used: np.ndarray, *, several: bool) -> tuple[pa.Array, np.ndarray]:
         """Return the ids in use, sorted by code point, and the place of each code among them.
 
         White space around an id is taken off, and ``.0`` if all `are_floats`.
@@ -179,7 +179,7 @@ def _first_of_runs(words: list[np.ndarray]) -> np.ndarray:
     return np.flatnonzero(is_first)
 
 
-def are_floats(ids: pa.Array, *, several: bool = False) -> bool:
+def are_floats(ids: pa.Array, *, several: bool) -> bool:
     """Return whether all ids end in ``.0``, as a float column's whole numbers are written.
 
     Of ``several`` files, whether all that are not whole numbers do: a column is one of floats where any
