@@ -35,7 +35,8 @@ KS = (2, 3, 4, 6)
 
 
 def compare(X, *, names=NAMES, n_components=4, **options):
-    recipes = of_each_weighting(n_components, None, names)
+    of_each = of_each_weighting(n_components)
+    recipes = {name: of_each[name] for name in names}
     return compared(X, recipes, "weighting", **options)
 
 

@@ -158,15 +158,13 @@ class _Measured:
 
 
 def of_each_weighting(
-    n_components: int = N_COMPONENTS,
-    score_norm: str | None = None,
-    names: Sequence[str] = NAMES,
+    n_components: int = N_COMPONENTS, score_norm: str | None = None
 ) -> dict[str, Recipe]:
     """Return recipes that differ in the weighting, by its name."""
-    return {name: Recipe(name, n_components, score_norm) for name in names}
+    return {name: Recipe(name, n_components, score_norm) for name in NAMES}
 
 
-def of_each_score_norm(weighting: str, n_components: int = N_COMPONENTS) -> dict[str, Recipe]:
+def of_each_score_norm(weighting: str, n_components: int) -> dict[str, Recipe]:
     """Return recipes that differ in the score norm, by its name."""
     return {name: Recipe(weighting, n_components, name) for name in SCORE_NORMS}
 
