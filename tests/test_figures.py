@@ -451,6 +451,15 @@ def test_a_verdict_of_no_says_what_to_do(said, words):
     assert advice.next_step == words
 
 
+@pytest.mark.parametrize(
+    ("no_evidence", "reason"),
+    [(None, "No evidence was gathered, so nothing is known."), ("Too few.", "Too few.")],
+)
+def test_a_verdict_without_evidence_says_why_there_is_none(no_evidence, reason):
+    found = _verdict(None, {"segments": [], "sizes": []}, no_evidence, None)
+    assert (found["supported"], found["reason"], found["next_step"]) == (None, reason, None)
+
+
 def test_what_to_do_is_by_what_explore_k_says_now(place, monkeypatch):
     """It may have been asked again, with more evidence, since the segments were made."""
     monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No."))
