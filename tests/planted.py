@@ -62,6 +62,16 @@ def unplanted(design, seed):
     return plant(one, seed)[0]
 
 
+def with_sizes(X, seed, *, of_customers=0.0, of_items=0.0, spread=0.5):
+    """Return X with plays for values: what customers and items add, of these spreads, and chance."""
+    rng = np.random.default_rng([78, seed])
+    rows, columns = X.nonzero()
+    logs = spread * rng.standard_normal(X.nnz)
+    logs += (of_customers * rng.standard_normal(X.shape[0]))[rows]
+    logs += (of_items * rng.standard_normal(X.shape[1]))[columns]
+    return csr_array((np.ceil(np.exp(logs)), (rows, columns)), shape=X.shape)
+
+
 def draw_values(kind, shape, rng):
     """Return stars from 1 to 5, or counts with a heavy tail; both say nothing of the segment."""
     if kind == "stars":

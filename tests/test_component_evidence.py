@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from planted import DESIGNS, plant, unplanted
+from planted import DESIGNS, Design, plant, unplanted, with_sizes
 from test_deflated import dense, weighted
 
 from segcli.engine import ONE_THREAD, LocalEngine
@@ -108,6 +108,14 @@ def test_without_segments_little_supports_any_components(design, weighting):
     assert found.n_predictive == 0
     assert found.recommended == 2
     assert found.reason.startswith("Little supports")
+
+
+@pytest.mark.parametrize("weighting", ["raw", "log1p", "l2"])
+def test_items_that_are_bought_by_the_hundred_are_no_components(weighting):
+    """Nor are customers who buy that much. Activity may make one, and chance among few nulls another."""
+    design = Design((1.0,), 1.0, "counts", n_customers=800, n_items=60, median_items=12)
+    X = with_sizes(unplanted(design, 0), 0, of_customers=0.7, of_items=1.0)
+    assert gather(X, weighting).n_parallel <= 2
 
 
 def test_what_sums_alone_predict_suggests_no_components():

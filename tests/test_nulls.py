@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from planted import with_sizes
 from scipy.stats import chisquare
 
 from segcli.engine import ONE_THREAD
@@ -24,7 +25,7 @@ def co_occurrences(X):
 
 
 @pytest.mark.parametrize("n_less", [0, 1])
-def test_counts_of_rows_and_columns_and_each_customers_values_stay(ratings, n_less):
+def test_counts_of_rows_and_columns_and_all_values_together_stay(ratings, n_less):
     """Of an odd number of customers too, of whom one does not trade in each round."""
     ratings = ratings[n_less:]
     null = null_of(ratings, 0, seed=0)
@@ -34,8 +35,9 @@ def test_counts_of_rows_and_columns_and_each_customers_values_stay(ratings, n_le
     found, expected = (np.bincount(X.indices, minlength=n_items) for X in (null, ratings))
     assert np.array_equal(found, expected)
     assert null.has_canonical_format
-    for i in range(ratings.shape[0]):
-        assert sorted(null[[i]].data) == sorted(ratings[[i]].data)
+    assert null.data.dtype == np.float64
+    assert np.array_equal(np.sort(null.data), np.sort(ratings.data))
+    assert not np.array_equal(null.data, ratings.data)
 
 
 def test_who_has_what_is_drawn_anew():
@@ -83,11 +85,61 @@ def test_those_who_are_chosen_are_drawn_evenly(share):
     assert np.all(np.abs(times / 4000 - expected) <= 4.5 * error)
 
 
-def test_values_are_shuffled_within_the_customer_even_where_items_cannot_be():
-    X = sp.csr_array(np.arange(1.0, 41).reshape(2, 20))
-    null = swapped(X, rng=np.random.default_rng(0))
-    assert np.array_equal(np.sort(null.toarray(), axis=1), X.toarray())
-    assert not np.array_equal(null.toarray(), X.toarray())
+def someone_has(n_customers, n_items, n_each):
+    """Return about as many items for each customer, whichever."""
+    rng = np.random.default_rng(3)
+    n_of = rng.poisson(n_each, n_customers).clip(2, n_items // 2)[:, None]
+    order = rng.permuted(np.tile(np.arange(n_items), (n_customers, 1)), axis=1)
+    return sp.csr_array((order < n_of).astype(float))
+
+
+def mean_logs(X, axis):
+    """Return the mean log value of each customer's (1) or each item's (0) interactions."""
+    X = X.toarray()
+    return np.log(np.maximum(X, 1)).sum(axis) / (X > 0).sum(axis)
+
+
+def test_customers_and_items_keep_how_large_their_values_are():
+    X = with_sizes(someone_has(300, 40, 12), 0, of_customers=1.0, of_items=1.0)
+    null = null_of(X, 0, seed=0)
+    for axis in (0, 1):
+        assert np.corrcoef(mean_logs(X, axis), mean_logs(null, axis))[0, 1] > 0.85
+
+
+def test_what_few_values_tell_by_chance_is_not_taken_for_a_customers_size():
+    """Of customers with three items each the means differ, though nothing does but chance."""
+    X = with_sizes(someone_has(2000, 40, 3), 0, spread=1.0)
+    null = null_of(X, 0, seed=0)
+    assert mean_logs(null, 1).var() == pytest.approx(mean_logs(X, 1).var(), rel=0.1)
+
+
+def test_customers_keep_how_much_their_values_differ():
+    rng = np.random.default_rng(0)
+    spread = np.tile([0.1, 1.5], 100)
+    values = np.ceil(20 * np.exp(spread[:, None] * rng.standard_normal((200, 30))))
+    X = sp.csr_array(np.where(rng.random(values.shape) < 0.6, values, 0.0))
+    null = null_of(X, 0, seed=0)
+    even, uneven = (
+        np.mean([np.log(null[[i]].data).std() for i in range(first, 200, 2)]) for first in (0, 1)
+    )
+    assert even < 0.3
+    assert uneven > 1.1
+
+
+def test_what_a_customer_values_beyond_that_is_dealt_out_anew():
+    """All have all items, and two kinds of customers like different ones: only values can tell."""
+    is_own = np.arange(200)[:, None] % 2 == np.arange(20) % 2
+    values = np.where(is_own, 5, 1) + np.random.default_rng(0).integers(0, 2, is_own.shape)
+    null = null_of(sp.csr_array(values.astype(float)), 0, seed=0).toarray()
+    assert null[is_own].mean() == pytest.approx(null[~is_own].mean(), abs=0.1)
+
+
+@pytest.mark.parametrize("values", [[1.0], [-2.0, -1.0, 3.0]], ids=["all alike", "below 0"])
+def test_any_values_can_be_dealt_out(values):
+    X = someone_has(60, 20, 5)
+    X.data = np.resize(values, X.nnz)
+    null = null_of(X, 0, seed=0)
+    assert np.array_equal(np.sort(null.data), np.sort(X.data))
 
 
 def test_nulls_of_one_matrix_and_seed_are_made_once(ratings, monkeypatch):
