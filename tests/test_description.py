@@ -24,13 +24,22 @@ from segcli.numerics.ranks import (
     sample_in_rank_order,
 )
 from segcli.numerics.recipe import Recipe, fit_recipe
+from segcli.numerics.unseen import UnseenLevel
 
 RECIPE = Recipe("tfidf", 4)
+LEVEL = UnseenLevel(5, 20_000)
 
 
 def described(X, labels, k, **options):
     blocks = LocalEngine(1).blocks(X)
-    asked = {"n_items": 5, "n_avoided": 5, "seed": 0, "ranks": rank(blocks), **options}
+    asked = {
+        "n_items": 5,
+        "n_avoided": 5,
+        "level": LEVEL,
+        "seed": 0,
+        "ranks": rank(blocks),
+        **options,
+    }
     return describe_segments(X, profile_segments(blocks, labels, k), labels, RECIPE, **asked)
 
 
@@ -84,7 +93,7 @@ def test_without_segments_what_marks_them_is_an_echo(seed):
 def test_the_null_of_planted_data_is_an_echo(tastes):
     X, groups, _ = tastes
     ranks = rank(LocalEngine(1).blocks(X))
-    null = null_echo(X, 3, RECIPE, ranks=ranks, seed=0, n_items=5)
+    null = null_echo(X, 3, RECIPE, ranks=ranks, seed=0, n_items=5, level=LEVEL)
     real = described(X, groups, 3).echo
     assert null.in_sample > 1.2
     assert null.unseen < 1.3 < real.unseen
@@ -118,7 +127,7 @@ def test_of_items_alike_the_one_of_lower_rank_comes_first():
         labels,
         Recipe("raw", 1),
         ranks=Ranks(np.arange(40), np.array([1, 0, 3, 2, 4])),
-        **{"seed": 0, "n_items": 2, "n_avoided": 2, "n_rounds": 0},
+        **{"seed": 0, "n_items": 2, "n_avoided": 2, "level": None},
     )
     assert [items.tolist() for items in found.characteristic] == [[1, 0], [3, 2]]
     assert [items.tolist() for items in found.avoided] == [[3, 2], [1, 0]]
@@ -127,7 +136,12 @@ def test_of_items_alike_the_one_of_lower_rank_comes_first():
 def test_customers_all_alike_have_no_unseen_side():
     X = sp.csr_array(np.ones((30, 1)))
     assert described(X, np.arange(30) % 2, 2).unseen is None
-    assert null_echo(X, 2, RECIPE, ranks=rank(LocalEngine(1).blocks(X)), seed=0, n_items=3) is None
+    assert (
+        null_echo(
+            X, 2, RECIPE, ranks=rank(LocalEngine(1).blocks(X)), seed=0, n_items=3, level=LEVEL
+        )
+        is None
+    )
 
 
 def test_the_unassigned_are_others(tastes):
@@ -199,8 +213,9 @@ def test_a_nulls_echo_is_that_of_a_description_of_the_null(tastes):
         seed=2,
         n_items=5,
         n_avoided=5,
+        level=LEVEL,
     ).echo
-    found = null_echo(X, 3, RECIPE, ranks=ranks, seed=2, n_items=5, sample_size=150)
+    found = null_echo(X, 3, RECIPE, ranks=ranks, seed=2, n_items=5, level=UnseenLevel(5, 150))
     assert found == expected
 
 

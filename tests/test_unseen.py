@@ -12,10 +12,11 @@ from segcli.numerics.log_odds import score_log_odds
 from segcli.numerics.profiles import profile_segments
 from segcli.numerics.ranks import rank, ranks_by_position
 from segcli.numerics.recipe import Recipe
-from segcli.numerics.unseen import UnseenProfiles, split_interactions
+from segcli.numerics.unseen import UnseenLevel, UnseenProfiles, split_interactions
 
 RECIPE = Recipe("tfidf", 3)
-profile_unseen = partial(module.profile_unseen, n_items=5)
+LEVEL = UnseenLevel(5, 20_000)
+profile_unseen = partial(module.profile_unseen, n_items=5, level=LEVEL)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,9 @@ def test_against_the_definition_written_out(ratings, monkeypatch):
         return Fit(next(handed_out))
 
     monkeypatch.setattr(module, "fit_recipe", fit)
-    found = profile_unseen(X, own, k, RECIPE, ranks=ranks_by_position(X), seed=0, n_rounds=n_rounds)
+    found = profile_unseen(
+        X, own, k, RECIPE, ranks=ranks_by_position(X), seed=0, level=UnseenLevel(n_rounds, n)
+    )
 
     has = X.toarray() != 0
     looked_at = has.sum(axis=1) > 1
@@ -146,7 +149,7 @@ def test_moved_customers_and_items_have_the_same_profiles(ratings):
 def test_a_sample_is_said_to_be_one(tastes, size, is_sample):
     X, groups = tastes
     ranks = ranks_by_position(X)
-    found = profile_unseen(X, groups, 3, RECIPE, ranks=ranks, seed=0, sample_size=size)
+    found = profile_unseen(X, groups, 3, RECIPE, ranks=ranks, seed=0, level=UnseenLevel(5, size))
     assert (found.n_customers, found.is_sample, found.n_everyone) == (size, is_sample, size)
 
 
@@ -236,7 +239,7 @@ def test_what_marks_a_segment_is_chosen_without_the_interactions_it_is_looked_up
         RECIPE,
         ranks=ranks_by_position(ratings),
         seed=0,
-        n_rounds=n_rounds,
+        level=UnseenLevel(n_rounds, n),
         n_items=3,
     )
     has = ratings.toarray() != 0
@@ -304,10 +307,20 @@ def test_another_seed_hides_other_interactions_of_another_sample(ratings, monkey
     for size in (ratings.shape[0], 100):
         for seed, seen in seen_of.items():
             seen.clear()
-            ranks = ranks_by_position(ratings)
-            profile_unseen(ratings, labels, 2, RECIPE, ranks=ranks, seed=seed, sample_size=size)
+            level = UnseenLevel(5, size)
+            chance = {"ranks": ranks_by_position(ratings), "seed": seed}
+            profile_unseen(ratings, labels, 2, RECIPE, **chance, level=level)
         assert len(seen_of[0]) == 5
         assert not np.array_equal(seen_of[0][0], seen_of[1][0])
         # Each interaction is seen in every round but one: the rounds together tell whose they are.
         of_same = np.array_equal(np.sum(seen_of[0], axis=0), np.sum(seen_of[1], axis=0))
         assert of_same == (size == ratings.shape[0])
+
+
+def test_of_many_interactions_fewer_customers_are_looked_at_quickly():
+    """As in the other stages, whose nulls `segcli run` then need not make again."""
+    few = sp.csr_array((30_000, 5))
+    assert module.quick_level(few) == UnseenLevel(5, 20_000)
+    X = sp.csr_array(np.ones((30_000, 200), dtype=np.float32))
+    assert module.quick_level(X) == UnseenLevel(5, 10_000)
+    assert module.FULL.n_customers == 20_000

@@ -21,7 +21,7 @@ from segcli.numerics.nulls import nulls_of
 from segcli.numerics.profiles import Profiles, profile_segments
 from segcli.numerics.ranks import Ranks, ranks_by_position, sample_in_rank_order
 from segcli.numerics.recipe import Recipe, fit_recipe
-from segcli.numerics.unseen import N_ROUNDS, SAMPLE_SIZE, UnseenProfiles, profile_unseen
+from segcli.numerics.unseen import UnseenLevel, UnseenProfiles, profile_unseen
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,7 @@ def describe_segments(
     seed: int,
     n_items: int,
     n_avoided: int,
-    n_rounds: int = N_ROUNDS,
-    sample_size: int = SAMPLE_SIZE,
+    level: UnseenLevel | None,
     engine: Engine = ONE_THREAD,
 ) -> Description:
     """Return what sets each segment apart.
@@ -116,14 +115,13 @@ def describe_segments(
     ranks : the ranks of X's customers and items
     seed : int
     n_items, n_avoided : items to list per segment, at most
-    n_rounds : rounds of hiding interactions; 0: unseen interactions are not looked at
-    sample_size : customers to look at unseen interactions of, at most
+    level : how much to look at unseen interactions; None for not at all
     engine : runs the rounds of hiding
     """
     k = len(profiles.sizes)
     log_odds = _log_odds(profiles)
     unseen = None
-    if n_rounds and trouble_with_unseen(X.shape[0], k) is None:
+    if level is not None and trouble_with_unseen(X.shape[0], k) is None:
         unseen = profile_unseen(
             X,
             labels,
@@ -132,8 +130,7 @@ def describe_segments(
             ranks=ranks,
             seed=seed,
             n_items=n_items,
-            n_rounds=n_rounds,
-            sample_size=sample_size,
+            level=level,
             engine=engine,
         )
     return Description(
@@ -240,15 +237,14 @@ def null_echo(
     ranks: Ranks,
     seed: int,
     n_items: int,
-    n_rounds: int = N_ROUNDS,
-    sample_size: int = SAMPLE_SIZE,
+    level: UnseenLevel,
     engine: Engine = ONE_THREAD,
 ) -> Echo | None:
     """Return the echo of segments made by the same recipe of data without segments.
 
     The data are a null of the customers given, or of a sample of them (`nulls.nulls_of`).
     """
-    ordered = sample_in_rank_order(X, ranks, sample_size, seed=seed)
+    ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)
     (null,) = nulls_of(ordered, 1, seed=seed, engine=engine)
     fit = fit_recipe(null, recipe, [k], seed=seed)
     if not fit.partitions:
@@ -264,7 +260,6 @@ def null_echo(
         seed=seed,
         n_items=n_items,
         n_avoided=0,
-        n_rounds=n_rounds,
-        sample_size=sample_size,
+        level=level,
         engine=engine,
     ).echo

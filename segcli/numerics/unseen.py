@@ -42,6 +42,7 @@ from segcli.engine import ONE_THREAD, Engine
 from segcli.engine.sparse_views import with_values
 from segcli.numerics import costs
 from segcli.numerics.held_out import select
+from segcli.numerics.levels import LARGEST_SAMPLE, quick_sample_size
 from segcli.numerics.log_odds import score_log_odds, times_as_frequent
 from segcli.numerics.ranks import Ranks, in_rank_order, sample_rows
 from segcli.numerics.recipe import Recipe, fit_recipe
@@ -50,11 +51,31 @@ from segcli.numerics.stability import matched
 N_ROUNDS = 5
 """Each customer's interactions are dealt to so many parts; each round hides one of them, a fifth."""
 
-SAMPLE_SIZE = 5000
-
 LEAST_CUSTOMERS = 10
 """Customers who must have an item for its shares to be told. Not so many of the segment: of what chance
 alone spreads, that would show what fell into it."""
+
+
+@dataclass(frozen=True)
+class UnseenLevel:
+    """How much to look at.
+
+    Attributes
+    ----------
+    n_rounds : int, rounds of hiding, at least 2
+    n_customers : int, how many customers to work on, at most
+    """
+
+    n_rounds: int
+    n_customers: int
+
+
+FULL = UnseenLevel(10, LARGEST_SAMPLE)
+
+
+def quick_level(X: sp.csr_array) -> UnseenLevel:
+    """Return how much of an unweighted matrix is quickly looked at."""
+    return UnseenLevel(N_ROUNDS, quick_sample_size(X.shape[0], X.nnz))
 
 
 @dataclass(frozen=True)
@@ -108,8 +129,7 @@ def profile_unseen(
     ranks: Ranks,
     seed: int,
     n_items: int,
-    n_rounds: int = N_ROUNDS,
-    sample_size: int = SAMPLE_SIZE,
+    level: UnseenLevel,
     engine: Engine = ONE_THREAD,
 ) -> UnseenProfiles | None:
     """Return the profiles of segments from interactions hidden from the making of segments.
@@ -128,8 +148,7 @@ def profile_unseen(
     ranks : the ranks of X's customers and items
     seed : int
     n_items : items to choose per segment in each round, at most
-    n_rounds : at least 2
-    sample_size : customers to work on, at most
+    level : how much to look at
     engine : runs the rounds
 
     Returns
@@ -137,7 +156,8 @@ def profile_unseen(
     UnseenProfiles; None if no customer has two interactions, of which one could be hidden, or a round's
     customers are not distinct enough for k segments
     """
-    rows = sample_rows(ranks, sample_size, seed=seed)
+    n_rounds = level.n_rounds
+    rows = sample_rows(ranks, level.n_customers, seed=seed)
     ordered, own = in_rank_order(X, ranks, rows), labels[rows]
     parts = split_interactions(ordered, n_rounds, rng=np.random.default_rng([seed, 11]))
     looked_at = np.diff(ordered.indptr) > 1

@@ -37,6 +37,7 @@ from segcli.artifacts.catalogue import (
 )
 from segcli.engine import Blocks, Engine
 from segcli.engine.sparse_views import with_values
+from segcli.numerics import unseen
 from segcli.numerics.activity import interactions_by_segment
 from segcli.numerics.description import (
     Contrast,
@@ -54,7 +55,6 @@ from segcli.numerics.ranks import Ranks, rank
 from segcli.numerics.recipe import Recipe
 from segcli.numerics.segmentation import Segmentation
 from segcli.numerics.typical import typical_customers
-from segcli.numerics.unseen import N_ROUNDS
 from segcli.stages.columns import titles_of
 from segcli.stages.earlier import Change, Earlier, change_since, read_earlier
 from segcli.stages.memory import require_memory_for
@@ -71,9 +71,6 @@ from segcli.stages.segment_tables import (
     typical_customers_table,
 )
 from segcli.words import counted
-
-ROUNDS = {"quick": N_ROUNDS, "full": 10}
-"""Rounds of hiding interactions, by how much evidence is asked for."""
 
 KEPT_PER_ITEM_AND_SEGMENT = 16
 """Numbers: what `Profiles` and `UnseenProfiles` hold, and what `LogOdds` does of both."""
@@ -198,12 +195,13 @@ def run(
         given = _names_given(stage, segment_names, segments["segment"], k)
         change = _change_since(stage, earlier, segments, k) if earlier is not None else None
         trouble = trouble_with_unseen(matrix.shape[0], k) or trouble_with_negatives(matrix)
-        n_rounds, no_evidence = choose_level(evidence, ROUNDS, trouble)
+        levels = {"quick": unseen.quick_level(matrix), "full": unseen.FULL}
+        level, no_evidence = choose_level(evidence, levels, trouble)
 
         subject = _Subject.of(matrix, segmentation, segments, engine)
         sizes_plot = subject.draw_sizes()
         seed = stage.records.stages["cluster"].seed or 0
-        described, echo_null = subject.describe(n_top, n_rounds or 0, seed)
+        described, echo_null = subject.describe(n_top, level, seed)
         contrasts = subject.contrasts()
         marks = marks_of(described.characteristic, matrix.shape[1])
 
@@ -339,7 +337,9 @@ class _Subject:
             interactions / self.activity.sum(),
         )
 
-    def describe(self, n_top: int, n_rounds: int, seed: int) -> tuple[Description, Echo | None]:
+    def describe(
+        self, n_top: int, level: unseen.UnseenLevel | None, seed: int
+    ) -> tuple[Description, Echo | None]:
         """Return what sets the segments apart, and the echo on a null; None where there is none here."""
         described = describe_segments(
             self.matrix,
@@ -350,10 +350,10 @@ class _Subject:
             seed=seed,
             n_items=n_top,
             n_avoided=N_AVOIDED,
-            n_rounds=n_rounds,
+            level=level,
             engine=self.engine,
         )
-        if described.echo is None:
+        if level is None or described.echo is None:
             return described, None
         beside = null_echo(
             self.matrix,
@@ -362,7 +362,7 @@ class _Subject:
             ranks=self.ranks,
             seed=seed,
             n_items=n_top,
-            n_rounds=n_rounds,
+            level=level,
             engine=self.engine,
         )
         return described, beside
