@@ -41,7 +41,7 @@ def test_each_picture_is_of_what_its_stage_found(place, monkeypatch):
         return draw(picture, *args, **kwargs)
 
     monkeypatch.setattr(plots, "draw", drawing)
-    monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((2, 3), 3, 4, "Three."))
+    monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((2, 3), 3, 4, "Three.", "Three."))
     for name in LATER:
         ok(*STAGES[name], *(("--weighting", "tfidf") if name == "explore-pca" else ()))
     args, chosen = drawn["explained_variance"]
@@ -437,16 +437,18 @@ def test_how_many_others_have_what_marks_a_segment(finished):
 )
 def test_a_verdict_of_no_says_what_to_do(said, words):
     clustering = {"k": 3, "n_components": 2, "segments": [], "sizes": []}
-    found = _verdict(KSupport(False, "No."), clustering, None, said)
+    found = _verdict(KSupport(False, "No.", "No."), clustering, None, said)
     recommended_k = said["recommended"] if said is not None else None
     assert found == {
         "supported": False,
         "all_but": [],
+        "near_limit": [],
         "recommended_k": recommended_k,
         "reason": "No.",
+        "plain": "No.",
         "next_step": words,
     }
-    assert _verdict(KSupport(True, "Yes."), clustering, None, said)["next_step"] is None
+    assert _verdict(KSupport(True, "Yes.", "Yes."), clustering, None, said)["next_step"] is None
     advice = page_verdict({"verdict": found}, None, 3)
     assert advice.next_step == words
 
@@ -462,9 +464,9 @@ def test_a_verdict_without_evidence_says_why_there_is_none(no_evidence, reason):
 
 def test_what_to_do_is_by_what_explore_k_says_now(place, monkeypatch):
     """It may have been asked again, with more evidence, since the segments were made."""
-    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No."))
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No.", "No."))
     for n_components, recommended in (("2", None), ("2", 4), ("3", 4)):
-        looked = KVerdict((), recommended, None, "So it is.")
+        looked = KVerdict((), recommended, None, "So it is.", "So it is.")
         monkeypatch.setattr(explore_k, "verdict", lambda _, looked=looked: looked)
         ok("explore-k", "run", "--n-components", n_components, "--k-max", "4")
         said = ok(*STAGES["validate"]).stdout
@@ -476,10 +478,10 @@ def test_what_to_do_is_by_what_explore_k_says_now(place, monkeypatch):
 
 @pytest.mark.parametrize("before", [None, 4])
 def test_advice_that_explore_k_has_taken_back_is_not_on_the_page(place, monkeypatch, before):
-    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No."))
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No.", "No."))
 
     def explore(recommended, *words):
-        found = KVerdict((), recommended, None, "So it is.")
+        found = KVerdict((), recommended, None, "So it is.", "So it is.")
         monkeypatch.setattr(explore_k, "verdict", lambda _: found)
         ok(*STAGES["explore-k"], *words)
 
@@ -573,13 +575,13 @@ def test_shares_of_inertia_have_their_nulls_beside_them(finished):
 def test_the_silhouette_compares_a_sample_of_many_customers():
     for n_customers, n_compared in ((500, 500), (5000, 2000)):
         gathered = KEvidence(Recipe("raw", 2), {}, n_customers, False, 3, 1)
-        said = explore_k.verdict_document(gathered, KVerdict((), None, None, "None."))
+        said = explore_k.verdict_document(gathered, KVerdict((), None, None, "None.", "None."))
         assert (said["n_customers"], said["n_silhouette"]) == (n_customers, n_compared)
 
 
 def test_what_to_do_is_printed_after_the_verdict_and_stands_on_the_page(place, monkeypatch):
     monkeypatch.setattr(validate, "_next_step", lambda *_: "Try five: segcli.")
-    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No."))
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No.", "No."))
     assert ok(*STAGES["validate"]).stdout.splitlines()[-2] == "Try five: segcli."
     ok(*STAGES["report"])
     assert "<p>Try five: <code>segcli.</code></p>" in (place.run / "report.html").read_text()

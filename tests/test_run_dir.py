@@ -259,6 +259,18 @@ def vouched_for(place, name, content):
             ("report",),
             "verdict.all_but is no array",
         ),
+        (
+            "validation.json",
+            lambda d: d["verdict"].update(near_limit=["3"]),
+            ("report",),
+            "verdict.near_limit[0] is no whole number",
+        ),
+        (
+            "k_verdict.json",
+            lambda d: d.update(near_limit=3),
+            ("cluster",),
+            "near_limit is no array",
+        ),
         ("components_verdict.json", lambda d: d.pop("suggestions"), ("report",), "no suggestions"),
     ],
 )

@@ -149,8 +149,10 @@ NO_NUMBER = (
 def test_the_recommended_number_of_segments_can_be_required(
     place, monkeypatch, supported, recommended, status, said
 ):
-    monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((), recommended, None, "So."))
-    judged = None if supported is None else KSupport(supported, "So.")
+    monkeypatch.setattr(
+        explore_k, "verdict", lambda _: KVerdict((), recommended, None, "So.", "So.")
+    )
+    judged = None if supported is None else KSupport(supported, "So.", "So.")
     monkeypatch.setattr(validate, "verdict_for", lambda *_: judged)
     ok(*STAGES["explore-k"])
     found = invoke(*STAGES["validate"], "--require", "recommended")
@@ -180,8 +182,8 @@ def test_the_verdict_is_of_these_segments_too(place, monkeypatch):
 
 
 def test_what_explore_k_says_of_other_components_is_no_recommendation(place, monkeypatch):
-    monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((3,), 3, 3, "So."))
-    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(True, "So."))
+    monkeypatch.setattr(explore_k, "verdict", lambda _: KVerdict((3,), 3, 3, "So.", "So."))
+    monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(True, "So.", "So."))
     ok("explore-k", "run", "--n-components", "3", "--k-max", "4")
     found = invoke(*STAGES["validate"], "--require", "recommended")
     assert (found.exit_code, found.stderr) == (3, f"{NO_NUMBER}\n")

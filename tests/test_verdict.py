@@ -332,17 +332,36 @@ def test_that_chance_may_have_decided_is_told_on_the_page_in_plain_words(n_split
     looked_at = replace(evidence(**near), n_splits=n_splits)
     for k in (3, 4):
         judged = verdict_for(looked_at, k)
-        found = {"supported": judged.supported, "reason": judged.reason}
-        said = words.verdict({"verdict": found}, None, k)
+        assert judged.near_limit == (k,)
+        said = words.verdict({"verdict": vars(judged)}, None, k)
         assert said.plain.endswith(
             ". It was a close call: the same tests with other random draws may say otherwise."
         )
         assert not re.search(r"\d|ARI|seed|--", said.plain)
         assert "Close to the limit of 0.65" in said.reason
-    table = {"supported": [2, 3], "reason": verdict(looked_at).reason, "k_scores": {"k": 2}}
+    table = vars(verdict(looked_at)) | {"k_scores": {"k": 2}}
     plain = words.verdict(None, {"on_the_table": table}, 2).plain
     assert "It was a close call for 3 and 4 segments: the same tests" in plain
     assert "limit of" not in plain
+
+
+def test_the_verdict_is_told_without_its_figures_too():
+    supported, failed = (
+        verdict_for(evidence(), 4),
+        verdict_for(evidence(jaccard_min=[0.9, 0.9, 0.5]), 4),
+    )
+    assert re.search(r"\d", supported.reason)
+    assert supported.plain == (
+        "other customers lead to the same segments, what customers have tells their segment, and the "
+        "segment helps to predict hidden interactions."
+    )
+    assert failed.plain == "other customers would not lead to all of these segments again."
+    assert judge().plain == (
+        "k = 4 is the largest number of segments that the evidence supports: "
+        + supported.plain
+        + " More than 4 were not tried."
+    )
+    assert supported.near_limit == failed.near_limit == judge().near_limit == ()
 
 
 def test_what_is_just_enough_is_enough():

@@ -13,7 +13,8 @@ import numpy as np
 
 _NUMBER = (float, int)
 _COUNTS = {"n_customers": int, "is_sample": bool, "n_splits": int}
-_SAID_OF_K = {"supported": [int], "recommended": (int, None), "reason": str}
+_IN_WORDS = {"reason": str, "plain?": str, "near_limit?": [int]}
+_SAID_OF_K = {"supported": [int], "recommended": (int, None), **_IN_WORDS}
 
 _SHAPES: Mapping[str, Any] = {
     "segments.csv": {"distance": np.ndarray, "membership": np.ndarray},
@@ -83,7 +84,7 @@ _SHAPES: Mapping[str, Any] = {
             "supported": (bool, None),
             "all_but?": [int],
             "recommended_k?": (int, None),
-            "reason": str,
+            **_IN_WORDS,
             "next_step": (str, None),
         },
         "segments": [

@@ -42,6 +42,7 @@ Trees", section 3.4.3 (the one-standard-error rule).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -71,13 +72,17 @@ class KSupport:
     ----------
     supported : bool
     reason : str, a sentence; another where chance may have decided
+    plain : str, the first sentence without figures, and without what `supported` says
     all_but : tuple of int
         If nothing else speaks against it: the segments at hand that are not found again.
+    near_limit : tuple of int, this k if chance may have decided: see `near_limit`
     """
 
     supported: bool
     reason: str
+    plain: str
     all_but: tuple[int, ...] = ()
+    near_limit: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,18 @@ class KVerdict:
     gain_peak : int or None
         The smallest k whose held-out gain is within one standard error of the best; None if no gain is
         surely above the nulls'. See `gain_peak`.
-    reason : str, the recommendation in words
+    reason : str, the recommendation in words, and where chance may have decided
+    plain : str, the recommendation without most figures
+    near_limit : tuple of int
+        The recommended k and larger ones of which chance may have decided: see `near_limit`.
     """
 
     supported: tuple[int, ...]
     recommended: int | None
     gain_peak: int | None
     reason: str
+    plain: str
+    near_limit: tuple[int, ...] = ()
 
 
 def verdict(evidence: KEvidence) -> KVerdict:
@@ -106,8 +116,10 @@ def verdict(evidence: KEvidence) -> KVerdict:
     supported = tuple(k for k in ks if verdict_for(evidence, k).supported)
     recommended = max(supported, default=None)
     peak = gain_peak(evidence)
-    near = _near_in_words(evidence, [k for k in ks if k >= (recommended or 0)])
-    return KVerdict(supported, recommended, peak, _in_words(evidence, supported, peak) + near)
+    near = near_limit(evidence, [k for k in ks if k >= (recommended or 0)])
+    said = _in_words(evidence, supported, peak)
+    reason = said + _near_in_words(evidence, near)
+    return KVerdict(supported, recommended, peak, reason, _without_figures(said), near)
 
 
 def verdict_for(evidence: KEvidence, k: int, stabilities: Sequence[float | None] = ()) -> KSupport:
@@ -118,7 +130,7 @@ def verdict_for(evidence: KEvidence, k: int, stabilities: Sequence[float | None]
     stabilities : of the segments at hand, from `segment_stability`; None or NaN where it is not known
     """
     row = evidence.row(k)
-    failures, near = _failures(row), _near_in_words(evidence, [k])
+    failures, near = _failures(row), near_limit(evidence, [k])
     unstable = {
         segment: stability
         for segment, stability in enumerate(stabilities)
@@ -127,9 +139,10 @@ def verdict_for(evidence: KEvidence, k: int, stabilities: Sequence[float | None]
     all_but = () if failures else tuple(unstable)
     if unstable and not row["jaccard_min"] < LEAST_STABILITY:
         failures.insert(0, _unstable_in_words(unstable))
-    if not failures:
-        return KSupport(True, f"k = {k} is supported: {_strengths(row)}.{near}")
-    return KSupport(False, f"k = {k} is not supported: {'; '.join(failures)}.{near}", all_but)
+    said = f"{'; '.join(failures) or _strengths(row)}."
+    is_supported = f"k = {k} is {'not ' if failures else ''}supported"
+    reason = f"{is_supported}: {said}{_near_in_words(evidence, near)}"
+    return KSupport(not failures, reason, _without_figures(said), all_but, near)
 
 
 def gain_peak(evidence: KEvidence) -> int | None:
@@ -146,6 +159,20 @@ def gain_peak(evidence: KEvidence) -> int | None:
         return None
     least = best["held_out_gain"] - best["held_out_gain_se"]
     return int(next(row["k"] for row in rows if row["held_out_gain"] >= least))
+
+
+def near_limit(evidence: KEvidence, ks: Sequence[int]) -> tuple[int, ...]:
+    """Return those k that chance in the splits may have put on one side of the least transfer ARI.
+
+    Their transfer ARI is within a standard error of it, and nothing else speaks against them.
+    """
+    rows = [evidence.row(k) for k in ks]
+    return tuple(
+        int(row["k"])
+        for row in rows
+        if abs(row["transfer_ari"] - LEAST_TRANSFER) <= row["transfer_ari_se"]
+        and not _failures({**row, "transfer_ari": 1.0})
+    )
 
 
 def _gains(row: Mapping[str, float]) -> bool:
@@ -214,19 +241,17 @@ def _unstable_in_words(unstable: Mapping[int, float]) -> str:
     )
 
 
-def _near_in_words(evidence: KEvidence, ks: Sequence[int]) -> str:
-    """Return a sentence on the k that chance in the splits may have put on one side; or nothing."""
-    rows = {k: evidence.row(k) for k in ks}
-    near = {
-        k: row["transfer_ari"]
-        for k, row in rows.items()
-        if abs(row["transfer_ari"] - LEAST_TRANSFER) <= row["transfer_ari_se"]
-        and not _failures({**row, "transfer_ari": 1.0})
-    }
+def _without_figures(words: str) -> str:
+    """Return words of this module without what it puts in parentheses."""
+    return re.sub(r" \([^()]*\)", "", words)
+
+
+def _near_in_words(evidence: KEvidence, near: Sequence[int]) -> str:
+    """Return a sentence on the k near the limit; nothing if there are none."""
     if not near:
         return ""
     which = ", ".join(map(str, near))
-    figures = ", ".join(short_of(transfer, [LEAST_TRANSFER]) for transfer in near.values())
+    figures = ", ".join(short_of(evidence.row(k)["transfer_ari"], [LEAST_TRANSFER]) for k in near)
     more = ", or --evidence full," if evidence.n_splits < FULL.n_splits else ""
     return (
         f" Close to the limit of {LEAST_TRANSFER}, within a standard error: k = {which} (transfer ARI "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,37 +106,32 @@ def verdict(
     Advice of ``validate`` that is not by what ``explore-k`` says of these components now, in ``k_said``,
     gives way to the advice to run it again.
     """
-    supported, reason = None, "These segments have not been validated. Run segcli validate."
+    supported = None
+    by: Mapping[str, Any] = {
+        "reason": "These segments have not been validated. Run segcli validate."
+    }
     said = (clustering or {}).get("on_the_table")
     found = (validation or {}).get("verdict")
     if said and said.get("k_scores") and k > 1:  # of one segment there is no evidence
-        supported, reason = k in said["supported"], said["reason"]
+        supported, by = k in said["supported"], said
     if found and (found["supported"] is not None or supported is None):
-        supported, reason = found["supported"], found["reason"]
+        supported, by = found["supported"], found
     next_step = (found or {}).get("next_step")
     if found and found["supported"] is False and k_said is not None:
         now = k_said["recommended"]
         next_step = next_step if found.get("recommended_k", now) == now else SAID_SINCE
-    plain = _sentence(_without_figures(reason, k))
+    plain = _sentence(by.get("plain", by["reason"]))  # older files have the reason only
+    if by.get("near_limit"):
+        plain += f" {_close_in_words(by['near_limit'], k)}"
     answer, advice = ANSWERS[supported], ADVICE[supported]
     if found and found.get("all_but") and len(found["all_but"]) < k:
         answer, advice = NOT_ALL, NOT_ALL_ADVICE
-    return Verdict(supported, answer, plain, _sentence(reason), advice, next_step)
+    return Verdict(supported, answer, plain, _sentence(by["reason"]), advice, next_step)
 
 
-def _without_figures(reason: str, k: int) -> str:
-    """Return a reason without what the answer above it says, and without its figures, in parentheses."""
-    plain = re.sub(r" \([^()]*\)|^k = \d+ is (not )?supported: ", "", reason)
-    return re.sub(
-        r"Close to the limit of [\d.]+, within a standard error: k = ([\d, ]+); .* may say otherwise\.",
-        lambda near: _close_in_words(near[1].split(", "), k),
-        plain,
-    )
-
-
-def _close_in_words(near: list[str], k: int) -> str:
+def _close_in_words(near: Sequence[int], k: int) -> str:
     """Return that chance may have decided on numbers of segments."""
-    of = "" if near == [str(k)] else f" for {' and '.join(near)} segments"
+    of = "" if list(near) == [k] else f" for {' and '.join(map(str, near))} segments"
     return f"It was a close call{of}: the same tests with other random draws may say otherwise."
 
 

@@ -397,5 +397,6 @@ def _on_the_table(stage: Stage, pca: PCA, k: int) -> dict[str, Any] | None:
     verdict, scores = stage.peek(K_VERDICT), stage.peek(K_SCORES)
     if verdict is None or scores is None or not Recipe.of(pca).is_of(verdict):
         return None
-    said = {name: verdict[name] for name in ("supported", "recommended", "gain_peak", "reason")}
+    names = ("supported", "recommended", "gain_peak", "reason", "plain", "near_limit")
+    said = {name: verdict[name] for name in names if name in verdict}  # not all in older files
     return {**said, "k_scores": next((row for row in records(scores) if row["k"] == k), None)}

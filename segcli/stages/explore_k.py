@@ -332,6 +332,8 @@ def verdict_document(gathered: KEvidence, found: KVerdict) -> dict[str, Any]:
         "recommended": found.recommended,
         "gain_peak": found.gain_peak,
         "reason": found.reason,
+        "plain": found.plain,
+        "near_limit": list(found.near_limit),
         "weighting": gathered.recipe.weighting,
         "n_components": gathered.recipe.n_components,
         "score_norm": gathered.recipe.score_norm,

@@ -74,8 +74,10 @@ class Validation:
     verdict : dict
         ``supported`` (None if there is no evidence); ``all_but``, the segments without which it would
         be, as nothing but their stability speaks against it; ``recommended_k``, what explore-k said of
-        these components last (None if it recommends none, or did not look); in words, ``reason`` and,
-        where the segments are not supported and explore-k knows better ones, ``next_step``.
+        these components last (None if it recommends none, or did not look); ``near_limit``, this k
+        if chance in the splits may have decided; in words, ``reason``, the same without figures,
+        ``plain``, and, where the segments are not supported and explore-k knows better ones,
+        ``next_step``.
     segments : tuple of dict
         Per segment: customers, precision and recall of both evaluations (NaN, in the file null, of
         nobody), stability, grade, and a verdict in words.
@@ -261,14 +263,17 @@ def _verdict(
 ) -> dict[str, Any]:
     recommended_k = explored["recommended"] if explored is not None else None
     if judged is None:
+        reason = no_evidence or "No evidence was gathered, so nothing is known."
         return {
             "supported": None,
             "all_but": [],
+            "near_limit": [],
             "recommended_k": recommended_k,
-            "reason": no_evidence or "No evidence was gathered, so nothing is known.",
+            "reason": reason,
+            "plain": reason,
             "next_step": None,
         }
-    reason = judged.reason
+    graded = ""
     segments = clustering["segments"]
     grades = [row["grade"] for row in segments]
     if any(grades):
@@ -277,15 +282,17 @@ def _verdict(
             [row["customers"] for row in segments],
             n_customers=sum(clustering["sizes"]),
         )
-        reason += (
+        graded = (
             f" {in_percent(share)} of all customers are in segments that are stable by themselves."
         )
     next_step = None if judged.supported else _next_step(clustering, explored)
     return {
         "supported": judged.supported,
         "all_but": list(judged.all_but),
+        "near_limit": list(judged.near_limit),
         "recommended_k": recommended_k,
-        "reason": reason,
+        "reason": judged.reason + graded,
+        "plain": judged.plain + graded,
         "next_step": next_step,
     }
 
