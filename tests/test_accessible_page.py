@@ -109,6 +109,17 @@ def test_rows_are_as_wide_as_the_head(page):
         assert len({sum(int(cell.get("colspan", 1)) for cell in row) for row in rows}) == 1
 
 
+def test_what_scrolls_sideways_does_so_by_keyboard_and_says_what_it_is(page):
+    boxes = [box for box in page.iter("div") if box.get("class") == "scroll"]
+    assert {table for box in boxes for table in box.iter("table")} == {*page.iter("table")}
+    wide = [one for one in page.iter("figure") if one.get("class") == "wide"]
+    assert [one for one in wide if one[0] not in boxes] == []
+    assert {(box.get("tabindex"), box.get("role")) for box in boxes} == {("0", "region")}
+    names = [box.get("aria-label") for box in boxes]
+    assert all(names)
+    assert len(names) == len(set(names))
+
+
 def test_bars_are_said_in_words(page):
     cells = [cell for cell in page.iter("td") if cell.get("class", "").startswith("bars")]
     marked = [one for one in page.iter("caption") if text_of(one).startswith("Items that mark")]
