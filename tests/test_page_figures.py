@@ -355,10 +355,10 @@ def test_whose_interactions_were_hidden_is_said(given):
 
 def test_no_median_is_spoken_of_that_is_not_there(given):
     """Of a few customers, or rare items, there is too little to tell."""
-    assert "do so there too; the median above is of items" in text_of(page_of(given))
+    assert "do so there too; the test in the box above is of items" in text_of(page_of(given))
     without = text_of(page_of(given, echo=None))
     assert "stand out by chance do so there too. " in without
-    assert "median above" not in without
+    assert "test in the box" not in without
 
 
 @pytest.mark.parametrize(("n_customers", "most"), [(9, 28), (12_345, 12)])

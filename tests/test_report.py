@@ -401,7 +401,10 @@ def test_the_terminal_and_json_say_the_same(place):
     column = title.index("what marks it")
     assert [line[column:] for line in rows] == [row["name"] for row in told["segments"]]
     (echo,) = [line for line in printed.splitlines() if line.startswith("What marks a segment is")]
-    assert echo in page_of(place).words
+    box, _, evidence = page_of(place).words.partition("The evidence The verdict")
+    assert "times as common in it as elsewhere; in data without segments, " in box
+    assert echo not in box
+    assert f"The test of what marks the segments, with its figures: {echo}" in evidence
     for found, form in (
         (told["echo"], "{} times as frequent"),
         (told["echo_null"], "; in data without segments, {} times"),
@@ -791,6 +794,19 @@ def test_the_echo_in_words():
     )
     assert said.endswith("(5.8 times on all).")
     assert echo_in_words(real, null).endswith("in data without segments, 1.4 times (2.4 times).")
+
+
+@pytest.mark.parametrize(
+    ("null", "end"),
+    [
+        (None, "typically 1.4 times as common in it as elsewhere."),
+        (Echo(2.4, 1.34), "as elsewhere; in data without segments, 1.3 times."),
+        (Echo(2.4, 1.44), "as elsewhere: no more than in data without segments (1.4 times)."),
+        (Echo(2.4, 1.5), "as elsewhere: no more than in data without segments (1.5 times)."),
+    ],
+)
+def test_what_marks_the_segments_is_told_beside_what_marks_chance_ones(null, end):
+    assert words.echo_in_plain_words(Echo(5.76, 1.41), null).endswith(end)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def render(
         least_support=log_odds.LEAST_CUSTOMERS,
         verdict=words.verdict(validation, clustering, k, k_said=k_said if is_of_these else None),
         findings=words.findings(clustering, echo, echo_null),
-        echo=echo,
+        echo=None if echo is None else words.echo_in_words(echo, echo_null),
         stabilities=words.stabilities_in_words(tables.summary, validation, clustering),
         measures=measures,
         no_evidence=no_evidence_in_words(measures),

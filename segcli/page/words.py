@@ -147,7 +147,7 @@ def findings(
             activity_in_words(clustering["activity_share"], clustering.get("activity_share_null"))
         )
     if echo is not None:
-        found.append(echo_in_words(echo, echo_null))
+        found.append(echo_in_plain_words(echo, echo_null))
     return found
 
 
@@ -190,6 +190,24 @@ def activity_in_words(share: float, null: float | None) -> str:
     )
     if share > LARGE_SHARE:
         words += ": heavy and light customers are mostly in different segments"
+    return words + "."
+
+
+def echo_in_plain_words(echo: Echo, null: Echo | None) -> str:
+    """Return how much of what marks the segments holds on unseen interactions, for all to understand."""
+    times = f"{echo.unseen:.1f}"
+    words = (
+        "To test what marks the segments, a part of the interactions was hidden and the segments were "
+        "made again from the rest. Among the hidden ones, what marks a segment is typically "
+        f"{times} times as common in it as elsewhere"
+    )
+    if null is not None:
+        by_chance = f"{null.unseen:.1f}"
+        words += (
+            f"; in data without segments, {by_chance} times"
+            if float(times) > float(by_chance)
+            else f": no more than in data without segments ({by_chance} times)"
+        )
     return words + "."
 
 
