@@ -335,13 +335,13 @@ def test_that_chance_may_have_decided_is_told_on_the_page_in_plain_words(n_split
         assert judged.near_limit == (k,)
         said = words.verdict({"verdict": vars(judged)}, None, k)
         assert said.plain.endswith(
-            ". It was a close call: the same tests with other random draws may say otherwise."
+            ". The verdict was a close call: the same tests with other random draws may say otherwise."
         )
         assert not re.search(r"\d|ARI|seed|--", said.plain)
         assert "Close to the limit of 0.65" in said.reason
     table = vars(verdict(looked_at)) | {"k_scores": {"k": 2}}
     plain = words.verdict(None, {"on_the_table": table}, 2).plain
-    assert "It was a close call for 3 and 4 segments: the same tests" in plain
+    assert "The verdict was a close call for 3 and 4 segments: the same tests" in plain
     assert "limit of" not in plain
 
 

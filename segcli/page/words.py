@@ -132,7 +132,7 @@ def verdict(
 def _close_in_words(near: Sequence[int], k: int) -> str:
     """Return that chance may have decided on numbers of segments."""
     of = "" if list(near) == [k] else f" for {' and '.join(map(str, near))} segments"
-    return f"It was a close call{of}: the same tests with other random draws may say otherwise."
+    return f"The verdict was a close call{of}: the same tests with other random draws may say otherwise."
 
 
 def findings(
