@@ -163,7 +163,7 @@ SIZES = [
             alternatives.explained_variance(
                 {"suggestions": {"parallel_analysis": 47, "bi_cross_validation": 26}}
             ),
-            ["Three panels", "at 47;", "at 26."],
+            ["Three panels", "at 47;", "at 26;"],
         ),
         (alternatives.k_evidence({"supported": [2, 4]}), ["Six panels", "supported: 2, 4."]),
         (alternatives.k_evidence({"supported": []}), ["No number is marked as supported."]),

@@ -161,8 +161,8 @@ def test_pictures_are_told_in_the_figures_of_their_stages(finished):
     assert document(finished, "k_verdict.json")["supported"] == [3]
     told = told_of_pictures(finished)
     for part in (
-        f"with a mark at {suggested['parallel_analysis']};",
-        f"with a mark at {suggested['bi_cross_validation']}.",
+        f"on data without segments, with a mark at {suggested['parallel_analysis']};",
+        f"held-out blocks, on both, with a mark at {suggested['bi_cross_validation']};",
         "Marked as supported: 3.",
         f"With 3 segments it is {of_three['inertia_reduced_share']:.0%} on 2 components",
         f"are {guessed['in_sample']:.0%} of the customers in-sample",

@@ -149,7 +149,7 @@ def legend(ax):
 
 def test_evidence_for_components_stands_beside_the_null():
     table = evidence_table(12)
-    left, middle, right = plots.explained_variance(table, "tfidf", suggestions=SUGGESTIONS).axes
+    left, right, below = plots.explained_variance(table, "tfidf", suggestions=SUGGESTIONS).axes
     components = table["component"].tolist()
     assert curve(left, "these data") == (components, table["sample_ratio"].tolist())
     (band,) = left.collections
@@ -160,7 +160,7 @@ def test_evidence_for_components_stands_beside_the_null():
     assert all(label.endswith("%") for label in tick_labels(left.yaxis))
     assert curve(left, "parallel analysis: 4")[0] == [4, 4]
     assert legend(left) == ["null: no segments", "these data", "parallel analysis: 4"]
-    assert curve(middle) == (components, table["cumulative"].tolist())
+    assert curve(below) == (components, table["cumulative"].tolist())
     for label, column in (
         ("these data", "prediction_error"),
         ("null: no segments", "null_prediction_error"),
@@ -168,7 +168,7 @@ def test_evidence_for_components_stands_beside_the_null():
         assert curve(right, label) == ([0, *components], [1, *table[column]])
     assert curve(right, "bi-cross-validation: 3")[0] == [3, 3]
     assert "held-out" in right.get_title()
-    for ax in (left, middle, right):
+    for ax in (left, right, below):
         assert "component" in ax.get_xlabel()
         assert whole_numbers(ax.get_xticks())
 
@@ -363,13 +363,20 @@ def test_a_confusion_matrix_is_drawn_rows_down_columns_across():
 
 @pytest.mark.parametrize(
     ("k", "numbers", "n_ticks"),
-    [(12, (12, 144), 12), (13, (0, 0), 13), (31, (0, 0), 7), (1500, (0, 0), 30)],
+    [(12, (12, 144), 12), (13, (0, 0), 13), (31, (0, 0), 7), (1500, (0, 0), 3)],
 )
 def test_large_confusion_matrices_leave_out_numbers_and_ticks(k, numbers, n_ticks):
     left, right, _ = plots.confusion_matrix(evaluations(k)).axes
     assert (len(left.texts), len(right.texts)) == numbers
     assert len(left.get_xticks()) == len(left.get_yticks()) == n_ticks
     assert not len(right.get_yticks())
+
+
+@pytest.mark.parametrize(("customers", "n_numbers"), [(999, 12), (99_999, 0)])
+def test_customers_are_not_given_in_numbers_that_have_no_room(customers, n_numbers):
+    counts = np.diag(np.full(12, customers))
+    left, _ = plots.confusion_matrix({"in_sample": Agreement(counts)}).axes
+    assert len(left.texts) == n_numbers
 
 
 def tiny_shares():
@@ -411,10 +418,21 @@ def test_nothing_runs_out_of_a_picture_or_into_another_panel(draw):
     assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
-@pytest.mark.parametrize(("k", "n_ticks"), [(50, 50), (51, 11), (600, 12)])
+SHEET = (210 - 2 * 14) / 25.4
+"""How wide the page is on A4 between its margins, in inches; Letter is wider."""
+
+
+@pytest.mark.parametrize("draw", CROWDED.values(), ids=CROWDED)
+def test_on_paper_letters_have_seven_points(draw):
+    figure = draw()
+    letters = [text for text in figure.findobj(Text) if text.get_text().strip()]
+    least = min(text.get_fontsize() for text in letters)
+    assert least * min(1, SHEET / figure.get_figwidth()) >= 7
+
+
+@pytest.mark.parametrize(("k", "n_ticks"), [(27, 27), (28, 6), (600, 12)])
 def test_of_many_segments_some_are_labelled(k, n_ticks):
     figure = plots.segment_sizes(np.full(k, 1 / k), np.full(k, 1 / k))
-    assert figure.get_figwidth() == 20
     assert len(figure.axes[0].get_xticks()) == n_ticks
 
 

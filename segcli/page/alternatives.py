@@ -32,9 +32,9 @@ def explained_variance(said: Document | None) -> str:
     suggested = said["suggestions"]
     return (
         "Three panels by component: the share of the variance that each holds, on these data and on data "
-        f"without segments, with a mark at {suggested['parallel_analysis']}; the share of all up to it; "
-        "and the error of predicting held-out blocks, on both, with a mark at "
-        f"{suggested['bi_cross_validation']}."
+        f"without segments, with a mark at {suggested['parallel_analysis']}; the error of predicting "
+        f"held-out blocks, on both, with a mark at {suggested['bi_cross_validation']}; and the share of "
+        "all up to it."
     )
 
 

@@ -11,6 +11,7 @@ from segcli.plots.figure import (
     GREY,
     INK,
     LIGHT,
+    WIDEST,
     Margins,
     log_percent_axis,
     new_figure,
@@ -35,8 +36,9 @@ def explained_variance(
 ) -> Figure:
     """Draw each component's share of the variance, the running share, and the evidence if any.
 
-    With evidence, the shares stand on a logarithmic scale above the null's, and a third panel has the
-    errors of predicting held-out blocks. Green lines mark what each suggests.
+    With evidence, the shares stand on a logarithmic scale above the null's; beside them are the
+    errors of predicting held-out blocks, and below, the running share. Green lines mark what each
+    suggests.
 
     Parameters
     ----------
@@ -45,18 +47,21 @@ def explained_variance(
     suggestions : number of components by ``parallel_analysis`` and ``bi_cross_validation``
     """
     if suggestions:
-        figure, (left, middle, right) = new_figure(14, 4.4, 3, margins=_MARGINS)
+        figure, (left, right, below, corner) = new_figure(WIDEST, 7.2, 2, 2, margins=_MARGINS)
+        corner.remove()
+        start, end = below.get_position(), corner.get_position()
+        below.set_position((start.x0, start.y0, end.x1 - start.x0, start.height))
         _shares_beside_null(left, table, suggestions["parallel_analysis"])
         _held_out_errors(right, table, suggestions["bi_cross_validation"])
     else:
-        figure, (left, middle) = new_figure(10, 4.2, 2, margins=_MARGINS)
+        figure, (left, below) = new_figure(WIDEST, 4.0, 2, margins=_MARGINS)
         _curve(left, table["component"], table["explained_variance_ratio"])
         percent_axis(left)
-    _running_shares(middle, table)
+    _running_shares(below, table)
     scale = ", log scale" if suggestions else ""
     left.set_title(f"Share of variance, by component{scale}", fontsize=11, color=INK)
     left.set_xlabel("component")
-    middle.set_xlabel("component")
+    below.set_xlabel("component")
     for ax in figure.axes:
         whole_number_axis(ax)
     figure.suptitle(f"Principal components, weighting {weighting}", fontsize=12, color=INK)

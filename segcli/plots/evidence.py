@@ -12,7 +12,9 @@ from segcli.plots.figure import (
     GREEN,
     GREY,
     INK,
+    SMALLEST,
     SOFT,
+    WIDEST,
     Margins,
     new_figure,
     whole_number_axis,
@@ -40,7 +42,8 @@ _PANELS = (
 )
 
 
-_MARGINS = Margins(top=1.0, rows=1.05, columns=0.6)
+_HEIGHT = 9.0
+_MARGINS = Margins(top=1.25, rows=1.05, columns=0.6)
 
 
 def k_evidence(
@@ -60,7 +63,7 @@ def k_evidence(
     thresholds : what ``transfer_ari`` and ``jaccard_mean`` must reach, a dashed line each
     n_silhouette : customers that the silhouette compares with one another
     """
-    figure, axes = new_figure(12, 6.6, 3, 2, margins=_MARGINS)
+    figure, axes = new_figure(WIDEST, _HEIGHT, 2, 3, margins=_MARGINS)
     for ax, (measure, title, question) in zip(axes, _PANELS, strict=True):
         _curve(ax, table, measure)
         for k in supported:
@@ -76,7 +79,7 @@ def k_evidence(
             transform=ax.transAxes,
             ha="center",
             va="bottom",
-            fontsize=8.5,
+            fontsize=SMALLEST,
             color=SOFT,
         )
         ax.set_xlabel("k")
@@ -85,9 +88,20 @@ def k_evidence(
     figure.suptitle(
         f"Evidence for the number of segments: {verdict}", x=0.06, ha="left", fontsize=13, color=INK
     )
-    # Beside the title: in any of the panels it may cover curves.
+    # Below the title: in any of the panels it may cover curves.
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper right", ncols=3, frameon=False, fontsize=9)
+    below = (0.06, 1 - 0.42 / _HEIGHT)
+    figure.legend(
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=below,
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0,
+        borderpad=0,
+    )
     return figure
 
 

@@ -24,6 +24,12 @@ INK = "#2b2f36"
 
 DOTS_PER_INCH = 110
 
+WIDEST = 8.6
+"""Inches: the page is printed 7.1 inches wide on A4, where letters of 8.5 points then have 7."""
+
+SMALLEST = 8.5
+"""Points, of letters in the widest pictures."""
+
 _STEPS = tuple(digit * 10**power for power in range(10) for digit in (1, 5))
 
 

@@ -10,6 +10,7 @@ from segcli.plots.figure import (
     BLUE,
     GREY,
     INK,
+    WIDEST,
     Margins,
     labelled_segments,
     new_figure,
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_WIDEST = 20.0  # inches
-_MOST_TICKS = 50
+_MOST_TICKS = 27
 
 
 def segment_sizes(customers: np.ndarray, interactions: np.ndarray) -> Figure:
@@ -32,7 +32,7 @@ def segment_sizes(customers: np.ndarray, interactions: np.ndarray) -> Figure:
     customers, interactions : ndarray of shape (k,), shares, 0 to 1
     """
     k = len(customers)
-    width = min(max(6.0, 0.35 * k + 2.5), _WIDEST)
+    width = min(max(6.0, 0.35 * k + 2.5), WIDEST)
     figure, (ax,) = new_figure(width, 3.8, margins=Margins(left=0.8))
     positions = np.arange(k)
     ax.bar(positions - 0.2, customers, 0.4, color=BLUE, label="customers")
