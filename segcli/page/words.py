@@ -33,7 +33,7 @@ NOT_ALL_ADVICE = (
     "others would come out differently. Mind the grade of each."
 )
 
-NEARLY_ALL = 0.95
+MOST = 0.5
 """From this share on, what a segment's customers have is what they are in it for."""
 
 SAID_SINCE = (
@@ -274,7 +274,7 @@ def another_in_words(together: float) -> str:
 
 
 def entrance_in_words(items: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return why what nearly all of a segment's customers have is rare there unseen; None if it is not.
+    """Return why what most of a segment's customers have is rare there unseen; None if it is not.
 
     Parameters
     ----------
@@ -283,14 +283,12 @@ def entrance_in_words(items: Sequence[Mapping[str, Any]]) -> str | None:
     names = [
         row["name"]
         for row in items
-        if row["share"] >= NEARLY_ALL
-        and row["unseen_times"] is not None
-        and row["unseen_times"] < 1
+        if row["share"] >= MOST and row["unseen_times"] is not None and row["unseen_times"] < 1
     ]
     if not names:
         return None
     return (
-        f"Nearly all customers here have {' and '.join(names)}, and many from whom that was hidden landed "
+        f"Most customers here have {' and '.join(names)}, and many from whom that was hidden landed "
         "in other segments: so it is rare here among unseen interactions. Customers are in this segment "
         "for that, more than for what else they have."
     )
