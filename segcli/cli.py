@@ -99,6 +99,13 @@ def main() -> None:
 )
 @click.option("--encoding", help="Text encoding, such as utf-8 or latin-1.  [default: detected]")
 @click.option(
+    "--decimal",
+    type=click.Choice(["point", "comma"]),
+    default="point",
+    show_default=True,
+    help="What values in text have before the fraction: 1234.5, or 1234,5 and 1.234,5.",
+)
+@click.option(
     "--duplicates",
     type=click.Choice(["sum", "last", "mean", "max"]),
     default="sum",

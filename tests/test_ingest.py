@@ -192,8 +192,7 @@ REFUSED = {
     "one customer once": (b"a,x,1\na,y,2\nb,x,\n", {}, "has 1 customer once 1 row is rejected; segments "
                           "need at least 2. Is the column right? Name it with --customer. The first row "
                           "rejected is row 3 of ratings.csv, no value: 'b,x,'."),
-    "decimal commas": (b"who;what;much\na;x;1,5\nb;y;2,5\n", {}, "row 1 of ratings.csv, value is not a "
-                       "number: 'who;what;much'. Numbers are written like -1234.5"),
+    "decimal commas": (b"who;what;much\na;x;1,5\nb;y;2,5\n", {}, "It has: who, what, much. Name them"),
     "one customer not cancelled": (b"a,x,1\na,x,-1\nb,y,2\nb,x,3\n", {"negative": "net"}, "has 1 customer "
                                    "once 1 pair cancels out; segments need at least 2. Leave out negative "
                                    "values instead: --negative reject."),
@@ -206,7 +205,9 @@ REFUSED = {
     "negative": (b"a,x,-1\nb,y,-2\n", {}, "'--negative keep' keeps them"),
     "one row": (b"user,item,rating\na,x,\n", {}, "ratings.csv cannot be used: row 2 of ratings.csv, no "
                 "value: 'a,x,'."),
-    "decimal comma": (b"a;x;1,5\nb;y;2,5\n", {}, WRITTEN),
+    "decimal comma": (b"a;x;1,5\nb;y;2,5\n", {}, f"{WRITTEN} For decimal commas say --decimal comma."),
+    "no decimal comma": (b"a;x;1.5\nb;y;2.5\n", {"decimal": "comma"}, "With --decimal comma numbers are "
+                         "written like -1.234,5 or -1234,5, without currency or percent signs."),
     "quoted decimal comma": (b'user,item,n\na,x,"1,5"\nb,y,"2,5"\n', {}, WRITTEN),
     "decimal comma, not first": (b"user;item;n\n;x;1\na;x;1,5\nb;y;2,5\n", {}, WRITTEN),
     "thousands": (b'user,item,n\na,x,"1,000"\nb,y,"2,000"\n', {}, WRITTEN),
@@ -710,6 +711,29 @@ def test_points_that_may_separate_thousands_are_told(tmp_path, values, read):
     found = run(path, tmp_path / "run", negative="keep").doubts
     said = f"Value {read}. If points separate thousands, leave them out."
     assert found == ((said,) if read else ())
+
+
+def test_commas_that_may_separate_thousands_are_not_said_to_be_decimal(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text('a;x;"1,000"\na;y;"1,234,567"\na;y;1\nb;x;20\nb;y;3\n')
+    (doubt,) = run(path, tmp_path / "run").doubts
+    assert doubt.endswith(WRITTEN)
+
+
+def test_values_may_have_a_decimal_comma(tmp_path):
+    """In a part of a file without any fraction too, and with what separates thousands."""
+    path = tmp_path / "r.csv"
+    written = ["1,5", "2", ",5", "1.234", "1.234.567,25", "1 234,5", "-0,5", "1,2e2"]
+    rows = [f"{row};{row % 2};{value}\n" for row, value in enumerate(written)]
+    wrong = ["1.5", "1,5,5", "1.23,5", "12.34", "1,234.5", "5 €"]
+    path.write_text("user;item;n\n" + "".join(rows) + "".join(f"x;y;{value}\n" for value in wrong))
+    found = run(path, tmp_path / "run", decimal="comma", negative="keep")
+    assert found.rejects == {"value is not a number": len(wrong)}
+    assert "Values such as '1.5' are rejected. With --decimal comma" in found.doubts[0]
+    matrix = sp.load_npz(tmp_path / "run" / "matrix.npz")
+    assert matrix.sum(axis=1).tolist() == [1.5, 2, 0.5, 1234, 1234567.25, 1234.5, -0.5, 120]
+    path.write_text("user;item;n\na;x;1.234\nb;y;2.000\n")
+    assert run(path, tmp_path / "run", decimal="comma").value_max == 2000
 
 
 def test_thousands_are_told_also_beside_millions_which_are_no_numbers(tmp_path):

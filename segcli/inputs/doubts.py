@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segcli.inputs.arrow import to_numpy
-from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, is_number, is_number_otherwise
+from segcli.inputs.values import POINT, how_to_write, is_number, is_number_otherwise
 from segcli.words import counted
 
 # What databases, spreadsheets, shops and devices write where there is nothing.
@@ -95,20 +95,22 @@ def _some(ids: pa.Array, n_interactions: np.ndarray, places: np.ndarray) -> str:
     return ", ".join(some) + (f" and {more:,} more" if more else "")
 
 
-def doubtful_values(read: Sequence[str], rejected: Sequence[str]) -> list[str]:
+def doubtful_values(read: Sequence[str], rejected: Sequence[str], decimal: str) -> list[str]:
     """Return sentences on values that most likely are written otherwise than they are read.
 
     Parameters
     ----------
     read : some of the values as they are written
     rejected : some of those that are no numbers
+    decimal : what they are read with, ``point`` or ``comma``
     """
     found = []
-    otherwise = [value for value in rejected if is_number_otherwise(value)]
+    otherwise = [value for value in rejected if is_number(value) or is_number_otherwise(value)]
     if otherwise:
-        found.append(
-            f"Values such as '{otherwise[0].strip()}' are rejected. {HOW_NUMBERS_ARE_WRITTEN}"
-        )
+        how = how_to_write(otherwise, decimal)
+        found.append(f"Values such as '{otherwise[0].strip()}' are rejected. {how}")
+    if decimal != POINT:
+        return found
     texts = [value.strip() for value in read]
     with_points = [text for text in texts if _THOUSANDS(text)]
     n_below = sum(_BELOW(text) is not None for text in texts)

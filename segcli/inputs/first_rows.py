@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segcli.errors import InputError
 from segcli.inputs.columns import KNOWN, plain
-from segcli.inputs.values import is_number
+from segcli.inputs.values import has_decimal_comma, is_number
 from segcli.words import counted, shortened
 
 Rows = tuple[tuple[str, ...], ...]
@@ -110,14 +110,15 @@ def has_header(path: Path, sample: Rows, named: set[str]) -> bool:
     if not named.isdisjoint([*first, *map(str.strip, first)]) or _names_both(first):
         return True
     _refuse_header_below(path, sample)
-    if any(is_number(field) for field in first):
+    if any(is_number(field) or has_decimal_comma(field) for field in first):
         return False
     known = {name for names in KNOWN.values() for name in names}
     for column, field in enumerate(first):
         below = [row[column] for row in rest if len(row) > column and row[column].strip()]
         if plain(field) in known and field not in below:
             return True
-        if field.strip() and below and all(is_number(value) for value in below):
+        are_numbers = (is_number(value) or has_decimal_comma(value) for value in below)
+        if field.strip() and below and all(are_numbers):
             return True
     return False
 

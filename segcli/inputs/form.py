@@ -14,7 +14,7 @@ from segcli.errors import InputError, OptionError
 from segcli.inputs import tables
 from segcli.inputs.arrow import strings
 from segcli.inputs.columns import KNOWN, Role, plain
-from segcli.inputs.values import is_number, read_times
+from segcli.inputs.values import POINT, is_number, read_times
 
 _is_time = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{1,2}[/.]\d{1,2}[/.]\d{4})(?:[T ].*)?").fullmatch
 
@@ -32,6 +32,7 @@ class Form:
     delimiter, header, encoding : how it is written
     duplicates : ``sum``, ``last``, ``mean`` or ``max`` of the values of one customer and item
     negative : ``reject`` negative values, ``keep`` them, or ``net`` them against a pair's others
+    decimal : ``point`` or ``comma``, of the values in text
 
     Raises
     ------
@@ -48,6 +49,7 @@ class Form:
     encoding: str | None = None
     duplicates: str = "sum"
     negative: str = "reject"
+    decimal: str = POINT
 
     def __post_init__(self) -> None:
         if self.negative == "net" and self.duplicates != "sum":

@@ -18,7 +18,7 @@ from segcli.inputs.pairs import GroupedRows, Pairs, group_rows
 from segcli.inputs.parallel import Threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import Part, Source
-from segcli.inputs.values import CODES, read_times, read_values
+from segcli.inputs.values import CODES, POINT, read_times, read_values
 from segcli.inputs.vocabulary import Vocabulary
 
 
@@ -66,7 +66,7 @@ class Reader:
         for role, kind in (
             ("customer", pa.uint32()),
             ("item", pa.uint32()),
-            ("value", pa.float64()),
+            ("value", pa.float64() if self.form.decimal == POINT else pa.string()),
         ):
             column = self.columns[role]
             if column is not None:
@@ -90,7 +90,9 @@ class Reader:
             values, codes = np.ones(n), np.zeros(n, dtype=np.uint8)
         else:
             column = batch.columns[self.columns["value"]]
-            values, codes = read_values(column, negatives=self.form.negative != "reject")
+            values, codes = read_values(
+                column, negatives=self.form.negative != "reject", decimal=self.form.decimal
+            )
         times = None
         if self.columns["timestamp"] is not None:
             times = read_times(batch.columns[self.columns["timestamp"]])

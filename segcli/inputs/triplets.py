@@ -24,7 +24,7 @@ from segcli.inputs.reader import Reader
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import Source, digest_of, doubts_about_folder, list_files, open_first
 from segcli.inputs.text_table import TextTable
-from segcli.inputs.values import HOW_NUMBERS_ARE_WRITTEN, OUT_OF_RANGE, is_number_otherwise
+from segcli.inputs.values import OUT_OF_RANGE, how_to_write
 from segcli.words import counted
 
 _TOLD = 3  # doubts about files
@@ -222,8 +222,9 @@ def require_rows(log: Log, n_usable: int, rejects: Rejects) -> None:
             f"The first is {rejects.first()}."
         )
     no_numbers = _no_numbers(log, rejects)
-    if any(map(is_number_otherwise, no_numbers)):
-        msg += f" {HOW_NUMBERS_ARE_WRITTEN}"
+    how = how_to_write(no_numbers, log.form.decimal)
+    if how is not None:
+        msg += f" {how}"
     elif no_numbers:
         msg += " Name the column with --value; '--value none' counts each row as 1."
     elif rejects.texts(OUT_OF_RANGE, 1):
@@ -240,7 +241,7 @@ def _all_doubts(log: Log, of_files: Sequence[str], rejects: Rejects) -> list[str
     column = log.columns["value"]
     if column is not None:
         read = log.table.sample(column) if isinstance(log.table, TextTable) else []
-        doubts += doubtful_values(read, _no_numbers(log, rejects))
+        doubts += doubtful_values(read, _no_numbers(log, rejects), log.form.decimal)
     return doubts
 
 

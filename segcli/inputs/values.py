@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,9 @@ from segcli.inputs.arrow import scalar, to_arrow, to_numpy
 #: products with their squares, then stays far within what a float64 can hold.
 SMALLEST, LARGEST = 1e-50, 1e50
 OUT_OF_RANGE = "value is beyond 1e50 or nearer to 0 than 1e-50"
+
+#: What stands before the fraction of a number in text.
+POINT, COMMA = "point", "comma"
 
 #: Why a row cannot be used, in the order in which reasons are looked for. 0 means that it can.
 REASONS = (
@@ -34,6 +38,10 @@ REASONS = (
 CODES = {reason: code for code, reason in enumerate(REASONS)}
 
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+_THOUSANDS = r"[.\s\x{a0}\x{202f}'’]"
+_NUMBER_WITH_COMMA = (
+    rf"^[+-]?(?:(?:\d+|\d{{1,3}}(?:{_THOUSANDS}\d{{3}})+)(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?$"
+)
 _NOT_FINITE = r"(?i)^[+-]?(?:nan|inf|infinity)$"
 _NAN = scalar("nan")
 _NO_NUMBER = scalar(float("nan"))
@@ -43,10 +51,13 @@ _NUMBER_OTHERWISE = re.compile(
     r"(?:\d{1,3}(?:[.,'’\s]\d{3})+|\d+)(?:[.,]\d+)?"
     rf"(?:\s*{_CURRENCY})?\s*-?"
 )
-#: How a number is written, for those who have written it otherwise.
-HOW_NUMBERS_ARE_WRITTEN = (
+_HOW_WITH_POINT = (
     "Numbers are written like -1234.5: with a decimal point, without thousands separators, currency or "
     "percent signs."
+)
+_HOW_WITH_COMMA = (
+    "With --decimal comma numbers are written like -1.234,5 or -1234,5, without currency or percent "
+    "signs."
 )
 _is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
 
@@ -54,6 +65,29 @@ _is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
 def is_number(text: str) -> bool:
     """Return whether a field reads as a finite number."""
     return _is_number(text.strip()) is not None
+
+
+def has_decimal_comma(text: str) -> bool:
+    """Return whether a field is a number whose comma does not separate thousands, by what follows it."""
+    return re.fullmatch(r"[+-]?[\d.\s'’]*,(?:\d{1,2}|\d{4,})", text.strip()) is not None
+
+
+def how_to_write(texts: Sequence[str], decimal: str) -> str | None:
+    """Return how numbers are written, in a sentence or two; None if none of these fields is one.
+
+    Parameters
+    ----------
+    texts : fields that could not be read as numbers
+    decimal : what they were read with, ``point`` or ``comma``
+    """
+    if not any(is_number(text) or is_number_otherwise(text) for text in texts):
+        return None
+    if decimal == COMMA:
+        return _HOW_WITH_COMMA
+    advice = (
+        " For decimal commas say --decimal comma." if any(map(has_decimal_comma, texts)) else ""
+    )
+    return _HOW_WITH_POINT + advice
 
 
 def is_number_otherwise(text: str) -> bool:
@@ -69,13 +103,17 @@ def is_number_otherwise(text: str) -> bool:
     return not is_number(text) and _NUMBER_OTHERWISE.fullmatch(plain) is not None
 
 
-def read_values(column: pa.Array, *, negatives: bool) -> tuple[np.ndarray, np.ndarray]:
+def read_values(
+    column: pa.Array, *, negatives: bool, decimal: str = POINT
+) -> tuple[np.ndarray, np.ndarray]:
     """Return a column's values and why each cannot be used.
 
     Parameters
     ----------
     column : array of strings or of numbers, of length n
     negatives : whether negative values can be used
+    decimal : ``point`` or ``comma``, of numbers in strings; with a comma, points and blanks may
+        separate thousands
 
     Returns
     -------
@@ -84,7 +122,7 @@ def read_values(column: pa.Array, *, negatives: bool) -> tuple[np.ndarray, np.nd
     """
     if pa.types.is_string(column.type):
         encoded = column.dictionary_encode()
-        values, reasons = _read_texts(encoded.dictionary)
+        values, reasons = _read_texts(encoded.dictionary, decimal)
         codes = to_numpy(encoded.indices)
         values, reasons = values[codes], reasons[codes]
     else:
@@ -128,12 +166,15 @@ def read_times(column: pa.Array) -> np.ndarray:
     return by_row
 
 
-def _read_texts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    trimmed = pc.utf8_trim_whitespace(texts)
-    finite = pc.match_substring_regex(trimmed, _NUMBER)
+def _read_texts(texts: pa.Array, decimal: str = POINT) -> tuple[np.ndarray, np.ndarray]:
+    trimmed = numbers = pc.utf8_trim_whitespace(texts)
+    if decimal == COMMA:
+        numbers = pc.replace_substring_regex(numbers, _THOUSANDS, "")
+        numbers = pc.replace_substring(numbers, ",", ".")
+    finite = pc.match_substring_regex(trimmed, _NUMBER if decimal == POINT else _NUMBER_WITH_COMMA)
     other = pc.match_substring_regex(trimmed, _NOT_FINITE)
     readable = pc.or_(finite, other)
-    values = to_numpy(pc.if_else(readable, trimmed, _NAN).cast(pa.float64())).copy()
+    values = to_numpy(pc.if_else(readable, numbers, _NAN).cast(pa.float64())).copy()
     reasons = np.full(len(texts), CODES["value is not a number"], dtype=np.uint8)
     reasons[to_numpy(readable)] = 0
     reasons[to_numpy(pc.binary_length(trimmed)) == 0] = CODES["no value"]

@@ -22,6 +22,7 @@ from segcli.inputs.parallel import open_threads
 from segcli.inputs.rejects import Rejects
 from segcli.inputs.sources import digest_at, list_files, unchanged
 from segcli.inputs.triplets import Triplets, read_triplets
+from segcli.inputs.values import POINT
 from segcli.words import counted
 
 _COUNTED = 1 << 16
@@ -233,6 +234,7 @@ def _parameters(
         "encoding": form.encoding,
         "duplicates": form.duplicates,
         "negative": form.negative,
+        "decimal": form.decimal if form.decimal != POINT else None,
     }
 
 
