@@ -2,7 +2,7 @@
 
     python benchmarks/verdicts.py --nulls u.data --planted
 
-On nulls of a real matrix (same row and column counts, no segments) every verdict but "no supported k"
+On nulls of a real matrix (`segcli.numerics.nulls`: no segments) every verdict but "no supported k"
 is wrong. On planted data the true k must be among the supported, and k-means at that k must find the
 planted segments (adjusted Rand index). Prints a row per weighting, and a row per design.
 """
