@@ -144,8 +144,8 @@ class PCAExploration:
         return [
             " component  cumulative     share | null     held-out error | null",
             *rows,
-            "null: data without segments, in which each customer and each item has as many interactions, "
-            "and as large values, as here.",
+            "null: data without segments, in which customers and items have as many interactions, and as "
+            "large values, as here.",
             "Held-out error: of predicting unseen customers' unseen items from that many components;",
             "100% is no better than predicting the items' means.",
             f"Shares and errors are of {n_customers}, "
