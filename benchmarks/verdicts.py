@@ -1,10 +1,12 @@
 """How often the verdict on k is right: on nulls, where no k is, and on planted data.
 
-    python benchmarks/verdicts.py --nulls u.data --planted
+    python benchmarks/verdicts.py --nulls u.data --sizes --planted
 
 On nulls of a real matrix (`segcli.numerics.nulls`: no segments) every verdict but "no supported k"
-is wrong. On planted data the true k must be among the supported, and k-means at that k must find the
-planted segments (adjusted Rand index). Prints a row per weighting, and a row per design.
+is wrong. So it is on data with one taste, whose customers and items have large values or small ones
+(`--sizes`): there transfer ARI should be as high on the null. On planted data the true k must be among
+the supported, and k-means at that k must find the planted segments (adjusted Rand index). Prints a row
+per weighting, and a row per design.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ from segcli.numerics.verdict import verdict
 from segcli.numerics.weighting import NAMES
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from planted import DESIGNS, plant
+from planted import DESIGNS, Design, plant, unplanted, with_sizes
 
 N_COMPONENTS = 10
+ONE_TASTE = Design((1.0,), 1.0, "counts", n_items=100, median_items=12)
 
 
 def ranks_of(X):
@@ -68,6 +71,13 @@ def judge_null(X, i, ks, level, weighting):
     return not found.supported, np.nanmax(table["transfer_ari"]), above
 
 
+def judge_sizes(i, ks, level, weighting):
+    X = with_sizes(unplanted(ONE_TASTE, i), i, of_customers=0.7, of_items=1.5)
+    evidence, found = judge(X, weighting, ks, i, level)
+    highest = (np.nanmax(evidence.table[name]) for name in ("transfer_ari", "transfer_ari_null"))
+    return not found.supported, *highest
+
+
 def judge_planted(design, i, ks, level, weighting):
     X, truth = plant(design, i)
     _, found = judge(X, weighting, ks, i, level)
@@ -86,6 +96,20 @@ def on_nulls(path, ks, n, level, weightings):
         right, transfers, gains = zip(*LocalEngine().run_tasks(tasks, "nulls"), strict=True)
         print(
             f"| {weighting} | {sum(right)} of {n} | {max(transfers):.2f} | {max(gains):.3f} |",
+            flush=True,
+        )
+
+
+def on_sizes(ks, n, level, weightings):
+    print(f"\n{n} draws of one taste, values of any size, k to {ks[-1]}, {level} evidence\n")
+    print("| weighting | no supported k | highest transfer ARI, median | the null's |")
+    print("|---|---|---|---|")
+    for weighting in weightings:
+        tasks = [partial(judge_sizes, i, ks, level, weighting) for i in range(n)]
+        right, transfers, nulls = zip(*LocalEngine().run_tasks(tasks, "draws"), strict=True)
+        print(
+            f"| {weighting} | {sum(right)} of {n} | {np.median(transfers):.2f} "
+            f"| {np.median(nulls):.2f} |",
             flush=True,
         )
 
@@ -111,6 +135,7 @@ def on_planted(ks, n, level, weighting):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--nulls", type=Path, metavar="U_DATA", help="MovieLens 100K's u.data")
+    parser.add_argument("--sizes", action="store_true")
     parser.add_argument("--planted", action="store_true")
     parser.add_argument("--weightings", nargs="+", default=NAMES)
     parser.add_argument("--repeats", type=int, default=20)
@@ -122,6 +147,8 @@ def main():
     with single_threaded_blas():
         if options.nulls:
             on_nulls(options.nulls, ks, options.repeats, options.evidence, options.weightings)
+        if options.sizes:
+            on_sizes(ks, options.repeats, options.evidence, options.weightings)
         if options.planted:
             for weighting in options.weightings:
                 on_planted(ks, options.repeats, options.evidence, weighting)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from planted import DESIGNS, plant, unplanted
+from planted import DESIGNS, Design, plant, unplanted, with_sizes
 
 from segcli.engine import LocalEngine
 from segcli.errors import ChoiceError
@@ -69,6 +69,18 @@ def test_one_taste_has_no_supported_k(weighting):
     found = verdict(gather(unplanted(design, 2), weighting))
     assert found.supported == ()
     assert found.reason.startswith("no supported k")
+
+
+@pytest.mark.parametrize("weighting", ["l2", "pearson"])
+def test_how_large_values_are_makes_segments_on_the_null_too(weighting):
+    """Items that some buy by the hundred make segments that come back, though there is one taste."""
+    design = Design((1.0,), 1.0, "counts", n_customers=800, n_items=60, median_items=12)
+    X = with_sizes(unplanted(design, 2), 2, of_customers=0.7, of_items=1.5)
+    found = gather(X, weighting, ks=[2, 3, 4])
+    real, null = found.table["transfer_ari"].max(), found.table["transfer_ari_null"].max()
+    assert real > 0.9
+    assert null > 0.8
+    assert verdict(found).supported == ()
 
 
 @pytest.mark.parametrize("weighting", NAMES)
