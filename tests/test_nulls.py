@@ -142,6 +142,13 @@ def test_any_values_can_be_dealt_out(values):
     assert np.array_equal(np.sort(null.data), np.sort(X.data))
 
 
+@pytest.mark.parametrize(
+    "X", [[[1.0, 1.0], [2.0, 2.0]], [[1.0, 2.0], [1.0, 2.0]], [[0.0, 0.0]]], ids=str
+)
+def test_where_customers_or_items_say_all_of_values_these_stay(X):
+    assert np.array_equal(null_of(sp.csr_array(X), 0, seed=0).toarray(), X)
+
+
 def test_nulls_of_one_matrix_and_seed_are_made_once(ratings, monkeypatch):
     made = []
     monkeypatch.setattr(

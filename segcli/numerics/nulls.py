@@ -204,15 +204,16 @@ def _values_for(null: sp.csr_array, X: sp.csr_array, rng: np.random.Generator) -
     values, places, counts = np.unique(
         X.data.astype(np.float64), return_inverse=True, return_counts=True
     )
-    if len(values) == 1:
-        return np.repeat(values, X.nnz)
+    if len(values) < 2:
+        return np.repeat(values, counts)
     scores = ndtri((np.cumsum(counts) - counts / 2) / X.nnz)[places]
     lengths = np.diff(X.indptr)
     rows = np.repeat(np.arange(len(lengths)), lengths)
     of_customers, of_items = _main_effects(scores, (rows, X.indices), X.shape)
     left = scores - of_customers[rows] - of_items[X.indices]
     squares = np.bincount(rows, left**2, minlength=len(lengths))
-    spread = np.sqrt((squares + _AS_OTHERS * np.mean(left**2)) / (lengths + _AS_OTHERS))[rows]
+    usual = max(float(np.mean(left**2)), _LEAST_VARIANCE)
+    spread = np.sqrt((squares + _AS_OTHERS * usual) / (lengths + _AS_OTHERS))[rows]
     dealt = np.empty(X.nnz)
     dealt[_by_item(null, np.arange(X.nnz))] = _by_item(X, left / spread, rng.permutation(X.nnz))
     suited = of_customers[rows] + of_items[null.indices] + spread * dealt
