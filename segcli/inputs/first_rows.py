@@ -110,17 +110,21 @@ def has_header(path: Path, sample: Rows, named: set[str]) -> bool:
     if not named.isdisjoint([*first, *map(str.strip, first)]) or _names_both(first):
         return True
     _refuse_header_below(path, sample)
-    if any(is_number(field) or has_decimal_comma(field) for field in first):
+    if any(map(_is_some_number, first)):
         return False
     known = {name for names in KNOWN.values() for name in names}
     for column, field in enumerate(first):
         below = [row[column] for row in rest if len(row) > column and row[column].strip()]
         if plain(field) in known and field not in below:
             return True
-        are_numbers = (is_number(value) or has_decimal_comma(value) for value in below)
-        if field.strip() and below and all(are_numbers):
+        if field.strip() and below and all(map(_is_some_number, below)):
             return True
     return False
+
+
+def _is_some_number(field: str) -> bool:
+    """Return whether a field is a number, by whichever mark of decimals."""
+    return is_number(field) or has_decimal_comma(field)
 
 
 def _refuse_header_below(path: Path, sample: Rows) -> None:
