@@ -1,4 +1,4 @@
-"""The null keeps what activity and popularity say, and nothing else."""
+"""The null keeps what activity, popularity and the sizes of values say, and nothing else."""
 
 import itertools
 from collections import Counter

@@ -53,7 +53,7 @@ _AS_OTHERS = 5  # values, as spread as all are, that count towards how spread a 
 
 
 def swapped(X: sp.csr_array, *, rng: np.random.Generator, n_rounds: int = N_ROUNDS) -> sp.csr_array:
-    """Return a null of the matrix: the same counts by row and by column, and nothing else of it.
+    """Return a null of the matrix: the same counts by row and by column, and values as large.
 
     Chance picks by position: permute customers and items, and another null comes back. In rank order it
     depends on the data and ``rng`` alone.
@@ -63,7 +63,7 @@ def swapped(X: sp.csr_array, *, rng: np.random.Generator, n_rounds: int = N_ROUN
     X : csr_array of shape (n_customers, n_items), in canonical format; values of any sign
         A stored entry is an interaction, whatever its value.
     rng : the source of chance; it is advanced
-    n_rounds : rounds in which every customer trades once. With 0, only values are shuffled.
+    n_rounds : rounds in which every customer trades once. With 0, only values are dealt out anew.
 
     Returns
     -------
