@@ -46,12 +46,15 @@ class SparseMinusRankOne:
 
     def __matmul__(self, W: np.ndarray) -> np.ndarray:
         """Return the product with a dense array of shape (m, b)."""
-        return np.asarray(self.sparse @ W - np.outer(self.row_factors, self.column_factors @ W))
+        product = np.asarray(self.sparse @ W)
+        product -= np.outer(self.row_factors, self.column_factors @ W)
+        return product
 
     def transposed_product(self, Y: np.ndarray) -> np.ndarray:
         """Return the product of the transpose with a dense array of shape (n, b)."""
-        expected = np.outer(self.column_factors, self.row_factors @ Y)
-        return np.asarray(transpose_view(self.sparse) @ Y - expected)
+        product = np.asarray(transpose_view(self.sparse) @ Y)
+        product -= np.outer(self.column_factors, self.row_factors @ Y)
+        return product
 
     def squared_norms(self) -> np.ndarray:
         """Return each row's squared Euclidean length, an ndarray of shape (n,).

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from segcli.engine.rows import squared_norms
 from segcli.errors import FewDistinctError
+from segcli.numerics.assignment import nearest_of
 
 TOLERANCE = 1e-6
 """Stop when no center moves by more than this share of the data's standard deviation."""
@@ -51,7 +52,7 @@ class Rows:
         self.positions = np.arange(n)
         self._columns = np.vstack([self.rows.T, np.ones(n)])
         self.summands = np.column_stack([weights[:, None] * self.rows, weights, np.ones(n)])
-        self._ends = np.arange(n + 1)
+        self._ends = np.arange(n + 1, dtype=np.int32)  # as SciPy would make it each time
         self._ones = np.ones(n)
 
     def __len__(self) -> int:
@@ -72,8 +73,8 @@ class Rows:
         ----------
         values : ndarray of shape (n, n_values)
         """
-        members = sp.csc_array((self._ones, labels, self._ends), shape=(k, len(labels)))
-        return np.asarray(members @ values)
+        parts = self._ones, labels.astype(np.int32), self._ends
+        return np.asarray(sp.csc_array(parts, shape=(k, len(labels))) @ values)
 
 
 class _Totals:
@@ -165,7 +166,8 @@ class Partition:
     def about(cls, rows: Rows, centers: np.ndarray) -> Partition:
         """Return the partition by the nearest of some centers."""
         half_distances = rows.half_distances(centers)
-        labels, nearest = _nearest_of(half_distances)
+        own, nearest = nearest_of(half_distances)
+        labels = own.astype(np.intp)
         totals = _Totals.of(rows, labels, len(centers))
         return cls(rows, centers, half_distances, labels, nearest, totals)
 
@@ -251,12 +253,12 @@ class Partition:
             self._relabel(moved, half_distances)
             return
         self._half_distances = self.rows.half_distances(self.centers)
-        labels, self._nearest = _nearest_of(self._half_distances)
-        self._change_to(labels, self.rows.positions)
+        labels, self._nearest = nearest_of(self._half_distances)
+        self._change_to(labels.astype(np.intp), self.rows.positions)
 
     def _relabel(self, moved: np.ndarray, half_distances: np.ndarray) -> None:
         """Label the rows anew where only the distances to some centers have changed, to these."""
-        best, least = _nearest_of(half_distances)
+        best, least = nearest_of(half_distances)
         has_moved = np.zeros(self.k, dtype=bool)
         has_moved[moved] = True
         # One of the moved centers is the nearest if it is nearer than the own was. Elsewhere the own
@@ -268,7 +270,7 @@ class Partition:
         labels[nearer], nearest[nearer] = moved[best[nearer]], least[nearer]
         concerned = nearer
         if len(left):
-            labels[left], nearest[left] = _nearest_of(self._half_distances.take(left, axis=1))
+            labels[left], nearest[left] = nearest_of(self._half_distances.take(left, axis=1))
             concerned = np.concatenate([nearer, left])
             concerned.sort()
         self._nearest = nearest
@@ -289,22 +291,3 @@ class Partition:
         if len(first) < n_needed:
             raise FewDistinctError(self.k - n_needed + len(first))
         return np.asarray(candidates[first])
-
-
-def _nearest_of(half_distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the position of each column's least entry, the first of several, and the entry."""
-    n = half_distances.shape[1]
-    if len(half_distances) == 1:
-        return np.zeros(n, dtype=np.intp), half_distances[0].copy()
-    if len(half_distances) == 2:
-        is_second = half_distances[1] < half_distances[0]
-        return is_second.astype(np.intp), np.minimum(half_distances[0], half_distances[1])
-    least = half_distances.min(axis=0)
-    found = (half_distances == least).ravel().nonzero()[0]
-    if len(found) != n:  # ties
-        return half_distances.argmin(axis=0), least
-    # In a fifth of the time that argmin takes along the first axis.
-    centers, rows = np.divmod(found, n)
-    labels = np.empty(n, dtype=np.intp)
-    labels[rows] = centers
-    return labels, least
