@@ -197,9 +197,10 @@ def _squared_distances(X: Matrix, centers: np.ndarray, labels: np.ndarray) -> np
     if isinstance(X, np.ndarray):
         squares = np.empty(len(X))
         step = max(_DISTANCES_AT_ONCE // X.shape[1], 1) if X.shape[1] else len(X)
-        for start in range(0, len(X), step):  # of all at once it would be two more of X
+        for start in range(0, len(X), step):  # of all at once it would be one more of X
             piece = slice(start, start + step)
-            squares[piece] = squared_norms(X[piece] - centers[labels[piece]])
+            differences = centers.take(labels[piece], axis=0)
+            squares[piece] = squared_norms(np.subtract(X[piece], differences, out=differences))
         return squares
     S = sparse_part(X)
     rows = np.repeat(np.arange(S.shape[0]), np.diff(S.indptr))
