@@ -396,7 +396,7 @@ def validate(run_dir: Path, *, as_json: bool, require: str | None, **options: An
     type=click.Choice(["quick", "full", "none"]),
     default=None,
     help="How thoroughly to check what marks a segment on interactions hidden while it was made: quick "
-    "takes 5 rounds of hiding, full 10.  [default: quick, or none where there are too few customers]",
+    "takes 5 rounds of hiding, full 10.  [default: quick, or none where the data allow none]",
 )
 @engine
 @AS_JSON

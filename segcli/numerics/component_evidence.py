@@ -1,9 +1,9 @@
 """How many components the data support: against the null, and by predicting what was held out.
 
 Two questions are asked, because a curve of explained variance alone answers with the elbow one wants
-to see. *Parallel analysis*: does a component hold more variance than the same component of data with
-the same row and column counts and no segments? *Bi-cross-validation*: do that many components predict
-a block of customers and items that they have not seen? Its curve, too, stands beside a null's.
+to see. *Parallel analysis*: does a component hold more variance than the same component of nulls
+(`segcli.numerics.nulls`)? *Bi-cross-validation*: do that many components predict a block of customers and
+items that they have not seen? Its curve, too, stands beside a null's.
 
 Customers and items are first put in the order of their ranks, so that neither their names nor the
 order of the rows matters. No matrix is made dense: centring is a low-rank correction of a sparse one.

@@ -2,8 +2,8 @@
 
 The lists are made from all interactions, which made the segments too. How far the figures beside the
 items hold is told by interactions that a making of the segments did not see (`unseen`), and how much
-of that comes of activity alone by the same on a null: with the same row and column counts, heavy
-customers reach rarer items in data without any segments.
+of that comes of activity alone by the same on a null: heavy customers reach rarer items in data without
+any segments.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Clustering:
         Share of the variance of log activity (number of interactions) that lies between segments, 0
         to 1. Near 1, the segments are light and heavy customers.
     activity_share_null : float or None
-        The same on data without segments, from the same recipe: what activity alone makes of it.
+        The same on data without segments, from the same recipe.
     evidence : dict or None
         On what stability and membership rest: n_customers, is_sample, n_splits, n_nulls.
     segments : tuple of dict

@@ -62,7 +62,7 @@ class Validation:
     n_unassigned : int, in none; naive Bayes and the segments' figures leave them out
     in_sample : float
         Agreement of naive Bayes with the labels that it was trained on. It carries no information
-        about whether the segments are real: it is 1.00 on data without any.
+        about whether the segments are real: it is high on data without any, too.
     cross_validated : float
         The same for customers that the model did not see.
     largest_share : float
