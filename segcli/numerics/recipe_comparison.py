@@ -58,7 +58,7 @@ KS = (2, 3, 4, 6, 8, 10, 15, 20, 25, 30)
 """Numbers of segments to try: dense where a step counts, up to where gains have levelled off."""
 
 LARGEST_FEW = 8
-"""Up to this k transfer ARI is compared: beyond it, no real data seen so far had segments that come back."""
+"""Up to this k transfer ARI is compared: beyond it, segments of real data seldom come back."""
 
 N_COMPONENTS = 10
 
