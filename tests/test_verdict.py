@@ -165,6 +165,16 @@ def test_groups_that_come_again_and_predict_nothing_more_are_told_from_none():
     assert "not in groups" in judge(transfer_ari=[0.5] * 3).reason
 
 
+def test_groups_that_come_again_without_segments_too_are_not_said_to_predict_nothing():
+    found = judge(transfer_ari_null_max=[0.89] * 3)
+    assert (
+        "the same groups (k = 2, 3, 4), but what customers have tells them no better than without any "
+        "segments. Segments help to predict (k = 4: 0.30 bits"
+    ) in found.reason
+    some = judge(transfer_ari_null_max=[0.89, 0.89, 0.1], held_out_step=[0.1, 0.1, 0.0])
+    assert "the same groups (k = 4), but those predict" in some.reason
+
+
 def test_a_gain_that_goes_on_beyond_the_supported_k_is_named():
     found = judge(jaccard_min=[0.95, 0.5, 0.5])
     assert (found.recommended, found.gain_peak) == (2, 4)

@@ -208,7 +208,7 @@ def _failures(row: Mapping[str, float]) -> list[str]:
             f"what tells the segments of some customers does not tell those of others (transfer ARI "
             f"{short_of(transfer, [LEAST_TRANSFER])}, {LEAST_TRANSFER} is needed{beside})"
         )
-    elif transfer < null + LEAST_TRANSFER_ABOVE_NULL:
+    elif _as_on_nulls(row):
         failures.append(
             f"what customers have tells their segment no better than without any segments (transfer "
             f"ARI {transfer:.2f}; at most {null:.2f} there)"
@@ -278,6 +278,11 @@ def _comes_again(row: Mapping[str, float]) -> bool:
     return row["jaccard_min"] >= LEAST_STABILITY and row["transfer_ari"] >= LEAST_TRANSFER
 
 
+def _as_on_nulls(row: Mapping[str, float]) -> bool:
+    """Return whether transfer ARI is hardly above the nulls'; False if they have none."""
+    return row["transfer_ari"] < row["transfer_ari_null_max"] + LEAST_TRANSFER_ABOVE_NULL
+
+
 def _in_words(evidence: KEvidence, supported: tuple[int, ...], peak: int | None) -> str:
     if not supported:
         return _none_in_words(evidence, peak)
@@ -326,11 +331,15 @@ def _none_in_words(evidence: KEvidence, peak: int | None) -> str:
         why = TOO_FEW_DIFFER if too_few_differ else NOTHING_TO_HIDE
         return f"{none}: {why}, so whether segments help to predict is not known."
     again = [k for k in ks if _comes_again(evidence.row(k))]
+    beyond_nulls = [k for k in again if not _as_on_nulls(evidence.row(k))]
     if again:
-        why = (
-            f"other customers would lead to the same groups (k = {', '.join(map(str, again))}), but "
+        but = (
             "those predict hidden interactions no better than fewer, or none, would"
+            if beyond_nulls
+            else "what customers have tells them no better than without any segments"
         )
+        which = ", ".join(map(str, beyond_nulls or again))
+        why = f"other customers would lead to the same groups (k = {which}), but {but}"
     elif peak is None and (evidence.table["activity_share"] >= NOTABLE_SHARE).any():
         why = (
             "these customers differ in activity, not in taste, as far as segments on these components "
