@@ -23,7 +23,8 @@ None of it asks for a gap. A taste that runs evenly from one end to the other is
 places each time, and each part predicts: two or three are supported.
 
 Stability alone does not do: split by activity, customers without any segments are as stable as can
-be. What activity cannot do is carry over through items alone (2) and predict hidden ones (3, 4).
+be. What activity cannot do is carry over through items alone (2) and predict hidden ones (3, 4). Sizes of
+values do carry over where they differ by item, but on nulls as well (2).
 
 The recommended k is the largest that is supported. Held-out gain often still rises beyond: finer
 groups predict better although their borders are arbitrary. If the smallest k whose gain is within one
