@@ -725,7 +725,7 @@ def test_values_may_have_a_decimal_comma(tmp_path):
     path = tmp_path / "r.csv"
     written = ["1,5", "2", ",5", "1.234", "1.234.567,25", "1 234,5", "-0,5", "1,2e2"]
     rows = [f"{row};{row % 2};{value}\n" for row, value in enumerate(written)]
-    wrong = ["1.5", "1,5,5", "1.23,5", "12.34", "1,234.5", "5 €"]
+    wrong = ["1.5", "1,5,5", "1.23,5", "12.34", "0.125", "1,234.5", "5 €"]
     path.write_text("user;item;n\n" + "".join(rows) + "".join(f"x;y;{value}\n" for value in wrong))
     found = run(path, tmp_path / "run", decimal="comma", negative="keep")
     assert found.rejects == {"value is not a number": len(wrong)}

@@ -40,7 +40,7 @@ CODES = {reason: code for code, reason in enumerate(REASONS)}
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _THOUSANDS = r"[.\s\x{a0}\x{202f}'’]"
 _NUMBER_WITH_COMMA = (
-    rf"^[+-]?(?:(?:\d+|\d{{1,3}}(?:{_THOUSANDS}\d{{3}})+)(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?$"
+    rf"^[+-]?(?:(?:\d+|[1-9]\d{{0,2}}(?:{_THOUSANDS}\d{{3}})+)(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?$"
 )
 _NOT_FINITE = r"(?i)^[+-]?(?:nan|inf|infinity)$"
 _NAN = scalar("nan")
