@@ -109,11 +109,33 @@ def test_customers_and_items_keep_how_large_their_values_are(only_two):
         assert np.corrcoef(mean_logs(X, axis), mean_logs(null, axis))[0, 1] > 0.8
 
 
-def test_what_few_values_tell_by_chance_is_not_taken_for_a_customers_size():
-    """Of customers with three items each the means differ, though nothing does but chance."""
-    X = with_sizes(someone_has(2000, 40, 3), 0, spread=1.0)
+def test_how_large_items_are_is_not_taken_for_the_size_of_customers_who_have_them():
+    """Two kinds of customers have mostly items of one kind, of which one is bought by the dozen."""
+    rng = np.random.default_rng(0)
+    is_large = np.arange(40) % 2 == 1
+    of_kind = np.arange(300) % 2 == 1
+    have = rng.random((300, 40)) < np.where(of_kind[:, None] == is_large, 0.5, 0.1)
+    values = np.ceil(np.where(is_large, 40, 4) * np.exp(0.3 * rng.standard_normal(have.shape)))
+    X = sp.csr_array(np.where(have, values, 0.0))
     null = null_of(X, 0, seed=0)
-    assert mean_logs(null, 1).var() == pytest.approx(mean_logs(X, 1).var(), rel=0.1)
+
+    def gap(X, axis, marked):
+        means = mean_logs(X, axis)
+        return means[marked].mean() - means[~marked].mean()
+
+    assert gap(X, 1, of_kind) > 1
+    assert abs(gap(null, 1, of_kind)) < 0.1
+    assert gap(null, 0, is_large) == pytest.approx(gap(X, 0, is_large), rel=0.1)
+
+
+@pytest.mark.parametrize(("of_customers", "least", "most"), [(0.0, -0.2, 0.2), (0.5, 0.25, 0.5)])
+def test_what_few_values_tell_by_chance_is_not_taken_for_a_customers_size(
+    of_customers, least, most
+):
+    """Their means differ by chance alone, or also by what customers add, of half its spread."""
+    X = with_sizes(someone_has(2000, 40, 3), 0, of_customers=of_customers, spread=1.0)
+    null = null_of(X, 0, seed=0)
+    assert least < np.corrcoef(mean_logs(X, 1), mean_logs(null, 1))[0, 1] < most
 
 
 def test_customers_keep_how_much_their_values_differ():
