@@ -789,6 +789,14 @@ def test_times_are_numbers_or_dates():
     np.testing.assert_array_equal(times, [881250949, 86400, 1, np.nan, np.nan])
 
 
+@pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("ns"), pa.date32()], ids=str)
+def test_a_date_is_as_late_whatever_its_type(kind):
+    """The Parquet files of one folder may differ in it."""
+    texts = pa.array(["1969-12-31", "2020-02-29", None])
+    np.testing.assert_array_equal(read_times(texts.cast(kind)), [-86400, 1582934400, np.nan])
+    np.testing.assert_array_equal(read_times(texts.fill_null("")), [-86400, 1582934400, np.nan])
+
+
 def test_what_a_date_says_does_not_depend_on_those_beside_it():
     texts = ["9999-12-31", "2020-01-01T00:00:00.123456789Z", "2020-01-01T02:00:00.25+02:00"]
     alone = [read_times(pa.array([text])).item() for text in texts]
