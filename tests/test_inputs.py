@@ -765,6 +765,17 @@ def test_values_that_can_be_used():
     assert not reasons.any()
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.uint8(), pa.int64(), pa.float32(), pa.float64(), pa.decimal128(21, 2)], ids=str
+)
+@pytest.mark.parametrize("last", [3, None])
+def test_numbers_of_any_type_become_floats(kind, last):
+    values, reasons = read_values(pa.array([1, last]).cast(kind), negatives=False)
+    assert values.dtype == np.float64  # their sums must not overflow
+    np.testing.assert_array_equal(values, np.array([1, last], dtype=float))
+    assert [REASONS[reason] for reason in reasons] == ["", "" if last else "no value"]
+
+
 def test_values_of_which_no_squares_can_be_made_are_rejected(tmp_path):
     values = [1e200, 2.0, 1e-310, -1e200, 0.0, float("nan"), float("inf"), 3.0]
     others = {"value is zero": 1, "value is NaN": 1, "value is infinite": 1}
