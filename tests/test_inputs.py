@@ -800,6 +800,10 @@ def test_times_are_numbers_or_dates():
     np.testing.assert_array_equal(times, [881250949, 86400, 1, np.nan, np.nan])
 
 
+def test_times_in_nanoseconds_are_read_though_no_float_holds_them_to_the_last_digit():
+    assert read_times(pa.array([1_700_000_000_000_000_001])).tolist() == [1.7e18]
+
+
 @pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("ns"), pa.date32()], ids=str)
 def test_a_date_is_as_late_whatever_its_type(kind):
     """The Parquet files of one folder may differ in it."""
