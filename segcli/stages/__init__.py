@@ -1,5 +1,5 @@
 """One module per command: ``run(...)`` loads artifacts, calls the numerics and saves artifacts.
 
-Stages never import one another; they meet only in the run directory. `memory` and `earlier` are no
-stages: what one needs of memory, and the run of last month that report compares with.
+Stages never import one another; they meet only in the run directory. Modules that are named after no
+command are no stages: what several of them need, or one needs beside its ``run``.
 """

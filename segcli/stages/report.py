@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from segcli import page, plots
 from segcli.artifacts import Artifact, Columns, Stage, open_stage, records, refuse_to_lose_names
@@ -35,30 +34,17 @@ from segcli.artifacts.catalogue import (
     TYPICAL_CUSTOMERS,
     VALIDATION,
 )
-from segcli.engine import Blocks, Engine
-from segcli.engine.sparse_views import with_values
+from segcli.engine import Engine
 from segcli.numerics import unseen
 from segcli.numerics.activity import interactions_by_segment
-from segcli.numerics.description import (
-    Contrast,
-    Description,
-    Echo,
-    contrast_segments,
-    describe_segments,
-    null_echo,
-    trouble_with_unseen,
-)
+from segcli.numerics.description import Echo, trouble_with_unseen
 from segcli.numerics.levels import choose_level, trouble_with_negatives
-from segcli.numerics.marks import count_having_any, count_own_marks, marks_of
-from segcli.numerics.profiles import Profiles, profile_segments
-from segcli.numerics.ranks import Ranks, rank
-from segcli.numerics.recipe import Recipe
-from segcli.numerics.segmentation import Segmentation
-from segcli.numerics.typical import typical_customers
+from segcli.numerics.marks import marks_of
 from segcli.stages.columns import titles_of
 from segcli.stages.earlier import Change, Earlier, change_since, read_earlier
 from segcli.stages.memory import require_memory_for
 from segcli.stages.other_run import given_names
+from segcli.stages.profiled_segments import ProfiledSegments, profile
 from segcli.stages.segment_tables import (
     by_segment,
     characteristic_items_table,
@@ -66,9 +52,7 @@ from segcli.stages.segment_tables import (
     marked_by,
     named_segments_table,
     prototype_text,
-    segment_summary_table,
     top_items_table,
-    typical_customers_table,
 )
 from segcli.words import counted
 
@@ -80,10 +64,6 @@ KEPT_PER_CUSTOMER = 40
 
 KEPT_OF_EARLIER = 30
 """Numbers per customer, too, for an earlier run is of about as many: the id, as text, and the segment."""
-
-N_AVOIDED = 5
-N_CONTRASTED = 3
-N_TYPICAL = 5
 
 
 @dataclass(frozen=True)
@@ -198,21 +178,21 @@ def run(
         levels = {"quick": unseen.quick_level(matrix), "full": unseen.FULL}
         level, no_evidence = choose_level(evidence, levels, trouble)
 
-        subject = _Subject.of(matrix, segmentation, segments, engine)
-        sizes_plot = subject.draw_sizes()
+        profiled = profile(matrix, segmentation, segments, engine)
+        sizes_plot = _draw_sizes(profiled)
         seed = stage.records.stages["cluster"].seed or 0
-        described, echo_null = subject.describe(n_top, level, seed)
-        contrasts = subject.contrasts()
+        described, echo_null = profiled.describe(n_top, level, seed=seed)
+        contrasts = profiled.contrasts()
         marks = marks_of(described.characteristic, matrix.shape[1])
 
         ids, titles = items["item"], titles_of(items)
-        top_items = top_items_table(subject.profiles, ids, titles, n_top, subject.ranks.items)
+        top_items = top_items_table(profiled.profiles, ids, titles, n_top, profiled.ranks.items)
         characteristic = characteristic_items_table(described, contrasts, ids, titles)
-        typical = subject.typical_customers(marks)
+        typical = profiled.typical_customers(marks)
         marking = marked_by(characteristic, k)
         names = _names_now(given, marking, change)
         grades = grades_table(clustering or validation, k)
-        summary = subject.summary(marks, contrasts, names, marking, grades)
+        summary = profiled.summary(marks, contrasts, names, marking, grades)
         moves = change.table() if change is not None else None
 
         stage.save(TOP_ITEMS, top_items)
@@ -223,9 +203,9 @@ def run(
             stage.save(NAMED_SEGMENTS, named_segments_table(segments, list(summary["name"])))
         if moves is not None:
             stage.save(SEGMENT_MOVES, moves)
-        stage.save(REPORT_TEXT, prototype_text(subject.profiles, top_items))
+        stage.save(REPORT_TEXT, prototype_text(profiled.profiles, top_items))
         stage.save(SEGMENT_SIZES_PLOT, sizes_plot.png())
-        extent = subject.extent()
+        extent = _extent(profiled)
         found = Report(
             k=k,
             top=n_top,
@@ -249,7 +229,7 @@ def run(
             clustering=clustering,
             components_said=_load_if_there(stage, COMPONENTS_VERDICT),
             k_said=_load_if_there(stage, K_VERDICT),
-            recipe=subject.recipe,
+            recipe=profiled.recipe,
             parameters=_parameters(stage, own),
             pictures=_pictures(stage, sizes_plot.png()),
         )
@@ -257,159 +237,24 @@ def run(
     return replace(found, wrote=tuple(stage.writes))
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """The segments that the report is about, and what is counted of them.
+def _extent(profiled: ProfiledSegments) -> page.Extent:
+    """Return how large the data are."""
+    n_customers, n_items = profiled.matrix.shape
+    return page.Extent(
+        n_customers=n_customers,
+        n_items=n_items,
+        n_interactions=int(profiled.matrix.nnz),
+        n_unassigned=int((profiled.labels < 0).sum()),
+        n_disliked=int((profiled.matrix.data < 0).sum()),
+        median_interactions=float(np.median(profiled.activity)),
+    )
 
-    Attributes
-    ----------
-    matrix : unweighted
-    segmentation : how the segments were made
-    segments : the columns of `segments.csv`
-    rated, liked : blocks of the matrix; of what has no value below 0, the same where nothing has
-    ranks : of customers and items
-    activity : ndarray of shape (n_customers,), distinct items of each customer
-    profiles : of the segments, from what is liked
-    """
 
-    matrix: sp.csr_array
-    segmentation: Segmentation
-    segments: Mapping[str, np.ndarray]
-    rated: Blocks
-    liked: Blocks
-    ranks: Ranks
-    activity: np.ndarray
-    profiles: Profiles
-    engine: Engine
-
-    @classmethod
-    def of(
-        cls,
-        matrix: sp.csr_array,
-        segmentation: Segmentation,
-        segments: Mapping[str, np.ndarray],
-        engine: Engine,
-    ) -> _Subject:
-        """Return the segments with what is counted of them."""
-        rated = engine.blocks(matrix)
-        liked = rated
-        if trouble_with_negatives(matrix) is not None:
-            liked = engine.blocks(liked_of(matrix))
-        return cls(
-            matrix,
-            segmentation,
-            segments,
-            rated,
-            liked,
-            ranks=rank(rated),
-            activity=np.diff(matrix.indptr),
-            profiles=profile_segments(liked, segments["segment"], segmentation.k),
-            engine=engine,
-        )
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Each customer's segment; -1 for the unassigned."""
-        return self.segments["segment"]
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe that the segments were made by."""
-        return Recipe.of(self.segmentation.pca)
-
-    def extent(self) -> page.Extent:
-        """Return how large the data are."""
-        return page.Extent(
-            n_customers=self.matrix.shape[0],
-            n_items=self.matrix.shape[1],
-            n_interactions=int(self.matrix.nnz),
-            n_unassigned=int((self.labels < 0).sum()),
-            n_disliked=int((self.matrix.data < 0).sum()),
-            median_interactions=float(np.median(self.activity)),
-        )
-
-    def draw_sizes(self) -> plots.Drawing:
-        """Begin to draw the segments' shares of customers and of interactions."""
-        interactions = interactions_by_segment(self.activity, self.labels, self.segmentation.k)
-        return plots.draw(
-            plots.segment_sizes,
-            self.profiles.sizes / len(self.labels),
-            interactions / self.activity.sum(),
-        )
-
-    def describe(
-        self, n_top: int, level: unseen.UnseenLevel | None, seed: int
-    ) -> tuple[Description, Echo | None]:
-        """Return what sets the segments apart, and the echo on a null; None where there is none here."""
-        described = describe_segments(
-            self.matrix,
-            self.profiles,
-            self.labels,
-            self.recipe,
-            ranks=self.ranks,
-            seed=seed,
-            n_items=n_top,
-            n_avoided=N_AVOIDED,
-            level=level,
-            engine=self.engine,
-        )
-        if level is None or described.echo is None:
-            return described, None
-        beside = null_echo(
-            self.matrix,
-            self.segmentation.k,
-            self.recipe,
-            ranks=self.ranks,
-            seed=seed,
-            n_items=n_top,
-            level=level,
-            engine=self.engine,
-        )
-        return described, beside
-
-    def contrasts(self) -> list[Contrast | None]:
-        """Return what tells each segment from the nearest."""
-        centers = self.segmentation.centers
-        return contrast_segments(self.profiles, centers, ranks=self.ranks, n_items=N_CONTRASTED)
-
-    def typical_customers(self, marks: sp.csr_array) -> Columns:
-        """Return the rows of `typical_customers.csv`, given the items that mark each segment."""
-        n_marks = count_own_marks(self.liked, marks, self.labels)
-        found = typical_customers(
-            self.labels,
-            self.segments["distance"],
-            self.segmentation.k,
-            n_marks=n_marks,
-            customer_ranks=self.ranks.customers,
-            n=N_TYPICAL,
-        )
-        return typical_customers_table(self.segments, found, self.activity, n_marks)
-
-    def summary(
-        self,
-        marks: sp.csr_array,
-        contrasts: Sequence[Contrast | None],
-        names: Sequence[str],
-        marking: Sequence[str],
-        grades: Columns,
-    ) -> Columns:
-        """Return the rows of `segment_summary.csv`."""
-        all_are_liked = self.liked is self.rated
-        values = self.profiles  # of these, what is disliked counts too
-        if not all_are_liked:
-            values = profile_segments(self.rated, self.labels, self.segmentation.k)
-        return segment_summary_table(
-            self.profiles,
-            self.activity,
-            self.segments,
-            having=count_having_any(self.liked, marks, self.labels),
-            total_values=values.totals.sum(axis=1),
-            sum_of_values=self.matrix.data.sum() if all_are_liked else None,
-            given=names,
-            marked_by=marking,
-            nearest=[contrast.nearest if contrast else None for contrast in contrasts],
-            grades=grades,
-        )
+def _draw_sizes(profiled: ProfiledSegments) -> plots.Drawing:
+    """Begin to draw the segments' shares of customers and of interactions."""
+    sizes, labels, activity = profiled.profiles.sizes, profiled.labels, profiled.activity
+    interactions = interactions_by_segment(activity, labels, len(sizes))
+    return plots.draw(plots.segment_sizes, sizes / len(labels), interactions / activity.sum())
 
 
 def _change_since(
@@ -439,16 +284,6 @@ def _names_now(given: list[str], marking: Sequence[str], change: Change | None) 
         return given
     own = given_names(given, marking)
     return [name or was for name, was in zip(own, change.names(), strict=True)]
-
-
-def liked_of(matrix: sp.csr_array) -> sp.csr_array:
-    """Return what customers have without what they dislike, which has a value below 0.
-
-    A copy of the same shape: whoever likes nothing has an empty row.
-    """
-    liked = with_values(matrix, np.maximum(matrix.data, 0)).copy()
-    liked.eliminate_zeros()
-    return liked
 
 
 def _load_if_there(stage: Stage, artifact: Artifact[Any, Any]) -> Any:
