@@ -415,27 +415,28 @@ def test_how_many_others_have_what_marks_a_segment(finished):
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("said", "step", "command"),
     [
-        (None, None),
-        ({"recommended": 3, "supported": [3, 4]}, None),
+        (None, None, None),
+        ({"recommended": 3, "supported": [3, 4]}, None, None),
         (
             {"recommended": 3, "supported": [2, 3]},
-            "The evidence of explore-k supports 2 segments. With RUN for the run directory: segcli "
-            "cluster RUN --n-components 2 --n-clusters 2",
+            "The evidence of explore-k supports 2 segments.",
+            "segcli cluster RUN --n-components 2 --n-clusters 2",
         ),
         (
             {"recommended": None},
             "Of the numbers of segments that explore-k looked at, the evidence supports none.",
+            None,
         ),
         (
             {"recommended": 5},
-            "The evidence of explore-k supports 5 segments. With RUN for the run directory: segcli "
-            "cluster RUN --n-components 2 --n-clusters 5",
+            "The evidence of explore-k supports 5 segments.",
+            "segcli cluster RUN --n-components 2 --n-clusters 5",
         ),
     ],
 )
-def test_a_verdict_of_no_says_what_to_do(said, words):
+def test_a_verdict_of_no_says_what_to_do(said, step, command):
     clustering = {"k": 3, "n_components": 2, "segments": [], "sizes": []}
     found = _verdict(KSupport(False, "No.", "No."), clustering, None, said)
     recommended_k = said["recommended"] if said is not None else None
@@ -446,11 +447,13 @@ def test_a_verdict_of_no_says_what_to_do(said, words):
         "recommended_k": recommended_k,
         "reason": "No.",
         "plain": "No.",
-        "next_step": words,
+        "next_step": step,
+        "next_command": command,
     }
-    assert _verdict(KSupport(True, "Yes.", "Yes."), clustering, None, said)["next_step"] is None
+    yes = _verdict(KSupport(True, "Yes.", "Yes."), clustering, None, said)
+    assert (yes["next_step"], yes["next_command"]) == (None, None)
     advice = page_verdict({"verdict": found}, None, 3)
-    assert advice.next_step == words
+    assert (advice.next_step, advice.next_command) == (step, command)
 
 
 @pytest.mark.parametrize(
@@ -488,12 +491,12 @@ def test_advice_that_explore_k_has_taken_back_is_not_on_the_page(place, monkeypa
     def on_the_page():
         ok(*STAGES["report"])
         text = (place.run / "report.html").read_text()
-        newer = "is newer than this verdict. With RUN for the run directory"
-        return [words in text for words in (advice, f"{newer}: <code>segcli validate RUN</code>")]
+        newer = "is newer than this verdict. With RUN for the run directory:"
+        return [words in text for words in (advice, f"{newer} <code>segcli validate RUN</code>")]
 
     explore(before)
     ok(*STAGES["validate"])
-    advice = document(place, "validation.json")["verdict"]["next_step"].partition(":")[0]
+    advice = document(place, "validation.json")["verdict"]["next_step"]
     assert on_the_page() == [True, False]
     explore(2)
     assert on_the_page() == [False, True]
@@ -580,11 +583,12 @@ def test_the_silhouette_compares_a_sample_of_many_customers():
 
 
 def test_what_to_do_is_printed_after_the_verdict_and_stands_on_the_page(place, monkeypatch):
-    monkeypatch.setattr(validate, "_next_step", lambda *_: "Try five: segcli.")
+    monkeypatch.setattr(validate, "_next_step", lambda *_: ("Try: five.", "segcli five"))
     monkeypatch.setattr(validate, "verdict_for", lambda *_: KSupport(False, "No.", "No."))
-    assert ok(*STAGES["validate"]).stdout.splitlines()[-2] == "Try five: segcli."
+    said = "Try: five. With RUN for the run directory:"
+    assert ok(*STAGES["validate"]).stdout.splitlines()[-2] == f"{said} segcli five"
     ok(*STAGES["report"])
-    assert "<p>Try five: <code>segcli.</code></p>" in (place.run / "report.html").read_text()
+    assert f"<p>{said} <code>segcli five</code></p>" in (place.run / "report.html").read_text()
 
 
 def test_too_few_customers_to_hide_interactions_of_are_told_so(place):

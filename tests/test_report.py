@@ -727,10 +727,11 @@ def test_who_is_told_yes_is_not_sent_to_ask_again():
     said = {
         supported: words.verdict(
             {"verdict": {**verdict, "supported": supported}}, None, 3, k_said={"recommended": 4}
-        ).next_step
+        )
         for supported in (True, False)
     }
-    assert said == {True: None, False: words.SAID_SINCE}
+    steps = {supported: (one.next_step, one.next_command) for supported, one in said.items()}
+    assert steps == {True: (None, None), False: words.SAID_SINCE}
 
 
 def test_of_what_cannot_be_tested_the_page_does_not_promise_a_test():

@@ -86,6 +86,7 @@ _SHAPES: Mapping[str, Any] = {
             "recommended_k?": (int, None),
             **_IN_WORDS,
             "next_step": (str, None),
+            "next_command?": (str, None),
         },
         "segments": [
             {

@@ -37,10 +37,10 @@ MOST = 0.5
 """From this share on, what a segment's customers have is what they are in it for."""
 
 SAID_SINCE = (
-    "What explore-k says of these components is newer than this verdict. With RUN for the run directory: "
-    "segcli validate RUN"
+    "What explore-k says of these components is newer than this verdict.",
+    "segcli validate RUN",
 )
-"""In place of advice; before, explore-k may have recommended another number, none, or not have looked."""
+"""Step and command; before, explore-k may have recommended another number, none, or not have looked."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Verdict:
     reason : str, the same with its figures
     advice : str, what to do with the segments
     next_step : str or None, what to do for better ones
+    next_command : str or None, the command for that, RUN being the run directory
     """
 
     supported: bool | None
@@ -63,6 +64,7 @@ class Verdict:
     reason: str
     advice: str
     next_step: str | None
+    next_command: str | None
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,17 @@ def verdict(
         supported, by = k in said["supported"], said
     if found and (found["supported"] is not None or supported is None):
         supported, by = found["supported"], found
-    next_step = (found or {}).get("next_step")
+    step = [(found or {}).get(name) for name in ("next_step", "next_command")]
     if found and found["supported"] is False and k_said is not None:
         now = k_said["recommended"]
-        next_step = next_step if found.get("recommended_k", now) == now else SAID_SINCE
+        step = step if found.get("recommended_k", now) == now else [*SAID_SINCE]
     plain = _sentence(by.get("plain", by["reason"]))  # older files have the reason only
     if by.get("near_limit"):
         plain += f" {_close_in_words(by['near_limit'], k)}"
     answer, advice = ANSWERS[supported], ADVICE[supported]
     if found and found.get("all_but") and len(found["all_but"]) < k:
         answer, advice = NOT_ALL, NOT_ALL_ADVICE
-    return Verdict(supported, answer, plain, _sentence(by["reason"]), advice, next_step)
+    return Verdict(supported, answer, plain, _sentence(by["reason"]), advice, *step)
 
 
 def _close_in_words(near: Sequence[int], k: int) -> str:

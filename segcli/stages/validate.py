@@ -77,7 +77,7 @@ class Validation:
         these components last (None if it recommends none, or did not look); ``near_limit``, this k
         if chance in the splits may have decided; in words, ``reason``, the same without figures,
         ``plain``, and, where the segments are not supported and explore-k knows better ones,
-        ``next_step``.
+        ``next_step``, with the command for it, if there is one, in ``next_command``.
     segments : tuple of dict
         Per segment: customers, precision and recall of both evaluations (NaN, in the file null, of
         nobody), stability, grade, and a verdict in words.
@@ -143,8 +143,15 @@ class Validation:
             f"Precision and recall of naive Bayes, {self.n_folds}-fold cross-validated.",
             *self._stabilities(),
             f"Verdict: {self.verdict['reason']}",
-            *([self.verdict["next_step"]] if self.verdict["next_step"] else []),
+            *self._what_to_do(),
         ]
+
+    def _what_to_do(self) -> list[str]:
+        """Return what to do for better segments, in a line; none if there is nothing."""
+        step, command = self.verdict["next_step"], self.verdict["next_command"]
+        if step is None:
+            return []
+        return [step if command is None else f"{step} With RUN for the run directory: {command}"]
 
     def _stabilities(self) -> list[str]:
         """Return why the least stable segment need not be that of the table, if both are known."""
@@ -272,6 +279,7 @@ def _verdict(
             "reason": reason,
             "plain": reason,
             "next_step": None,
+            "next_command": None,
         }
     graded = ""
     segments = clustering["segments"]
@@ -285,7 +293,7 @@ def _verdict(
         graded = (
             f" {in_percent(share)} of all customers are in segments that are stable by themselves."
         )
-    next_step = None if judged.supported else _next_step(clustering, explored)
+    next_step, next_command = (None, None) if judged.supported else _next_step(clustering, explored)
     return {
         "supported": judged.supported,
         "all_but": list(judged.all_but),
@@ -294,23 +302,27 @@ def _verdict(
         "reason": judged.reason + graded,
         "plain": judged.plain + graded,
         "next_step": next_step,
+        "next_command": next_command,
     }
 
 
-def _next_step(clustering: Mapping[str, Any], explored: Mapping[str, Any] | None) -> str | None:
-    """Return what to do for better segments, by what explore-k says; None if it says nothing."""
+def _next_step(
+    clustering: Mapping[str, Any], explored: Mapping[str, Any] | None
+) -> tuple[str | None, str | None]:
+    """Return what explore-k says of better segments, and the command that makes them; None for none."""
     if explored is None:
-        return None
+        return None, None
     k = explored["recommended"]
     if k == clustering["k"]:  # of these very segments it knows nothing
         k = max((fewer for fewer in explored["supported"] if fewer < k), default=None)
         if k is None:
-            return None
+            return None, None
     if k is None:
-        return "Of the numbers of segments that explore-k looked at, the evidence supports none."
+        none = "Of the numbers of segments that explore-k looked at, the evidence supports none."
+        return none, None
     return (
-        f"The evidence of explore-k supports {counted(k, 'segment')}. With RUN for the run directory: "
-        f"segcli cluster RUN --n-components {clustering['n_components']} --n-clusters {k}"
+        f"The evidence of explore-k supports {counted(k, 'segment')}.",
+        f"segcli cluster RUN --n-components {clustering['n_components']} --n-clusters {k}",
     )
 
 
