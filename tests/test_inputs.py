@@ -40,7 +40,7 @@ from segcli.inputs.values import (
     REASONS,
     SMALLEST,
     is_number,
-    is_number_otherwise,
+    is_number_somehow,
     read_times,
     read_values,
 )
@@ -1395,7 +1395,8 @@ def test_whole_parquet_ids_are_what_they_are_as_texts(tmp_path, kind, ids):
         ),
         *((text, True) for text in ("12 EUR", "USD 3.50", "€1.5", "5.6%", "5,6 %")),
         *((text, True) for text in ("12.00-", "1.234,50-", "(12.50)", "($1,234.50)", "(5)")),
-        *((text, False) for text in ("1.5", "12", "1e3", "", "15)", "(15")),
+        *((text, True) for text in ("1.5", "12", "1e3")),
+        *((text, False) for text in ("", "15)", "(15")),
         *(
             (text, False)
             for text in ("01.02.2020", "2024-01-03", "2020 01 01", "10.0.0.1", "1,2,3")
@@ -1403,8 +1404,8 @@ def test_whole_parquet_ids_are_what_they_are_as_texts(tmp_path, kind, ids):
         *((text, False) for text in ("SKU 12", "ABC123", "good", "(a)", "-", "%", "()")),
     ],
 )
-def test_a_number_that_is_written_otherwise_is_told_from_what_is_none(text, is_one):
-    assert is_number_otherwise(text) == is_one
+def test_a_number_however_it_is_written_is_told_from_what_is_none(text, is_one):
+    assert is_number_somehow(text) == is_one
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])

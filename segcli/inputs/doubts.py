@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segcli.inputs.arrow import to_numpy
-from segcli.inputs.values import POINT, how_to_write, is_number, is_number_otherwise
+from segcli.inputs.values import POINT, how_to_write, is_number, is_number_somehow
 from segcli.words import counted
 
 # What databases, spreadsheets, shops and devices write where there is nothing.
@@ -105,7 +105,7 @@ def doubtful_values(read: Sequence[str], rejected: Sequence[str], decimal: str) 
     decimal : what they are read with, ``point`` or ``comma``
     """
     found = []
-    otherwise = [value for value in rejected if is_number(value) or is_number_otherwise(value)]
+    otherwise = list(filter(is_number_somehow, rejected))
     if otherwise:
         how = how_to_write(otherwise, decimal)
         found.append(f"Values such as '{otherwise[0].strip()}' are rejected. {how}")

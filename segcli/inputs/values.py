@@ -37,11 +37,12 @@ REASONS = (
 )
 CODES = {reason: code for code, reason in enumerate(REASONS)}
 
-_NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _THOUSANDS = r"[.\s\x{a0}\x{202f}'’]"
-_NUMBER_WITH_COMMA = (
-    rf"^[+-]?(?:(?:\d+|[1-9]\d{{0,2}}(?:{_THOUSANDS}\d{{3}})+)(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?$"
-)
+_WHOLE = {POINT: r"\d+", COMMA: rf"(?:\d+|[1-9]\d{{0,2}}(?:{_THOUSANDS}\d{{3}})+)"}
+_NUMBER = {
+    decimal: rf"^[+-]?(?:{_WHOLE[decimal]}(?:{sign}\d*)?|{sign}\d+)(?:[eE][+-]?\d+)?$"
+    for decimal, sign in ((POINT, r"\."), (COMMA, ","))
+}
 _NOT_FINITE = r"(?i)^[+-]?(?:nan|inf|infinity)$"
 _NAN = scalar("nan")
 _NO_NUMBER = scalar(float("nan"))
@@ -59,7 +60,7 @@ _HOW_WITH_COMMA = (
     "With --decimal comma numbers are written like -1.234,5 or -1234,5, without currency or percent "
     "signs."
 )
-_is_number = re.compile(_NUMBER[:-1] + r"\Z", re.ASCII).match
+_is_number = re.compile(_NUMBER[POINT], re.ASCII).fullmatch
 
 
 def is_number(text: str) -> bool:
@@ -80,7 +81,7 @@ def how_to_write(texts: Sequence[str], decimal: str) -> str | None:
     texts : fields that could not be read as numbers
     decimal : what they were read with, ``point`` or ``comma``
     """
-    if not any(is_number(text) or is_number_otherwise(text) for text in texts):
+    if not any(map(is_number_somehow, texts)):
         return None
     if decimal == COMMA:
         return _HOW_WITH_COMMA
@@ -90,8 +91,8 @@ def how_to_write(texts: Sequence[str], decimal: str) -> str | None:
     return _HOW_WITH_POINT + advice
 
 
-def is_number_otherwise(text: str) -> bool:
-    """Return whether a field is a number as many are written, but not as they are read here.
+def is_number_somehow(text: str) -> bool:
+    """Return whether a field is a number, as they are read here or as many are written.
 
     With a decimal comma, thousands separators, a sign of a currency or of per cent, or a minus after it
     or as parentheses.
@@ -100,7 +101,7 @@ def is_number_otherwise(text: str) -> bool:
     plain = plain.removesuffix("%").rstrip()
     if plain.startswith("(") and plain.endswith(")"):
         plain = plain[1:-1].strip()
-    return not is_number(text) and _NUMBER_OTHERWISE.fullmatch(plain) is not None
+    return is_number(text) or _NUMBER_OTHERWISE.fullmatch(plain) is not None
 
 
 def read_values(
@@ -171,7 +172,7 @@ def _read_texts(texts: pa.Array, decimal: str = POINT) -> tuple[np.ndarray, np.n
     if decimal == COMMA:
         numbers = pc.replace_substring_regex(numbers, _THOUSANDS, "")
         numbers = pc.replace_substring(numbers, ",", ".")
-    finite = pc.match_substring_regex(trimmed, _NUMBER if decimal == POINT else _NUMBER_WITH_COMMA)
+    finite = pc.match_substring_regex(trimmed, _NUMBER[decimal])
     other = pc.match_substring_regex(trimmed, _NOT_FINITE)
     readable = pc.or_(finite, other)
     values = to_numpy(pc.if_else(readable, numbers, _NAN).cast(pa.float64())).copy()
