@@ -83,7 +83,8 @@ def test_the_page_is_whole_and_needs_nothing_else(finished):
 
 def test_on_paper_tables_are_whole(finished):
     html = (finished.run / "report.html").read_text(encoding="utf-8")
-    screen, paper = html.split("@media print {")
+    style, _ = html.split("</style>")
+    screen, paper = style.split("@media print {")
     assert ".scroll { overflow-x: auto;" in screen
     assert ".scroll { overflow: visible; }" in paper
     (whole,) = re.findall(r"(.*) { break-inside: avoid; }", paper)
