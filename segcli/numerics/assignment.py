@@ -18,6 +18,7 @@ from segcli.engine.rows import Matrix, row_range, sparse_part, squared_norms, su
 _NEGLIGIBLE = 1e-12  # a share of a row's length
 _ROUNDING = 1e-14  # a share of its square, where a distance is a difference of squares
 _DISTANCES_AT_ONCE = 1 << 23  # 64 MB; more are needed at once for hundreds of segments only
+_DISTANCES_IN_CACHE = 1 << 16  # half a MB, which a core's second cache holds
 
 
 def assign(X: Matrix, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,11 +139,11 @@ def _assign_and_sum_rows(
     X: Matrix, centers: np.ndarray, ks: Sequence[int], precision: type[np.floating]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     norms = squared_norms(X)
-    half_distances = _half_distances(X, centers, max(ks), precision)
+    nearest = _nearest(X, centers, precision)
     inertias = np.empty(len(ks))
     members, counts = [], []
     for run, (start, stop) in enumerate(pairwise([0, *np.cumsum(ks).tolist()])):
-        labels, least = nearest_of(half_distances(start, stop))
+        labels, least = nearest(start, stop)
         own, sizes = _grouped(labels, stop - start)
         members.append(own)
         counts.append(sizes)
@@ -160,24 +161,57 @@ def _cut(X: Matrix, n_centers: int) -> list[Matrix]:
     return [row_range(X, start, min(start + step, n)) for start in range(0, n, step)]
 
 
-def _half_distances(
-    X: Matrix, centers: np.ndarray, largest_k: int, precision: type[np.floating]
-) -> Callable[[int, int], np.ndarray]:
-    """Return a function of a range of up to so many centers: half their squared distances to X's rows.
+def _nearest(
+    X: Matrix, centers: np.ndarray, precision: type[np.floating]
+) -> Callable[[int, int], tuple[np.ndarray, np.ndarray]]:
+    """Return a function of a range of centers: which is nearest to each row, and `nearest_of`'s least.
 
-    Less half the row's squared length, which does not bear on which is nearest. Of shape
-    (n_centers, n): a minimum over centers then runs along memory. Each run has a product of its
-    own, so that its bits do not depend on which other runs are under way, and the room of the one
-    before.
+    The least is half the squared distance, less half the row's squared length, which does not bear on
+    which is nearest. Each run has products of its own, so that its bits do not depend on which other
+    runs are under way.
     """
-    halves = squared_norms(centers)[:, None] / 2
+    n, halves = X.shape[0], squared_norms(centers)[:, None] / 2
     if isinstance(X, np.ndarray):
-        room = np.empty((largest_k, len(X)), precision)
-        rows = np.vstack([X.T, np.ones(len(X))], dtype=precision, casting="same_kind")
+        columns = np.vstack([X.T, np.ones(n)], dtype=precision, casting="same_kind")
         factors = np.hstack([-centers, halves], dtype=precision, casting="same_kind")
-        return lambda a, b: np.matmul(factors[a:b], rows, out=room[: b - a])
-    room = np.empty((largest_k, X.shape[0]))
-    return lambda a, b: np.subtract(halves[a:b], (X @ centers[a:b].T).T, out=room[: b - a])
+        return lambda a, b: _nearest_by_parts(
+            lambda some, out: np.matmul(factors[a:b], columns[:, some], out=out),
+            b - a,
+            n,
+            precision,
+        )
+
+    def of_range(a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        products = (X @ centers[a:b].T).T
+        return _nearest_by_parts(
+            lambda some, out: np.subtract(halves[a:b], products[:, some], out=out), b - a, n
+        )
+
+    return of_range
+
+
+def _nearest_by_parts(
+    fill: Callable[[slice, np.ndarray], object],
+    k: int,
+    n: int,
+    precision: type[np.floating] = np.float64,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `nearest_of` half distances that are in a core's cache, those of a few rows at a time.
+
+    Parameters
+    ----------
+    fill : puts the half distances of a slice of the n rows to k centers into an array of shape (k, n_rows)
+        One row for each center: a minimum over centers then runs along memory.
+    """
+    labels, least = np.empty(n, np.min_scalar_type(k)), np.empty(n, precision)
+    step = max(_DISTANCES_IN_CACHE // k, 1)
+    room = np.empty(k * min(step, n), precision)
+    for start in range(0, n, step):
+        some = slice(start, min(start + step, n))
+        half_distances = room[: k * (some.stop - start)].reshape(k, -1)
+        fill(some, half_distances)
+        labels[some], least[some] = nearest_of(half_distances)
+    return labels, least
 
 
 def _sum_by(X: Matrix, labels: np.ndarray, n_labels: int) -> np.ndarray:
