@@ -150,7 +150,7 @@ def test_the_unassigned_are_others(tastes):
     found = described(X, labels, 2)
     assert set(kinds[found.characteristic[0]]) == {0}
     outside = X.toarray()[groups != 0] != 0
-    assert np.allclose(found.log_odds.share_outside[0], outside.mean(axis=0))
+    assert np.allclose(found.log_odds.share_outside(0, np.arange(X.shape[1])), outside.mean(axis=0))
 
 
 @pytest.mark.parametrize("contrast", [1, 12])

@@ -25,6 +25,11 @@ def scored(customers=CUSTOMERS, sizes=SIZES, *, others=None, n_others=0, prior=5
     )
 
 
+def everywhere(figure):
+    """Return a method's figures of each item in each segment."""
+    return figure(*np.ix_(*map(range, figure.__self__.z.shape)))
+
+
 def monroe(y_in, y_out, prior, word):
     """Return equations 15 (log-odds), 20 (variance) and 22 (z) for one word of two documents."""
 
@@ -57,14 +62,14 @@ def test_by_hand():
     assert found.log_odds[0].tolist() == pytest.approx([expected, -expected])
     assert found.z[0, 0] == pytest.approx(expected / math.sqrt(1 / 14 + 1 / 10))
     assert found.z[0, 1] == pytest.approx(-expected / math.sqrt(1 / 16 + 1 / 20))
-    assert found.share.tolist() == [[6 / 7, 4 / 7], [2 / 9, 8 / 9]]
-    assert found.share_outside.tolist() == [[2 / 9, 8 / 9], [6 / 7, 4 / 7]]
+    assert everywhere(found.share).tolist() == [[6 / 7, 4 / 7], [2 / 9, 8 / 9]]
+    assert everywhere(found.share_outside).tolist() == [[2 / 9, 8 / 9], [6 / 7, 4 / 7]]
 
 
 def test_a_segment_of_one_customer_has_all_or_nothing():
     found = scored(np.array([[1.0, 0], [4, 9]]), np.array([1, 9]))
-    assert found.share.tolist() == [[1, 0], [4 / 9, 1]]
-    assert found.share_outside.tolist() == [[4 / 9, 1], [1, 0]]
+    assert everywhere(found.share).tolist() == [[1, 0], [4 / 9, 1]]
+    assert everywhere(found.share_outside).tolist() == [[4 / 9, 1], [1, 0]]
 
 
 def test_times_are_of_the_parts_and_know_no_prior():
@@ -92,7 +97,7 @@ def test_times_of_equal_tastes_are_one():
 
 def test_customers_in_no_segment_count_as_others():
     found = scored(others=np.array([0.0, 0, 0, 10]), n_others=20)
-    assert found.share_outside[0].tolist() == [2 / 32, 6 / 32, 3 / 32, 20 / 32]
+    assert everywhere(found.share_outside)[0].tolist() == [2 / 32, 6 / 32, 3 / 32, 20 / 32]
 
 
 def test_two_segments_mirror_each_other():
@@ -124,7 +129,7 @@ def test_what_cannot_be_compared_stands_at_zero():
     assert not sole_item.z.any()
     sole_segment = scored(np.array([[3.0, 2]]), np.array([4]))
     assert np.allclose(sole_segment.log_odds, 0)
-    assert sole_segment.share_outside.tolist() == [[0, 0]]
+    assert everywhere(sole_segment.share_outside).tolist() == [[0, 0]]
     nobody = scored(np.zeros((2, 3)), np.array([0, 0]))
     assert not nobody.z.any()
 
@@ -133,7 +138,8 @@ def test_moved_items_and_segments_have_the_same_scores():
     rows, columns = np.array([2, 0, 1]), np.array([3, 1, 0, 2])
     before, after = scored(), scored(CUSTOMERS[rows][:, columns], SIZES[rows])
     assert np.allclose(after.z, before.z[rows][:, columns], atol=1e-12)
-    assert np.allclose(after.share_outside, before.share_outside[rows][:, columns])
+    outside = everywhere(before.share_outside)
+    assert np.allclose(everywhere(after.share_outside), outside[rows][:, columns])
     assert after.popularity_rank.tolist() == before.popularity_rank[columns].tolist()
 
 
@@ -183,9 +189,18 @@ def test_popularity_ranks_begin_at_one_and_ties_share_the_better():
 
 
 def standing(z, share_outside):
-    cells, many = np.array([z]), np.full((1, len(z)), 9)
+    """Nine of a thousand customers have each item, and these shares of a hundred others."""
+    customers = np.full((1, len(z)), 9)
     return LogOdds(
-        cells, cells, many, cells, np.array([share_outside]), None, many, None, None, None
+        log_odds=np.array([z]),
+        z=np.array([z]),
+        customers=customers,
+        sizes=np.array([1000]),
+        popularity_rank=None,
+        everyone=9 + 100 * np.array(share_outside),
+        n_everyone=1100,
+        interactions=None,
+        interactions_outside=None,
     )
 
 

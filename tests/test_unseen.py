@@ -145,6 +145,20 @@ def test_moved_customers_and_items_have_the_same_profiles(ratings):
     assert after.times_of_chosen == before.times_of_chosen
 
 
+def test_items_that_nobody_of_the_sample_has_change_nothing(ratings):
+    labels = (np.diff(ratings.indptr) > 6).astype(int)
+    n, m = ratings.shape
+    wide = sp.csr_array((ratings.data, 2 * ratings.indices, ratings.indptr), shape=(n, 2 * m))
+    before, after = (
+        profile_unseen(X, labels, 2, RECIPE, ranks=ranks_by_position(X), seed=4)
+        for X in (ratings, wide)
+    )
+    for name in ("found", "customers"):
+        assert getattr(after, name)[:, ::2].tolist() == getattr(before, name).tolist()
+        assert not getattr(after, name)[:, 1::2].any()
+    assert after.times_of_chosen == before.times_of_chosen
+
+
 @pytest.mark.parametrize(("size", "is_sample"), [(60, True), (90, False)])
 def test_a_sample_is_said_to_be_one(tastes, size, is_sample):
     X, groups = tastes

@@ -32,3 +32,12 @@ def transpose_view(X: sp.csr_array) -> sp.csc_array:
     columns = sp.csc_array((X.shape[1], X.shape[0]), dtype=X.dtype)
     columns.indptr, columns.indices, columns.data = X.indptr, X.indices, X.data
     return columns
+
+
+def without_empty_columns(X: sp.csr_array) -> tuple[sp.csr_array, np.ndarray]:
+    """Return the columns that have entries, and which these are."""
+    there = np.flatnonzero(np.bincount(X.indices, minlength=X.shape[1]))
+    rows = sp.csr_array((X.shape[0], len(there)), dtype=X.dtype)
+    rows.indptr, rows.data = X.indptr, X.data
+    rows.indices = np.searchsorted(there, X.indices).astype(X.indices.dtype)
+    return rows, there

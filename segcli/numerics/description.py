@@ -9,11 +9,13 @@ any segments.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
+from segcli.engine.sparse_views import without_empty_columns
 from segcli.numerics.levels import LEAST_CUSTOMERS
 from segcli.numerics.log_odds import LEAST_CUSTOMERS as LEAST_SUPPORT
 from segcli.numerics.log_odds import LogOdds, score_log_odds
@@ -34,14 +36,17 @@ class Description:
     characteristic : tuple of ndarrays of int, per segment the items that mark it, strongest first
     avoided : tuple of ndarrays of int, per segment the items it avoids
     unseen : UnseenProfiles or None, from interactions that a making of the segments did not see
-    unseen_log_odds : the same as ``log_odds``, from ``unseen``
     """
 
     log_odds: LogOdds
     characteristic: tuple[np.ndarray, ...]
     avoided: tuple[np.ndarray, ...]
     unseen: UnseenProfiles | None
-    unseen_log_odds: LogOdds | None
+
+    @cached_property
+    def unseen_log_odds(self) -> LogOdds | None:
+        """The same as ``log_odds``, from ``unseen``."""
+        return None if self.unseen is None else _log_odds(self.unseen)
 
     @property
     def echo(self) -> Echo | None:
@@ -143,7 +148,6 @@ def describe_segments(
             log_odds.avoided(segment, n_avoided, item_ranks=ranks.items) for segment in range(k)
         ),
         unseen=unseen,
-        unseen_log_odds=None if unseen is None else _log_odds(unseen),
     )
 
 
@@ -245,7 +249,8 @@ def null_echo(
     The data are a null of the customers given, or of a sample of them (`nulls.nulls_of`).
     """
     ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)
-    (null,) = nulls_of(ordered, 1, seed=seed, engine=engine)
+    (made,) = nulls_of(ordered, 1, seed=seed, engine=engine)
+    null, _ = without_empty_columns(made)
     fit = fit_recipe(null, recipe, [k], seed=seed)
     if not fit.partitions:
         return None
@@ -256,7 +261,7 @@ def null_echo(
         profiles,
         labels,
         recipe,
-        ranks=ranks_by_position(ordered),
+        ranks=ranks_by_position(null),
         seed=seed,
         n_items=n_items,
         n_avoided=0,

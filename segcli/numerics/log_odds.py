@@ -53,27 +53,32 @@ class LogOdds:
         more than its activity and the item's popularity lead one to expect.
     z : ndarray of shape (k, n_items), log-odds over their standard error: for ranking only
     customers : ndarray of shape (k, n_items), the segment's customers who have the item: support
-    share : ndarray of shape (k, n_items), of the segment's customers, 0 to 1
-    share_outside : ndarray of shape (k, n_items)
-        Of all other customers, 0 to 1; 0 where there are none.
+    sizes : ndarray of shape (k,), customers in each segment
     popularity_rank : ndarray of shape (n_items,)
         1 for the item that most customers have; items had by equally many share the better rank.
-    expected : ndarray of shape (k, n_items)
-        The segment's customers who would have the item if as large a share had it as of all others.
     everyone : ndarray of shape (n_items,), customers who have the item, in a segment or in none
+    n_everyone : all customers
     interactions, interactions_outside : ndarrays of shape (k,), of the segment's customers, of all others
     """
 
     log_odds: np.ndarray
     z: np.ndarray
     customers: np.ndarray
-    share: np.ndarray
-    share_outside: np.ndarray
+    sizes: np.ndarray
     popularity_rank: np.ndarray
-    expected: np.ndarray
     everyone: np.ndarray
+    n_everyone: float
     interactions: np.ndarray
     interactions_outside: np.ndarray
+
+    def share(self, segments: np.ndarray | int, items: np.ndarray | int) -> np.ndarray:
+        """Return the share of the segments' customers who have the items, 0 to 1; see `times`."""
+        return np.asarray(self.customers[segments, items] / np.maximum(self.sizes[segments], 1))
+
+    def share_outside(self, segments: np.ndarray | int, items: np.ndarray | int) -> np.ndarray:
+        """Return the share of all other customers who have the items, 0 to 1; 0 where there are none."""
+        outside = self.everyone[items] - self.customers[segments, items]
+        return np.asarray(outside / np.maximum(self.n_everyone - self.sizes[segments], 1))
 
     def times(self, segments: np.ndarray | int, items: np.ndarray | int) -> np.ndarray:
         """Return how many times as frequent items are in segments as elsewhere: see `times_as_frequent`.
@@ -109,8 +114,9 @@ class LogOdds:
         have an item that they care less for. And only items that `LEAST_CUSTOMERS` of the segment
         would be expected to have: that none of three has what one in five has elsewhere says nothing.
         """
-        inside, outside = self.share[segment], self.share_outside[segment]
-        told = self.expected[segment] >= LEAST_CUSTOMERS
+        items = np.arange(self.customers.shape[1])
+        inside, outside = self.share(segment, items), self.share_outside(segment, items)
+        told = outside * self.sizes[segment] >= LEAST_CUSTOMERS
         eligible = told & (outside >= LEAST_SHARE) & (inside < outside)
         return _first(-self.z[segment], eligible, n, item_ranks)
 
@@ -152,17 +158,14 @@ def score_log_odds(
     y, x = customers[:, had] + prior, outside[:, had] + prior
     log_odds[:, had] = _row_log_odds(y) - _row_log_odds(x)
     z[:, had] = log_odds[:, had] / np.sqrt(1 / y + 1 / x)
-    n_outside = n_everyone - sizes
-    share_outside = outside / np.maximum(n_outside, 1)[:, None]
     return LogOdds(
         log_odds=log_odds,
         z=z,
         customers=customers,
-        share=customers / np.maximum(sizes, 1)[:, None],
-        share_outside=share_outside,
+        sizes=sizes,
         popularity_rank=popularity_ranks(everyone),
-        expected=share_outside * sizes[:, None],
         everyone=everyone,
+        n_everyone=n_everyone,
         interactions=customers.sum(axis=1),
         interactions_outside=outside.sum(axis=1),
     )

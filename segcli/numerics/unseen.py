@@ -39,7 +39,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from segcli.engine import ONE_THREAD, Engine
-from segcli.engine.sparse_views import with_values
+from segcli.engine.sparse_views import with_values, without_empty_columns
 from segcli.numerics import costs
 from segcli.numerics.held_out import select
 from segcli.numerics.levels import LARGEST_SAMPLE, quick_sample_size
@@ -158,12 +158,14 @@ def profile_unseen(
     """
     n_rounds = level.n_rounds
     rows = sample_rows(ranks, level.n_customers, seed=seed)
-    ordered, own = in_rank_order(X, ranks, rows), labels[rows]
+    # Of many items few are in a sample: what is counted of the others would take most of the room.
+    ordered, there = without_empty_columns(in_rank_order(X, ranks, rows))
+    own = labels[rows]
     parts = split_interactions(ordered, n_rounds, rng=np.random.default_rng([seed, 11]))
     looked_at = np.diff(ordered.indptr) > 1
     if not looked_at.any():
         return None
-    shape = (k, X.shape[1])
+    shape = (k, len(there))
     found, lacking, sizes = np.zeros(shape), np.zeros(shape), np.zeros(k)
     together, chosen = np.zeros(k), []
     rounds = [
@@ -192,14 +194,15 @@ def profile_unseen(
         lacking += without / n_rounds
         sizes += n_members
     sizes /= n_rounds
-    in_order = _share(found, lacking) * sizes[:, None]
+    shares = _share(found, lacking) * sizes[:, None]
     n_everyone = int(looked_at.sum())  # not of sizes, which are means and rounded
     columns = [np.concatenate(parts) for parts in zip(*chosen, strict=True)]
     is_told = _is_enough(found)[columns[1]]
     times = _times_of_chosen([column[is_told] for column in columns], n_rounds)
-    customers = in_order[:, ranks.items]
+    at = np.argsort(ranks.items)[there]
+    customers = _in_columns(shares, at, X.shape[1])
     return UnseenProfiles(
-        found=found[:, ranks.items],
+        found=_in_columns(found, at, X.shape[1]),
         customers=customers,
         sizes=sizes,
         everyone=customers.sum(axis=0),
@@ -210,6 +213,13 @@ def profile_unseen(
         is_sample=len(rows) < X.shape[0],
         n_rounds=n_rounds,
     )
+
+
+def _in_columns(values: np.ndarray, at: np.ndarray, n_columns: int) -> np.ndarray:
+    """Return the columns at these places among so many, the others 0."""
+    spread = np.zeros((len(values), n_columns))
+    spread[:, at] = values
+    return spread
 
 
 def _is_enough(found: np.ndarray) -> np.ndarray:
