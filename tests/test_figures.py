@@ -292,11 +292,12 @@ def test_top_items_say_how_many_of_the_segments_customers_have_them(finished):
 
 
 def test_figures_on_unseen_interactions_stand_in_their_own_columns():
-    figures = ("log_odds", "z", "customers", "share", "share_outside")
     seen, unseen = (
         SimpleNamespace(
             popularity_rank=np.array([9]),
-            **{n: np.full((1, 1), s + i) for i, n in enumerate(figures)},
+            **{n: np.full((1, 1), s + i) for i, n in enumerate(("log_odds", "z", "customers"))},
+            share=lambda segment, item, s=s: s + 3 + segment + item,
+            share_outside=lambda segment, item, s=s: s + 4 + segment + item,
             times=lambda segment, item, s=s: s + 5 + segment + item,
         )
         for s in (1, 11)
