@@ -1,4 +1,4 @@
-"""Parts and transposes of sparse matrices that share the entries, and matrices that share where they are.
+"""Parts and transposes of sparse matrices that share their values, and matrices that share the places.
 
 scipy's own copy them: slices always do, and any constructor does with arrays that are small parts of
 others, as a block's are. What is made here has its arrays set one by one instead.

@@ -249,6 +249,7 @@ def null_echo(
     The data are a null of the customers given, or of a sample of them (`nulls.nulls_of`).
     """
     ordered = sample_in_rank_order(X, ranks, level.n_customers, seed=seed)
+    # Of all items first, for other stages have made the same; then of those there, for room.
     (made,) = nulls_of(ordered, 1, seed=seed, engine=engine)
     null, _ = without_empty_columns(made)
     fit = fit_recipe(null, recipe, [k], seed=seed)
